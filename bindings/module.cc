@@ -1,0 +1,297 @@
+// ptmap._core: the core for Python. It converts and decides nothing.
+//
+// Conventions: addresses and sizes are Python ints, modes, outcomes and reasons are the core's
+// own words, and a PhysicalMemory is any callable
+//
+//     fetch([(address, length), ...]) -> [bytes | str, ...]
+//
+// that answers each read with its bytes or with the reason why there are none. It is called once
+// for many tables. An exception it raises comes out of walk() or scan() unchanged.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+#include "core/access.h"
+#include "core/grid.h"
+#include "core/map.h"
+#include "core/render.h"
+#include "core/scan.h"
+#include "core/walk.h"
+
+namespace py = pybind11;
+using namespace ptmap;
+
+namespace {
+
+class PythonMemory : public PhysicalMemory {
+public:
+    explicit PythonMemory(const py::function& fetch) : fetch_(fetch) {}
+
+    void fetch(std::span<Fetch> reads) override {
+        py::list wanted;
+        for (const Fetch& read : reads)
+            wanted.append(py::make_tuple(read.address.value, read.to.size()));
+        const py::sequence answers = fetch_(wanted);
+        if (answers.size() != reads.size())
+            throw py::value_error("fetch: as many answers as reads are expected");
+        for (std::size_t i = 0; i < reads.size(); ++i) take(reads[i], answers[i]);
+    }
+
+private:
+    static void take(Fetch& read, const py::object& answer) {
+        if (py::isinstance<py::str>(answer)) {
+            read.why = answer.cast<std::string>();
+            return;
+        }
+        const py::buffer_info bytes = py::cast<py::buffer>(answer).request();
+        if (bytes.size * bytes.itemsize != static_cast<py::ssize_t>(read.to.size()))
+            throw py::value_error("fetch: an answer's length is not what was asked for");
+        std::memcpy(read.to.data(), bytes.ptr, read.to.size());
+        read.ok = true;
+    }
+
+    const py::function& fetch_;
+};
+
+std::string_view name(Kind kind) {
+    static constexpr std::string_view names[]{"not-present", "table", "page", "malformed"};
+    return names[static_cast<std::size_t>(kind)];
+}
+
+std::string_view name(Verdict::Result result) {
+    static constexpr std::string_view names[]{"allowed", "#PF", "#GP", "unknown"};
+    return names[static_cast<std::size_t>(result)];
+}
+
+Access access_named(std::string_view word) {
+    if (word == "read") return Access::read;
+    if (word == "write") return Access::write;
+    if (word == "fetch") return Access::fetch;
+    throw py::value_error("access: read, write or fetch");
+}
+
+Privilege privilege_named(std::string_view word) {
+    if (word == "kernel") return Privilege::kernel;
+    if (word == "user") return Privilege::user;
+    throw py::value_error("privilege: kernel or user");
+}
+
+// A Rights as Python sees it wherever it is an attribute of something.
+template <typename Class>
+void def_rights(py::class_<Class>& c) {
+    c.def_property_readonly("user", [](const Class& o) { return has(o.rights, Rights::user); })
+        .def_property_readonly("write", [](const Class& o) { return has(o.rights, Rights::write); })
+        .def_property_readonly("exec", [](const Class& o) { return has(o.rights, Rights::exec); });
+}
+
+Paging make_paging(std::uint64_t cr0, std::uint64_t cr3, std::uint64_t cr4, std::uint64_t efer,
+                   unsigned maxphyaddr) {
+    const ControlRegisters registers{cr0, cr3, cr4, efer, maxphyaddr};
+    if (paging_mode(registers) == Mode::off) throw py::value_error("paging is off");
+    return Paging(registers);
+}
+
+Wanted make_wanted(unsigned rights_set, unsigned rights_clear, std::optional<bool> global,
+                   std::uint8_t sizes_any, std::uint8_t sizes_none, bool large,
+                   std::optional<std::vector<std::string>> types) {
+    Wanted wanted{static_cast<Rights>(rights_set),
+                  static_cast<Rights>(rights_clear),
+                  global,
+                  sizes_any,
+                  sizes_none,
+                  large};
+    if (!types) return wanted;
+    wanted.types = 0;
+    for (unsigned t = 0; t <= static_cast<unsigned>(MemoryType::invalid); ++t)
+        for (const std::string& word : *types)
+            if (word == ptmap::name(static_cast<MemoryType>(t))) wanted.types |= 1u << t;
+    return wanted;
+}
+
+Map map_of(const Space& space, std::uint64_t first, std::uint64_t last, bool split_physical,
+           std::optional<std::uint64_t> pat, std::optional<std::string> as, bool ac,
+           std::vector<Wanted> wanted, std::size_t max_ranges) {
+    MapOptions options;
+    options.window = {first, last};
+    options.split_physical = split_physical;
+    options.types = memory_types(pat);
+    if (as) options.as = privilege_named(*as);
+    options.ac = ac;
+    options.wanted = std::move(wanted);
+    options.max_ranges = max_ranges;
+    return make_map(space, options);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "ptmap's page-table walker; see the headers in native/core.";
+    constexpr auto no_limit = std::numeric_limits<std::uint64_t>::max();
+
+    py::class_<PagingLevel>(m, "Level")
+        .def_property_readonly("number", [](const PagingLevel& l) { return l.level->number; })
+        .def_property_readonly("table_name",
+                               [](const PagingLevel& l) { return l.level->table_name; })
+        .def_property_readonly("entry_name",
+                               [](const PagingLevel& l) { return l.level->entry_name; })
+        .def_property_readonly("entry_span", &PagingLevel::entry_span)
+        .def_property_readonly("table_span", &PagingLevel::table_span)
+        .def_property_readonly("entries", &PagingLevel::entries);
+
+    py::class_<Paging>(m, "Paging")
+        .def(py::init(&make_paging), py::arg("cr0"), py::arg("cr3"), py::arg("cr4"),
+             py::arg("efer"), py::arg("maxphyaddr"))
+        .def_property_readonly("mode", [](const Paging& p) { return ptmap::name(p.format().mode); })
+        .def_property_readonly("va_bits", [](const Paging& p) { return p.format().va_bits; })
+        .def_property_readonly("canonical", [](const Paging& p) { return p.format().canonical; })
+        .def_property_readonly("entry_bytes",
+                               [](const Paging& p) { return p.format().entry_bytes; })
+        .def_property_readonly(
+            "levels",
+            [](const Paging& p) {
+                return std::vector<PagingLevel>(p.levels().begin(), p.levels().end());
+            },
+            "Root first.")
+        .def_property_readonly("last_offset", &Paging::last_offset)
+        .def_property_readonly("upper_part", &Paging::upper_part)
+        .def("root_of", [](const Paging& p, std::uint64_t cr3) { return p.root_of(cr3).value; })
+        .def("translatable", [](const Paging& p, std::uint64_t va) { return p.translatable({va}); })
+        .def("offset_of", [](const Paging& p, std::uint64_t va) { return p.offset_of({va}); })
+        .def("address_of",
+             [](const Paging& p, std::uint64_t offset) { return p.address_of(offset).value; })
+        .def(
+            "decode",
+            [](const Paging& p, const PagingLevel& level, std::uint64_t raw) {
+                py::list fields;
+                for (const NamedBits& b : p.decode(level, raw)) {
+                    const char* meaning = b.role == Role::reserved               ? "reserved"
+                                          : b.role == Role::must_be_zero_at_load ? "load"
+                                          : b.role == Role::ignored              ? "ignored"
+                                                                                 : "used";
+                    fields.append(py::make_tuple(bit_name(b), meaning, b.value));
+                }
+                return fields;
+            },
+            "The fields of a present entry that are not 0: (name, meaning, value) each, meaning "
+            "being used, ignored, reserved, or load (reserved, checked by MOV CR3 only).");
+
+    py::class_<Step> step(m, "Step");
+    step.def_property_readonly("level", [](const Step& s) { return *s.level; })
+        .def_property_readonly("table", [](const Step& s) { return s.table.value; })
+        .def_readonly("index", &Step::index)
+        .def_property_readonly("entry_address", [](const Step& s) { return s.entry_address.value; })
+        .def_readonly("raw", &Step::raw)
+        .def_property_readonly("kind", [](const Step& s) { return name(s.kind); })
+        .def_property_readonly(
+            "target", [](const Step& s) { return s.level->rules(s.raw).target(s.raw).value; },
+            "The address that a table or page entry holds.");
+    def_rights(step);
+
+    py::class_<Walk> walk_class(m, "Walk");
+    walk_class.def_property_readonly("va", [](const Walk& w) { return w.va.value; })
+        .def_property_readonly("outcome", [](const Walk& w) { return ptmap::name(w.outcome); })
+        .def_readonly("steps", &Walk::steps)
+        .def_readonly("why", &Walk::why)
+        .def_property_readonly("pa", [](const Walk& w) { return w.pa.value; })
+        .def_readonly("page_size", &Walk::page_size)
+        .def_property_readonly("global_", [](const Walk& w) { return w.global; })
+        .def_readonly("cache_slot", &Walk::cache_slot)
+        .def_readonly("key", &Walk::key);
+    def_rights(walk_class);
+
+    m.def(
+        "walk",
+        [](const Paging& paging, std::uint64_t root, std::uint64_t va, const py::function& fetch) {
+            PythonMemory memory(fetch);
+            return walk(paging, {root}, {va}, memory);
+        },
+        py::arg("paging"), py::arg("root"), py::arg("va"), py::arg("fetch"));
+
+    m.def(
+        "verdict",
+        [](const Walk& w, const Paging& paging, std::string_view access, std::string_view privilege,
+           bool ac, std::optional<std::uint32_t> pkru) {
+            const Verdict v = verdict(w, paging.registers(), {ac, pkru}, access_named(access),
+                                      privilege_named(privilege));
+            return py::make_tuple(name(v.result), text(v.reason), v.error_code);
+        },
+        py::arg("walk"), py::arg("paging"), py::arg("access"), py::arg("privilege"),
+        py::arg("ac") = false, py::arg("pkru") = py::none(),
+        "(allowed | #PF | #GP | unknown, reason, error code)");
+
+    py::class_<Space>(m, "Space")
+        .def_property_readonly("root", [](const Space& s) { return s.root().value; })
+        .def_property_readonly("tables", &Space::tables)
+        .def_property_readonly("cut", &Space::cut);
+
+    m.def(
+        "scan",
+        [](const Paging& paging, std::uint64_t root, const py::function& fetch, std::uint64_t first,
+           std::uint64_t last, std::size_t max_tables) {
+            PythonMemory memory(fetch);
+            return scan(paging, {root}, memory, {first, last}, max_tables);
+        },
+        py::arg("paging"), py::arg("root"), py::arg("fetch"), py::arg("first") = 0,
+        py::arg("last") = no_limit, py::arg("max_tables") = no_limit);
+
+    py::class_<Wanted>(m, "Wanted")
+        .def(py::init(&make_wanted), py::arg("rights_set") = 0, py::arg("rights_clear") = 0,
+             py::arg("global_") = py::none(), py::arg("sizes_any") = 0, py::arg("sizes_none") = 0,
+             py::arg("large") = false, py::arg("types") = py::none());
+
+    py::class_<Map>(m, "Map")
+        .def_property_readonly("mode", [](const Map& map) { return ptmap::name(map.mode); })
+        .def_property_readonly("complete", &Map::complete)
+        .def_readonly("truncated", &Map::truncated)
+        .def_readonly("tables", &Map::tables)
+        .def_property_readonly("pages",
+                               [](const Map& map) {
+                                   py::dict pages;
+                                   for (std::size_t i = 0; i < map.pages.size(); ++i)
+                                       pages[py::str(std::string(page_size_names[i]))] =
+                                           map.pages[i];
+                                   return pages;
+                               })
+        .def_property_readonly("unreadable", [](const Map& map) { return map.unreadable; })
+        .def_property_readonly("malformed", [](const Map& map) { return map.malformed; })
+        .def("__len__", [](const Map& map) { return map.ranges.size(); })
+        .def("json", [](const Map& map) { return json(map); })
+        .def("ranges_text", [](const Map& map) { return ranges_text(map); });
+
+    py::class_<Gap>(m, "Gap")
+        .def_property_readonly("va", [](const Gap& g) { return g.va.value; })
+        .def_readonly("size", &Gap::size)
+        .def_property_readonly("table", [](const Gap& g) { return g.table.value; })
+        .def_readonly("level", &Gap::level)
+        .def_readonly("why", &Gap::why);
+
+    m.def("make_map", &map_of, py::arg("space"), py::arg("first") = 0, py::arg("last") = no_limit,
+          py::arg("split_physical") = false, py::arg("pat") = py::none(),
+          py::arg("as_") = py::none(), py::arg("ac") = false,
+          py::arg("wanted") = std::vector<Wanted>{}, py::arg("max_ranges") = no_limit);
+
+    py::class_<Grid>(m, "Grid")
+        .def_readonly("level", &Grid::level)
+        .def_property_readonly("first", [](const Grid& g) { return g.first.value; })
+        .def_readonly("cell_size", &Grid::cell_size)
+        .def_readonly("cells", &Grid::cells)
+        .def_readonly("mixed", &Grid::mixed);
+
+    m.def(
+        "draw_grid",
+        [](const Space& space, unsigned position, std::uint64_t first, std::uint64_t last) {
+            if (position >= space.paging().levels().size()) throw py::value_error("no such level");
+            return draw_grid(space, position, {first, last});
+        },
+        py::arg("space"), py::arg("position"), py::arg("first") = 0, py::arg("last") = no_limit);
+
+    m.def("paging_mode", [](std::uint64_t cr0, std::uint64_t cr4, std::uint64_t efer) {
+        return ptmap::name(paging_mode({cr0, 0, cr4, efer}));
+    });
+    m.def("memory_types", [](std::optional<std::uint64_t> pat) {
+        std::vector<std::string_view> names;
+        for (const MemoryType type : memory_types(pat)) names.push_back(ptmap::name(type));
+        return names;
+    });
+}

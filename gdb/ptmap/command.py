@@ -1,0 +1,158 @@
+"""What all commands share: options in GDB's manner, arguments, errors, JSON files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Sequence
+
+import gdb
+
+from . import target
+from .errors import Refusal
+
+
+@dataclass(frozen=True)
+class Option:
+    """`-name` alone, or `-name VALUE` where `value` says what it takes."""
+
+    name: str
+    value: str = ""  # PA, VA, EXPR are evaluated; other words are taken as they are
+    help: str = ""
+    choices: tuple[str, ...] = ()
+
+
+_EVALUATED = ("PA", "VA")
+
+JSON = Option("json", "FILE|-", "write JSON to a file, or - for GDB's own output")
+
+
+def evaluate(expression: str) -> int:
+    """A GDB expression as an integer. Error: Refusal where it does not evaluate to one."""
+    try:
+        value = gdb.parse_and_eval(expression)
+        if value.type.strip_typedefs().code in (
+            gdb.TYPE_CODE_ARRAY,
+            gdb.TYPE_CODE_FUNC,
+            gdb.TYPE_CODE_STRUCT,
+            gdb.TYPE_CODE_UNION,
+        ):
+            value = value.address  # what x and info symbol do
+        elif value.type.strip_typedefs().code == gdb.TYPE_CODE_VOID:
+            raise Refusal(f"{expression} has no value")
+        return int(value)
+    except (gdb.error, OverflowError, TypeError, ValueError) as error:
+        raise Refusal(f"{expression}: {error}") from None
+
+
+class Command(gdb.Command):
+    """A GDB command. Subclasses set `options`, have a docstring, which is the help, and run()."""
+
+    name: str
+    options: tuple[Option, ...] = ()
+
+    def __init__(self, name: str, prefix: bool = False) -> None:
+        self.name = name
+        super().__init__(name, gdb.COMMAND_DATA, prefix=prefix)
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        raise NotImplementedError
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        try:
+            options, words = self.parse(argument)
+            # Before anything is evaluated: expressions read memory and registers too.
+            target.require_stopped()
+            for option in self.options:
+                if option.name in options and option.value in _EVALUATED:
+                    options[option.name] = evaluate(options[option.name])
+            self.run(options, words)
+        except (Refusal, gdb.error) as error:
+            # gdb.error: GDB's own words for what the target or connection did.
+            raise gdb.GdbError(f"{self.name}: {error}") from None
+
+    def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
+        """Options by name, as text, and the other words. Options end at `--`.
+
+        A word is an option when a letter follows its dash; unique beginnings will do.
+        """
+        argv = gdb.string_to_argv(argument)
+        options: dict[str, Any] = {}
+        words: list[str] = []
+        while argv:
+            word = argv.pop(0)
+            if word == "--":
+                return options, words + argv
+            if len(word) < 2 or word[0] != "-" or not word[1].isalpha():
+                words.append(word)
+                continue
+            option = self._option(word)
+            if not option.value:
+                options[option.name] = True
+            elif not argv:
+                raise Refusal(f"-{option.name} needs {option.value}")
+            else:
+                options[option.name] = argv.pop(0)
+                if option.choices and options[option.name] not in option.choices:
+                    raise Refusal(f"-{option.name} takes one of {', '.join(option.choices)}")
+        return options, words
+
+    def _option(self, word: str) -> Option:
+        exact = [o for o in self.options if o.name == word[1:]]
+        found = exact or [o for o in self.options if o.name.startswith(word[1:])]
+        if len(found) == 1:
+            return found[0]
+        names = " ".join("-" + o.name for o in found or self.options)
+        raise Refusal(f"{'ambiguous' if found else 'unknown'} option {word}; there is {names}")
+
+    def complete(self, text: str, word: str) -> Any:
+        """Option names after a dash, an option's choices after it, else expressions."""
+        before = text[: len(text) - len(word)]
+        if before.endswith("-") and (len(before) == 1 or before[-2].isspace()):
+            return [o.name for o in self.options if o.name.startswith(word)]
+        if word.startswith("-"):
+            return ["-" + o.name for o in self.options if ("-" + o.name).startswith(word)]
+        last = before.split()[-1:] if before[-1:].isspace() else []
+        for option in self.options:
+            if last == ["-" + option.name] and option.choices:
+                return [c for c in option.choices if c.startswith(word)]
+        return gdb.COMPLETE_EXPRESSION
+
+
+def write_json(where: str, text: str) -> None:
+    """Writes to a file, or for - to GDB's output. Error: Refusal where the file cannot be."""
+    if where == "-":
+        gdb.write(text)
+        return
+    try:
+        with open(where, "w", encoding="ascii") as file:
+            file.write(text)
+    except OSError as error:
+        raise Refusal(f"{where}: {error.strerror}") from None
+
+
+def is_taken(name: str) -> bool:
+    """Whether another tool (or GDB) has a command of exactly this name."""
+    return name in gdb.execute(f"complete {name}", to_string=True).split("\n")
+
+
+def register(command: type[Command], short: str) -> None:
+    """Registers `ptmap SHORT`, and SHORT itself unless another command has that name."""
+    command(f"ptmap {short}")
+    if is_taken(short):
+        gdb.write(f"ptmap: another tool has the command {short}; use `ptmap {short}`.\n")
+    else:
+        command(short)
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """"1 table", "12 tables"."""
+    return f"{count} {noun if count == 1 else many or noun + 's'}"
+
+
+def size_text(size: int) -> str:
+    """"4 KiB", "1 GiB": the largest unit that divides it."""
+    units: Sequence[str] = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+    unit = 0
+    while size and size % 1024 == 0 and unit + 1 < len(units):
+        size, unit = size // 1024, unit + 1
+    return f"{size} {units[unit]}"

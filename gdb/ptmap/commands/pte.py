@@ -1,0 +1,267 @@
+"""The command pte: one address, level by level."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gdb
+
+from .. import address_space, native, settings, target
+from ..address_space import AddressSpace
+from ..command import JSON, Command, evaluate, register as register_command, size_text, write_json
+from ..errors import Refusal
+
+_ACCESSES = ("read", "write", "fetch")
+_PRIVILEGES = ("kernel", "user")
+# The error code of a page fault, SDM vol. 3A, 4.7, and the words of its Figure 4-12.
+_ERROR_BITS = ((1, "P"), (2, "W"), (4, "U"), (8, "RSVD"), (16, "I"), (32, "PK"))
+# Which entry takes a right away: the attribute of a step, and the bit that does it.
+_DENIALS = (("user", "US=0"), ("write", "RW=0"), ("exec", "XD=1"))
+_SIZES = {1 << 12: "4K", 1 << 21: "2M", 1 << 22: "4M", 1 << 30: "1G"}
+
+
+class PteCommand(Command):
+    """Explain an address: every level's entry, the physical address, rights, what faults.
+
+    pte [-root PA] [-mode MODE] [-json FILE|-] VA...
+
+    For each address (an expression; quote one with spaces) it walks the tables as the processor
+    does and prints each entry with its decoded bits, then where the walk ended: the physical
+    address, page size, memory type, the rights with the entry that takes each away, and what a
+    read, a write and a fetch from kernel and from user mode would do now (CR0.WP, SMEP, SMAP with
+    EFLAGS.AC, protection keys, NXE), with the #PF error code where it faults.
+
+      -root PA      walk the tables below this root instead of CR3's
+      -mode MODE    read them as 32-bit, pae, 4-level or 5-level
+      -json FILE|-  the same as JSON (schema ptmap/1) to a file or to GDB's output
+
+    Entry bits are named as in the Intel SDM: P RW US PWT PCD A D PS PAT G XD; AVL[n] are bits
+    that paging ignores. With paging off an address is its own physical address.
+
+    Examples:
+      pte $rip
+      pte 0xc0000000 &jiffies "$sp + 8"
+      pte -root 0x1000 -mode pae 0x8048000"""
+
+    options = (*address_space.OPTIONS, JSON)
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        if not words:
+            raise Refusal("which address? For example: pte $pc")
+        space = address_space.resolve(options)
+        addresses = [address_space.in_space(space, evaluate(word)) for word in words]
+        if space.paging is None:
+            explained = [_paging_off(va) for va in addresses]
+        else:
+            core, memory = native.core(), target.memory()
+            walks = [core.walk(space.paging, space.root, va, memory) for va in addresses]
+            explained = [_explain(core, space, walk) for walk in walks]
+        if "json" in options:
+            head = {
+                "schema": "ptmap/1",
+                "kind": "pte",
+                "mode": space.mode,
+                "root": hex(space.root),
+                "maxphyaddr": settings.get("maxphyaddr") or address_space.ASSUMED_MAXPHYADDR,
+                "maxphyaddr_assumed": settings.get("maxphyaddr") is None,
+                "addresses": explained,
+            }
+            write_json(options["json"], json.dumps(head, indent=1) + "\n")
+        else:
+            gdb.write("\n".join(_text(space, one) for one in explained))
+
+
+# One address explained is a dict in the shape of the JSON; the text is made from it.
+
+
+def _paging_off(va: int) -> dict[str, Any]:
+    return {"va": hex(va), "outcome": "paging-off", "pa": hex(va), "steps": []}
+
+
+def _explain(core: Any, space: AddressSpace, walk: Any) -> dict[str, Any]:
+    one: dict[str, Any] = {
+        "va": hex(walk.va),
+        "outcome": walk.outcome,
+        "steps": [_step(space, walk, step) for step in walk.steps],
+    }
+    if walk.steps:
+        one["level"] = walk.steps[-1].level.number
+    if walk.outcome == "unreadable":
+        one["why"] = walk.why
+    if walk.outcome == "mapped":
+        one["pa"] = hex(walk.pa)
+        one["page_size"] = _SIZES[walk.page_size]
+        one["cache"] = core.memory_types(settings.get("pat"))[walk.cache_slot]
+        one["cache_slot"] = walk.cache_slot
+        if space.registers.cr4 & (1 << 22 | 1 << 24):
+            one["key"] = walk.key
+        one["rights"] = {
+            "user": walk.user,
+            "write": walk.write,
+            "exec": walk.exec,
+            "global": walk.global_,
+        }
+        one["denied_by"] = {
+            right: {"entry": step.level.entry_name, "index": step.index, "bit": bit}
+            for right, bit in _DENIALS
+            for step in walk.steps
+            if not getattr(step, right) and step is _first_without(walk.steps, right)
+        }
+    one["access"] = {
+        privilege: {access: _verdict(core, space, walk, access, privilege) for access in _ACCESSES}
+        for privilege in _PRIVILEGES
+    }
+    return one
+
+
+def _first_without(steps: list[Any], right: str) -> Any:
+    """The step at which a path loses a right; a step's rights are those of the path so far."""
+    return next(step for step in steps if not getattr(step, right))
+
+
+def _step(space: AddressSpace, walk: Any, step: Any) -> dict[str, Any]:
+    level = step.level
+    described: dict[str, Any] = {
+        "level": level.number,
+        "name": level.entry_name,
+        "table": hex(step.table),
+        "index": step.index,
+        "entry_pa": hex(step.entry_address),
+    }
+    if walk.outcome == "unreadable" and step is walk.steps[-1]:
+        return described
+    described["raw"] = hex(step.raw)
+    if step.kind == "not-present":
+        return described
+    described["bits"], ignored = [], []
+    for name, meaning, value in space.paging.decode(level, step.raw):
+        if meaning == "ignored":
+            ignored.append(name)
+        elif meaning in ("reserved", "load"):
+            described.setdefault(meaning, []).append(name)
+        else:
+            described["bits"].append(f"key={value}" if name == "key" else name)
+    if ignored:
+        described["ignored"] = ignored
+    if step.kind in ("table", "page"):
+        described[step.kind] = hex(step.target)
+    return described
+
+
+def _verdict(
+    core: Any, space: AddressSpace, walk: Any, access: str, privilege: str
+) -> dict[str, Any]:
+    result, reason, code = core.verdict(
+        walk, space.paging, access, privilege, space.registers.ac, settings.get("pkru")
+    )
+    if result == "allowed":
+        return {"ok": True}
+    if result == "unknown":
+        return {"ok": None, "why": reason}
+    verdict: dict[str, Any] = {"ok": False, "fault": result, "why": reason}
+    if result == "#PF":
+        verdict["error_code"] = hex(code)
+    return verdict
+
+
+def _text(space: AddressSpace, one: dict[str, Any]) -> str:
+    va = space.hex(int(one["va"], 16))
+    if one["outcome"] == "paging-off":
+        return f"{va}: paging is off (CR0.PG=0), physical {one['pa']}\n"
+    lines = [f"{va}: {space.mode} paging, root {space.root:#x}"]
+    lines += [f"  assuming {what}" for what in space.assumed]
+    lines += _steps_text(space, one)
+    lines += _outcome_text(space, one)
+    lines += _access_text(one)
+    return "\n".join(lines) + "\n"
+
+
+def _steps_text(space: AddressSpace, one: dict[str, Any]) -> list[str]:
+    raw_digits = 2 * space.paging.entry_bytes
+    at_width = max((len(s["entry_pa"]) for s in one["steps"]), default=0)
+    lines = []
+    for step in one["steps"]:
+        place = f"  {step['name']:<5} {step['index']:>4}  {step['entry_pa']:>{at_width}}"
+        if "raw" not in step:
+            lines.append(f"{place}  could not be read")
+            continue
+        words = list(step.get("bits", ("not present",)))
+        words += [f"{n} (ignored)" if n[:3] != "bit" else f"AVL{_brackets(n)}"
+                  for n in step.get("ignored", ())]  # fmt: skip
+        words += [f"{_brackets(n)} RESERVED" for n in step.get("reserved", ())]
+        words += [f"{_brackets(n)} (reserved for MOV CR3)" for n in step.get("load", ())]
+        lines.append(f"{place}  0x{int(step['raw'], 16):0{raw_digits}x}  {' '.join(words)}")
+    return lines
+
+
+def _brackets(name: str) -> str:
+    """"bits 9,10" as "[9,10]"."""
+    return f"[{name.split(' ')[1]}]" if name.startswith("bit") else name
+
+
+def _outcome_text(space: AddressSpace, one: dict[str, Any]) -> list[str]:
+    outcome = one["outcome"]
+    last = one["steps"][-1] if one["steps"] else None
+    if outcome == "not-canonical":
+        return [f"  not canonical: bits 63:{space.paging.va_bits - 1} are not all the same"]
+    if outcome == "not-present":
+        return [f"  not present: the walk ends at the {last['name']} (P=0)"]
+    if outcome == "unreadable":
+        return [f"  unreadable: the {last['name']} at {last['entry_pa']}: {one['why']}"]
+    if outcome == "reserved-bit":
+        names = ", ".join(_brackets(name) for name in last["reserved"])
+        lines = [f"  reserved bit: the {last['name']} has {names} set"]
+        return lines + _maxphyaddr_text(space)
+    size = next(size for size, name in _SIZES.items() if name == one["page_size"])
+    cache = one["cache"] if one["cache"][:3] != "PAT" else "memory type"
+    rights = one["rights"]
+    words = ["user" if rights["user"] else "supervisor", "read"]
+    words += ["write"] * rights["write"] + ["exec"] * rights["exec"] + ["global"] * rights["global"]
+    if "key" in one:
+        words.append(f"key {one['key']}")
+    denied = [
+        f"no {right}: {by['entry']} {by['index']} {by['bit']}"
+        for right, by in one["denied_by"].items()
+    ]
+    lines = [
+        f"  physical {one['pa']}, {size_text(size)} page, "
+        f"{cache} by PAT slot {one['cache_slot']} (MTRRs not considered)",
+        f"  rights   {' '.join(words)}",
+    ]
+    lines += [f"           {reason}" for reason in denied]
+    return lines + _maxphyaddr_text(space)
+
+
+def _maxphyaddr_text(space: AddressSpace) -> list[str]:
+    if settings.get("maxphyaddr") is None and space.mode != "32-bit":
+        return [f"  MAXPHYADDR is not known: assuming {address_space.ASSUMED_MAXPHYADDR}"]
+    return []
+
+
+def _access_text(one: dict[str, Any]) -> list[str]:
+    lines = []
+    for privilege in _PRIVILEGES:
+        verdicts = one["access"][privilege]
+        if all(v == verdicts["read"] for v in verdicts.values()):
+            lines.append(f"  {privilege:<7} read, write, fetch: {_verdict_text(verdicts['read'])}")
+            continue
+        for access in _ACCESSES:
+            lines.append(f"  {privilege:<7} {access:<5} {_verdict_text(verdicts[access])}")
+    return lines
+
+
+def _verdict_text(verdict: dict[str, Any]) -> str:
+    if verdict["ok"]:
+        return "ok"
+    if verdict["ok"] is None:
+        return f"not known: {verdict['why']}"
+    if verdict["fault"] == "#GP":
+        return f"#GP(0), #SS(0) through the stack segment: {verdict['why']}"
+    code = int(verdict["error_code"], 16)
+    bits = " ".join(name for bit, name in _ERROR_BITS if code & bit)
+    return f"#PF {verdict['error_code']} ({bits or 'no bit'}): {verdict['why']}"
+
+
+def register() -> None:
+    register_command(PteCommand, "pte")

@@ -1,0 +1,260 @@
+"""The command ptmap: the map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gdb
+
+from .. import address_space, attributes, native, settings, target
+from ..address_space import AddressSpace
+from ..command import JSON, Command, Option, evaluate, plural, size_text, write_json
+from ..errors import Refusal
+from ..grid_text import grid_rows
+
+_LEVELS = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5,
+           "PT": 1, "PD": 2, "PDPT": 3, "PML4": 4, "PML5": 5}  # fmt: skip
+_GAPS_SHOWN = 6
+_IMPLY_RANGES = ("ranges", "phys", "filter", "as")
+
+
+class PtmapCommand(Command):
+    """Show the address space of the selected CPU, as its page tables give it.
+
+    ptmap [-ranges] [-phys] [-filter ATTRIBUTES] [-as user|kernel]
+          [-at VA] [-level N] [-root PA] [-mode MODE] [-json FILE|-] [START END]
+
+    Alone it draws the classic grid, one character per entry of one level (32-bit: a cell is
+    4 MiB; PAE: 2 MiB; 4- and 5-level: an entry of the root, with the ranges under it):
+
+        .    nothing present
+        x X  a page, or a table whose first page is one: supervisor    X: one large page
+        r R  the same: user, read-only                                 R: one large page
+        + *  the same: user, read/write                                *: one large page
+        !    a reserved bit is set          ?    a table could not be read
+
+    Rights are those of the whole path from the root. START END (END exclusive, 0 for the top)
+    shows only a window.
+
+      -ranges        the merged ranges: start, end, size, rights, memory type, page sizes,
+                     physical address. Rights are u(ser) or s(upervisor), r, w, x, g(lobal).
+      -phys          ranges end where the frames stop being contiguous
+      -filter ATTRS  ranges with these attributes; + is and, , is or, no- negates: user supervisor
+                     write read-only exec no-exec global large 4K 2M 4M 1G WB WC WT WP UC UC- PATn
+      -as user|kernel  rights as that mode has them now: WP, SMEP and SMAP counted
+      -at VA         the grid of the one table that translates VA, one level below the usual one
+      -level N       that table's level: PT PD PDPT PML4 PML5 or 1 to 5
+      -root PA       the tables below this root instead of CR3's
+      -mode MODE     read them as 32-bit, pae, 4-level or 5-level
+      -json FILE|-   the ranges as JSON (schema ptmap/1) to a file or to GDB's output
+
+    -phys, -filter and -as imply -ranges.
+
+    Examples:
+      ptmap
+      ptmap -ranges 0xc0000000 0xd0000000
+      ptmap -filter write+exec
+      ptmap -at $rip -level PT
+      ptmap -root 0x1000 -mode 32-bit -json map.json"""
+
+    options = (
+        Option("ranges", "", "the merged ranges"),
+        Option("phys", "", "ranges end where frames stop being contiguous"),
+        Option("filter", "ATTRS", "ranges with these attributes"),
+        Option("as", "MODE", "rights as this mode has them now", choices=("user", "kernel")),
+        Option("at", "VA", "the grid of one table"),
+        Option("level", "N", "of that table", choices=tuple(_LEVELS)),
+        *address_space.OPTIONS,
+        JSON,
+    )
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        space = address_space.resolve(options)
+        if space.paging is None:
+            raise Refusal(
+                "paging is off (CR0.PG=0): there is no map, every address is physical; "
+                "-root PA -mode MODE reads tables that are not in use yet"
+            )
+        core = native.core()
+        window = _window(space, options, words)
+        wanted = attributes.parse(options["filter"]) if "filter" in options else []
+        if "at" in options:
+            position = _position(space, options)
+            window = _table_window(space, position, options["at"])
+        memory = _ReadOnce(target.memory())
+        scanned = core.scan(
+            space.paging, space.root, memory, *window, settings.get("max-tables")
+        )
+        made = core.make_map(
+            scanned,
+            *window,
+            split_physical="phys" in options,
+            pat=settings.get("pat"),
+            as_=options.get("as"),
+            ac=space.registers.ac,
+            wanted=wanted,
+            max_ranges=settings.get("max-ranges"),
+        )
+        if "json" in options:
+            write_json(options["json"], made.json())
+            return
+        ranges_only = any(o in options for o in _IMPLY_RANGES)
+        text = [_head(space)]
+        if "at" in options:
+            walk = core.walk(space.paging, space.root, options["at"], memory)
+            text.append(_table_line(space, walk, position))
+            if len(walk.steps) <= position and not ranges_only:
+                gdb.write("".join(text))  # no such table: that is the answer
+                return
+        elif ranges_only:
+            position = None
+        else:
+            position = _overview_position(space)
+        if not ranges_only:
+            text += _grid(space, core.draw_grid(scanned, position, *window))
+        if ranges_only or space.paging.canonical and "at" not in options:
+            text.append(made.ranges_text() or "no range\n")
+        text += _summary(space, made, options)
+        gdb.write("".join(text))
+
+
+class _ReadOnce:
+    """A memory that answers again from what it has read: no table is read twice."""
+
+    def __init__(self, memory: Any) -> None:
+        self._memory = memory
+        self._known: dict[int, bytes | str] = {}
+
+    def __call__(self, wanted: list[tuple[int, int]]) -> list[bytes | str]:
+        answers = [self._lookup(*w) for w in wanted]
+        missing = [w for w, answer in zip(wanted, answers) if answer is None]
+        fresh = iter(self._memory(missing) if missing else ())
+        for i, (address, _) in enumerate(wanted):
+            if answers[i] is None:
+                answers[i] = self._known[address] = next(fresh)
+        return answers
+
+    def _lookup(self, address: int, length: int) -> bytes | str | None:
+        for start in (address, address & ~0xFFF, address & ~0x1F):
+            known = self._known.get(start)
+            if isinstance(known, str):
+                return known
+            if known is not None and address + length <= start + len(known):
+                return known[address - start : address - start + length]
+        return None
+
+
+def _window(space: AddressSpace, options: dict[str, Any], words: list[str]) -> tuple[int, int]:
+    """First and last offset of START END; everything without them."""
+    paging = space.paging
+    if not words:
+        return 0, paging.last_offset
+    if "at" in options:
+        raise Refusal("-at shows one table; it goes with no START END")
+    if len(words) != 2:
+        raise Refusal("a window is START END, each one word (quote an expression with spaces)")
+    start, end = (evaluate(word) for word in words)
+    top = space.paging.last_offset
+    first = _nearest_offset(space, start, upwards=True)
+    last = top if end in (0, top + 1) else _nearest_offset(space, end - 1, upwards=False)
+    if last < first:
+        raise Refusal(f"the window {words[0]} {words[1]} is empty: END comes after START")
+    return first, last
+
+
+def _nearest_offset(space: AddressSpace, address: int, upwards: bool) -> int:
+    """An address's offset; of a non-canonical one that of the next canonical one."""
+    paging = space.paging
+    if paging.canonical and not paging.translatable(address):
+        return paging.upper_part if upwards else paging.upper_part - 1
+    return paging.offset_of(address_space.in_space(space, address))
+
+
+def _overview_position(space: AddressSpace) -> int:
+    """The level that `ptmap` alone draws: the PD where addresses have 32 bits, else the root."""
+    return 0 if space.paging.canonical else len(space.paging.levels) - 2
+
+
+def _position(space: AddressSpace, options: dict[str, Any]) -> int:
+    """-level as a position in paging.levels; one below the overview without it."""
+    if "level" not in options:
+        return _overview_position(space) + 1
+    number = _LEVELS[options["level"]]
+    for position, level in enumerate(space.paging.levels):
+        if level.number == number:
+            return position
+    names = ", ".join(level.table_name for level in space.paging.levels)
+    raise Refusal(f"{space.mode} paging has no level {options['level']}; it has {names}")
+
+
+def _table_window(space: AddressSpace, position: int, va: int) -> tuple[int, int]:
+    va = address_space.in_space(space, va)
+    if not space.paging.translatable(va):
+        raise Refusal(f"{va:#x} is not canonical under {space.mode} paging")
+    span = space.paging.levels[position].table_span
+    first = space.paging.offset_of(va) & ~(span - 1)
+    return first, first + span - 1
+
+
+def _head(space: AddressSpace) -> str:
+    text = f"{space.mode} paging, root {space.root:#x}\n"
+    return text + "".join(f"assuming {what}\n" for what in space.assumed)
+
+
+def _table_line(space: AddressSpace, walk: Any, position: int) -> str:
+    """Which table -at shows, or why there is none."""
+    level = space.paging.levels[position]
+    if len(walk.steps) > position:
+        return (
+            f"{level.table_name} at {walk.steps[position].table:#x}, "
+            f"which translates {space.hex(walk.va)}\n"
+        )
+    last = walk.steps[-1]
+    ends = {
+        "mapped": f"maps a page of {size_text(walk.page_size)}",
+        "not-present": "is not present",
+        "reserved-bit": "has a reserved bit set",
+        "unreadable": f"could not be read ({walk.why})",
+    }[walk.outcome]
+    return (
+        f"no {level.table_name} translates {space.hex(walk.va)}: "
+        f"{last.level.entry_name} {last.index} at {last.entry_address:#x} {ends}\n"
+    )
+
+
+def _grid(space: AddressSpace, grid: Any) -> list[str]:
+    lines = [f"a cell is {size_text(grid.cell_size)}\n"]
+    lines += grid_rows(space, grid)
+    if grid.mixed:
+        lines.append(
+            f"{plural(grid.mixed, 'cell hides', 'cells hide')} a mix: "
+            "a cell shows its first present page\n"
+        )
+    return lines
+
+
+def _summary(space: AddressSpace, made: Any, options: dict[str, Any]) -> list[str]:
+    pages = ", ".join(f"{count} of {size}" for size, count in made.pages.items() if count)
+    whole = "complete" if made.complete else "INCOMPLETE"
+    lines = [f"{plural(made.tables, 'table')}; pages: {pages or 'none'}; {whole}\n"]
+    names = {level.number: level.table_name for level in space.paging.levels}
+    for gaps, what in (
+        (made.unreadable, "table not readable"),
+        (made.malformed, "entry with a reserved bit"),
+    ):
+        for gap in gaps[:_GAPS_SHOWN]:
+            lines.append(
+                f"  {space.hex(gap.va)} {size_text(gap.size)}: {what}, "
+                f"{names[gap.level]} at {gap.table:#x}: {gap.why}\n"
+            )
+        if len(gaps) > _GAPS_SHOWN:
+            lines.append(f"  and {len(gaps) - _GAPS_SHOWN} more (-json names all)\n")
+    if made.truncated:
+        lines.append("  cut: `set ptmap max-tables` or `max-ranges` was reached\n")
+    if "as" in options and space.registers.cr4 & (1 << 22 | 1 << 24):
+        lines.append("protection keys are not counted (pte counts them)\n")
+    return lines
+
+
+def register() -> None:
+    PtmapCommand("ptmap", prefix=True)

@@ -1,0 +1,111 @@
+"""Physical memory through QEMU's gdbstub.
+
+The stub has a mode in which every `m` packet is physical (Qqemu.PhyMemMode). It is one global flag
+that even outlives the connection, so it is on only inside PhysicalMemory.__call__, with SIGINT held
+back, and off again whatever happens there. In that mode a read outside RAM succeeds with zeros, or
+reaches a device; so every read is checked against QEMU's own list of RAM first.
+
+Raw packets instead of Inferior.read_memory: GDB must not mix its idea of virtual memory
+(breakpoints, read-only sections, caches) into physical reads.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+import signal
+from binascii import Error as HexError
+from binascii import unhexlify
+from typing import Sequence
+
+import gdb
+
+from .errors import Refusal
+
+_PACKET = 2048  # bytes an `m` may ask for: the stub's buffer is 4096 hex digits
+
+NOT_RAM = "not RAM"
+
+
+def is_qemu(connection: gdb.TargetConnection | None) -> bool:
+    """Whether the stub behind a connection has QEMU's physical mode."""
+    return hasattr(connection, "send_packet") and connection.send_packet("qqemu.PhyMemMode") in (
+        b"0",
+        b"1",
+    )
+
+
+def end_physical_mode(connection: gdb.RemoteTargetConnection) -> bool:
+    """Ends the mode; returns whether it was on."""
+    was_on = connection.send_packet("qqemu.PhyMemMode") == b"1"
+    if was_on:
+        connection.send_packet("Qqemu.PhyMemMode:0")
+    return was_on
+
+
+class PhysicalMemory:
+    """Reads physical memory; see bindings/module.cc for the protocol of a call."""
+
+    def __init__(self, connection: gdb.RemoteTargetConnection) -> None:
+        self._connection = connection
+        self._ram = _ram_ranges(gdb.execute("monitor info mtree -f", to_string=True))
+        if not self._ram:
+            raise Refusal("QEMU's monitor does not say what is RAM (`monitor info mtree -f`)")
+        self._starts = [first for first, _ in self._ram]
+
+    def __call__(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
+        """Bytes, or a reason, for each (address, length)."""
+        # Ctrl-C is looked for between reads and let through when the mode is off again.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            if self._connection.send_packet("Qqemu.PhyMemMode:1") != b"OK":
+                raise Refusal("QEMU's stub refused its physical-memory mode")
+            try:
+                return [self._read(address, length) for address, length in wanted]
+            finally:
+                self._connection.send_packet("Qqemu.PhyMemMode:0")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def _read(self, address: int, length: int) -> bytes | str:
+        if signal.SIGINT in signal.sigpending():
+            raise KeyboardInterrupt
+        if not self._is_ram(address, length):
+            return NOT_RAM
+        parts = []
+        for at in range(address, address + length, _PACKET):
+            size = min(_PACKET, address + length - at)
+            reply = self._connection.send_packet(f"m{at:x},{size:x}") or b""
+            try:
+                part = unhexlify(reply)
+            except HexError:
+                part = b""
+            if len(part) != size:
+                return f"the stub answers {reply[:16].decode('ascii', 'replace')!r}"
+            parts.append(part)
+        return b"".join(parts)
+
+    def _is_ram(self, address: int, length: int) -> bool:
+        """Whether all of it is; it may cross from one block into the next."""
+        while length > 0:
+            at = bisect.bisect_right(self._starts, address) - 1
+            if at < 0 or address > self._ram[at][1]:
+                return False
+            step = self._ram[at][1] + 1 - address
+            address, length = address + step, length - step
+        return True
+
+
+_RANGE = re.compile(r"\s*([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (?:nv-)?(?:ram|rom|romd)\):")
+
+
+def _ram_ranges(mtree: str) -> list[tuple[int, int]]:
+    """Sorted (first, last) of RAM and ROM in the FlatView of the address space "memory".
+
+    That is the space which physical reads go through.
+    """
+    for view in mtree.split("FlatView #"):
+        if ' AS "memory",' in view:
+            ranges = (_RANGE.match(line) for line in view.splitlines())
+            return sorted((int(r[1], 16), int(r[2], 16)) for r in ranges if r)
+    return []

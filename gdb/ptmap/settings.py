@@ -1,0 +1,112 @@
+"""set/show ptmap: what the target does not tell, and limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gdb
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    meaning: str
+    doc: str
+    low: int = 0
+    high: int = (1 << 64) - 1
+    default: int | None = None  # None: automatic
+
+
+_ROWS = (
+    _Row("cr0", "CR0", "Use this CR0 instead of the target's."),
+    _Row("cr3", "CR3", "Use this CR3 instead of the target's."),
+    _Row("cr4", "CR4", "Use this CR4 instead of the target's."),
+    _Row("efer", "IA32_EFER", "Use this IA32_EFER instead of the target's."),
+    _Row("pat", "IA32_PAT", "The memory types of the eight PAT slots (Linux: 0x0407050600070106)."),
+    _Row("pkru", "PKRU", "The rights of user pages' protection keys.", high=(1 << 32) - 1),
+    _Row("maxphyaddr", "MAXPHYADDR", "Physical-address bits of the processor.", 32, 52),
+    _Row("max-tables", "the limit of tables", "Page tables that one map may read.",
+         1, 1 << 24, 1 << 18),
+    _Row("max-ranges", "the limit of ranges", "Ranges that one map may have.",
+         1, 1 << 32, 1 << 22),
+)  # fmt: skip
+
+
+class _Setting(gdb.Parameter):
+    def __init__(self, row: _Row) -> None:
+        self.row = row
+        automatic = row.default is None
+        usual = "auto (the target's, where it has one)" if automatic else str(row.default)
+        self.__doc__ = row.doc
+        self.set_doc = f"Set {row.meaning} for ptmap."
+        self.show_doc = f"Show {row.meaning} for ptmap."
+        self.__doc__ += f"\nAn expression, or auto. By default {usual}."
+        super().__init__(f"ptmap {row.name}", gdb.COMMAND_DATA, gdb.PARAM_STRING_NOESCAPE)
+        self.value = "auto"
+        self.number: int | None = row.default
+
+    def get_set_string(self) -> str:
+        text = (self.value or "auto").strip()
+        try:
+            self.number = self.row.default if text == "auto" else self._evaluate(text)
+        except gdb.GdbError:
+            self.value = self._text()
+            raise
+        self.value = self._text()
+        return ""
+
+    def get_show_string(self, _value: str) -> str:
+        return f"{self.row.meaning} for ptmap is {self._text()}."
+
+    def _text(self) -> str:
+        if self.number is None:
+            return "auto"
+        small = self.row.high < 1 << 33 and self.row.name != "pkru"
+        return str(self.number) if small else hex(self.number)
+
+    def _evaluate(self, text: str) -> int:
+        try:
+            number = int(gdb.parse_and_eval(text))
+        except gdb.error as error:
+            raise gdb.GdbError(f"ptmap {self.row.name}: {error}") from None
+        if not self.row.low <= number <= self.row.high:
+            raise gdb.GdbError(
+                f"ptmap {self.row.name}: {text} is outside {self.row.low}..{self.row.high:#x}"
+            )
+        return number
+
+
+class _SetPrefix(gdb.Command):
+    """Set what ptmap cannot read from the target, and its limits."""
+
+    def __init__(self) -> None:
+        super().__init__("set ptmap", gdb.COMMAND_DATA, gdb.COMPLETE_NONE, True)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        gdb.execute("help set ptmap")
+
+
+class _ShowPrefix(gdb.Command):
+    """Show ptmap's settings."""
+
+    def __init__(self) -> None:
+        super().__init__("show ptmap", gdb.COMMAND_DATA, gdb.COMPLETE_NONE, True)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        for setting in _settings.values():
+            gdb.write(setting.get_show_string("") + "\n")
+
+
+_settings: dict[str, _Setting] = {}
+
+
+def register() -> None:
+    _SetPrefix()
+    _ShowPrefix()
+    for row in _ROWS:
+        _settings[row.name] = _Setting(row)
+
+
+def get(name: str) -> int | None:
+    """A setting's number, None where it is automatic."""
+    return _settings[name].number

@@ -1,0 +1,110 @@
+"""What GDB is attached to: whether it can be asked, its control registers, its memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gdb
+
+from . import qemu_stub, settings
+from .errors import Refusal
+
+
+@dataclass(frozen=True)
+class Registers:
+    """Of the selected thread, which is a vCPU with QEMU. None where the target lacks it."""
+
+    cr0: int | None
+    cr2: int | None
+    cr3: int | None
+    cr4: int | None
+    efer: int | None
+    eflags: int | None
+    cs: int | None
+
+    @property
+    def ac(self) -> bool:
+        """EFLAGS.AC, which lets the kernel past SMAP."""
+        return bool((self.eflags or 0) >> 18 & 1)
+
+
+def require_stopped() -> None:
+    """Error: Refusal where there is no target, or one that runs."""
+    thread = gdb.selected_thread()
+    if thread is None or not thread.is_valid():
+        raise Refusal("no target: attach to one first, for example `target remote :1234`")
+    if thread.is_running():
+        raise Refusal("the target is running: interrupt it first")
+    repair()
+
+
+def registers() -> Registers:
+    """The selected thread's registers, with `set ptmap cr0` and the like put over them."""
+
+    def read(name: str) -> int | None:
+        # Not $cr3: where the target has no such register that is a convenience variable, and
+        # somebody may have set it.
+        try:
+            return int(gdb.newest_frame().read_register(name))
+        except ValueError:
+            return None
+
+    def read_or_set(name: str) -> int | None:
+        given = settings.get(name)
+        return given if given is not None else read(name)
+
+    return Registers(
+        cr0=read_or_set("cr0"),
+        cr2=read("cr2"),
+        cr3=read_or_set("cr3"),
+        cr4=read_or_set("cr4"),
+        efer=read_or_set("efer"),
+        eflags=read("eflags"),
+        cs=read("cs"),
+    )
+
+
+def memory() -> qemu_stub.PhysicalMemory:
+    """The target's physical memory. Error: Refusal where it offers none."""
+    connection = gdb.selected_inferior().connection
+    if not qemu_stub.is_qemu(connection):
+        kind = connection.type if connection is not None else "no"
+        raise Refusal(
+            f"this target ({kind} connection) gives no physical memory: "
+            "ptmap needs QEMU's gdbstub"
+        )
+    return qemu_stub.PhysicalMemory(connection)
+
+
+_repaired: set[int] = set()  # connections that were asked already
+
+
+def repair() -> None:
+    """Ends the physical mode that an earlier session left on in QEMU, and says so.
+
+    Until then every address that GDB itself reads is wrong, so this comes before anything else.
+    """
+    connection = gdb.selected_inferior().connection
+    if connection is None or connection.num in _repaired:
+        return
+    _repaired.add(connection.num)
+    if qemu_stub.is_qemu(connection) and qemu_stub.end_physical_mode(connection):
+        gdb.write(
+            "ptmap: QEMU's stub was still in physical-memory mode, from an earlier session; "
+            "put back.\n",
+            gdb.STDERR,
+        )
+        gdb.execute("maintenance flush register-cache", to_string=True)
+        gdb.execute("maintenance flush dcache", to_string=True)
+
+
+def watch_attach() -> None:
+    """Repairs as soon as GDB attaches: attaching ends in a stop."""
+
+    def on_stop(_event: gdb.Event) -> None:
+        try:
+            repair()
+        except gdb.error:
+            pass  # the connection is going away; the next command will say so
+
+    gdb.events.stop.connect(on_stop)

@@ -1,0 +1,60 @@
+// What an access would do: rights and registers put together (SDM vol. 3A, 4.6 and 4.7).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/walk.h"
+
+namespace ptmap {
+
+enum class Access : std::uint8_t { read, write, fetch };
+enum class Privilege : std::uint8_t { kernel, user };  ///< CPL 0..2 and CPL 3
+
+/// The bits of a page fault's error code (SDM Figure 4-12).
+namespace fault {
+inline constexpr std::uint32_t P = 1, W = 2, U = 4, RSVD = 8, I = 16, PK = 32;
+}
+
+/// What stands in the way of an access, or lets it through.
+enum class Reason : std::uint8_t {
+    allowed,
+    not_present,
+    reserved_bit,
+    not_canonical,
+    supervisor_page,  ///< user mode and a U/S of 0
+    read_only,        ///< R/W of 0, from user mode or with CR0.WP
+    no_execute,       ///< XD
+    smep,
+    smap,
+    protection_key,
+    unknown_table,  ///< a table could not be read
+    unknown_key,    ///< PKRU or IA32_PKRS would decide and is not known
+};
+
+/// A short phrase for people: "supervisor page", "SMAP, EFLAGS.AC=0".
+std::string_view text(Reason reason);
+
+struct Verdict {
+    enum class Result : std::uint8_t { allowed, page_fault, general_protection, unknown };
+    Result result = Result::allowed;
+    Reason reason = Reason::allowed;
+    std::uint32_t error_code = 0;  ///< page_fault only
+};
+
+/// Processor state outside the control registers that accesses depend on.
+struct AccessState {
+    bool ac = false;                    ///< EFLAGS.AC: lets the kernel past SMAP
+    std::optional<std::uint32_t> pkru;  ///< user pages' keys; nothing where it cannot be read
+};
+
+/// Whether rights and registers let an access through, keys aside, and what stands in the way.
+Reason decide(Rights rights, const ControlRegisters& registers, bool ac, Access access,
+              Privilege privilege);
+
+/// What one access to a walked address would do. Shadow stacks are not considered.
+Verdict verdict(const Walk& walk, const ControlRegisters& registers, const AccessState& state,
+                Access access, Privilege privilege);
+
+}  // namespace ptmap

@@ -1,0 +1,272 @@
+#include "core/map.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace ptmap {
+namespace {
+
+using PageCounts = std::array<std::uint64_t, 4>;
+
+// Pages below each node, by size. Counted through the graph, so that a table shared by a million
+// entries costs as much as one.
+class PageCounter {
+public:
+    explicit PageCounter(const Space& space) : space_(space), below_(space.nodes()) {
+        // Children come after their parents.
+        for (std::size_t n = space.nodes(); n-- > 0;) {
+            const Node& node = space.node(static_cast<std::uint32_t>(n));
+            below_[n] = count(node, node.needed);
+        }
+    }
+
+    PageCounts count(const Node& node, const Window& part) const {
+        PageCounts sum{};
+        if (!node.readable) return sum;
+        const PagingLevel& level = space_.level(node);
+        const std::uint64_t span = level.entry_span();
+        for (unsigned i = level.index(part.first); i <= level.index(part.last); ++i) {
+            const Kind kind = level.kind(space_.entry(node, i));
+            if (kind == Kind::page) ++sum[page_size_index(span)];
+            if (kind != Kind::table) continue;
+            const std::uint32_t child = space_.child_index(node, i);
+            const Window inner{std::max(part.first, i * span) - i * span,
+                               std::min(part.last, i * span + span - 1) - i * span};
+            const bool whole = inner.first == 0 && inner.last == span - 1;
+            const PageCounts more = whole ? below_[child] : count(space_.node(child), inner);
+            for (std::size_t size = 0; size < sum.size(); ++size) sum[size] += more[size];
+        }
+        return sum;
+    }
+
+private:
+    const Space& space_;
+    std::vector<PageCounts> below_;
+};
+
+// Pages with equal attributes, without their place.
+struct Run {
+    Attributes attributes;
+    PhysAddr pa;
+    bool contiguous = true;
+    std::uint8_t page_sizes = 0;
+};
+
+bool follows(const Run& first, std::uint64_t first_size, const Run& second) {
+    return first.contiguous && second.contiguous && first.pa.value + first_size == second.pa.value;
+}
+
+class MapBuilder {
+public:
+    MapBuilder(const Space& space, const MapOptions& options, Map& map)
+        : space_(space), options_(options), map_(map), uniform_(space.nodes()) {
+        for (unsigned r = 0; r < shown_.size(); ++r) shown_[r] = shown(static_cast<Rights>(r));
+    }
+
+    void run(const Window& window) {
+        visit(0, 0, window, Rights::all);
+        close();
+    }
+
+private:
+    // What a table is as a whole, under the rights of a path to it.
+    struct Uniform {
+        enum : std::uint8_t { unknown, mixed, hole, run } is = unknown;
+        Run pages;
+    };
+
+    // The attributes that path rights show as; global and type are filled in per page.
+    Attributes shown(Rights path) const {
+        if (!options_.as) return {path};
+        const auto may = [&](Access access) {
+            return decide(path, space_.paging().registers(), options_.ac, access, *options_.as) ==
+                   Reason::allowed;
+        };
+        Rights rights = path & Rights::user;
+        if (may(Access::write)) rights = rights | Rights::write;
+        if (may(Access::fetch)) rights = rights | Rights::exec;
+        return {rights, may(Access::read)};
+    }
+
+    Run page(const PagingLevel& level, std::uint64_t raw, Rights path) const {
+        const EntryRules& rules = level.page;
+        Run run{shown_[static_cast<unsigned>(path & rules.rights(raw))], rules.target(raw), true,
+                static_cast<std::uint8_t>(1u << page_size_index(level.entry_span()))};
+        run.attributes.global = raw & rules.global;
+        run.attributes.type = options_.types[rules.cache_slot(raw)];
+        return run;
+    }
+
+    const Uniform& uniform(std::uint32_t n, Rights path) {
+        Uniform& known = uniform_[n][static_cast<unsigned>(path)];
+        if (known.is == Uniform::unknown) known = work_out(space_.node(n), path);
+        return known;
+    }
+
+    Uniform work_out(const Node& node, Rights path) {
+        if (!node.readable) return {Uniform::mixed, {}};
+        const PagingLevel& level = space_.level(node);
+        Uniform whole;
+        for (unsigned i = 0; i < level.entries(); ++i) {
+            const std::uint64_t raw = space_.entry(node, i);
+            Uniform part{Uniform::hole, {}};
+            switch (level.kind(raw)) {
+                case Kind::not_present: break;
+                case Kind::malformed: return {Uniform::mixed, {}};
+                case Kind::page: part = {Uniform::run, page(level, raw, path)}; break;
+                case Kind::table:
+                    part = uniform(space_.child_index(node, i), path & level.table.rights(raw));
+                    break;
+            }
+            if (!join(whole, i * level.entry_span(), part)) return {Uniform::mixed, {}};
+        }
+        return whole;
+    }
+
+    // Adds a part behind `size` bytes of whole; false where the two are not one.
+    bool join(Uniform& whole, std::uint64_t size, const Uniform& part) const {
+        if (size == 0) {
+            whole = part;
+            return part.is != Uniform::mixed;
+        }
+        if (whole.is != part.is) return false;
+        if (whole.is == Uniform::hole) return true;
+        if (whole.pages.attributes != part.pages.attributes) return false;
+        whole.pages.contiguous = follows(whole.pages, size, part.pages);
+        whole.pages.page_sizes |= part.pages.page_sizes;
+        return whole.pages.contiguous || !options_.split_physical;
+    }
+
+    // Emits `part` (offsets inside the table) of a node that lies at offset `base`.
+    void visit(std::uint32_t n, std::uint64_t base, const Window& part, Rights path) {
+        const Node& node = space_.node(n);
+        const PagingLevel& level = space_.level(node);
+        if (!node.readable) {
+            gap(map_.unreadable, base + part.first, part.last - part.first + 1, node,
+                space_.why(node));
+            return;
+        }
+        if (part.first == 0 && part.last == level.table_span() - 1) {
+            const Uniform& whole = uniform(n, path);
+            if (whole.is == Uniform::hole) return;
+            // The two halves of a canonical space never join, whatever their pages.
+            if (whole.is == Uniform::run && node.level > 0)
+                return emit(base, level.table_span(), whole.pages);
+        }
+        const std::uint64_t span = level.entry_span();
+        for (unsigned i = level.index(part.first); i <= level.index(part.last); ++i) {
+            if (map_.truncated) return;
+            const std::uint64_t raw = space_.entry(node, i), begin = i * span;
+            const Window inner{std::max(part.first, begin) - begin,
+                               std::min(part.last, begin + span - 1) - begin};
+            switch (level.kind(raw)) {
+                case Kind::not_present: break;
+                case Kind::malformed:
+                    gap(map_.malformed, base + begin + inner.first, inner.last - inner.first + 1,
+                        node, reserved_bits(level, raw));
+                    break;
+                case Kind::page: {
+                    Run run = page(level, raw, path);
+                    run.pa.value += inner.first;
+                    emit(base + begin + inner.first, inner.last - inner.first + 1, run);
+                    break;
+                }
+                case Kind::table:
+                    visit(space_.child_index(node, i), base + begin, inner,
+                          path & level.table.rights(raw));
+                    break;
+            }
+        }
+    }
+
+    std::string reserved_bits(const PagingLevel& level, std::uint64_t raw) const {
+        std::string names;
+        for (const NamedBits& b : space_.paging().decode(level, raw))
+            if (b.role == Role::reserved) names += (names.empty() ? "" : ", ") + bit_name(b);
+        return "reserved: " + names;
+    }
+
+    bool room() {
+        if (map_.ranges.size() + map_.unreadable.size() + map_.malformed.size() <
+            options_.max_ranges)
+            return true;
+        map_.truncated = true;
+        return false;
+    }
+
+    void gap(std::vector<Gap>& gaps, std::uint64_t offset, std::uint64_t size, const Node& node,
+             std::string why) {
+        if (room())
+            gaps.push_back({space_.paging().address_of(offset), size, node.table,
+                            space_.level(node).level->number, std::move(why)});
+    }
+
+    void emit(std::uint64_t offset, std::uint64_t size, const Run& run) {
+        const std::uint64_t upper = space_.paging().upper_part();
+        if (size_ && offset_ + size_ == offset && run_.attributes == run.attributes &&
+            !(upper && offset == upper)) {
+            const bool contiguous = follows(run_, size_, run);
+            if (contiguous || !options_.split_physical) {
+                run_.contiguous = contiguous;
+                run_.page_sizes |= run.page_sizes;
+                size_ += size;
+                return;
+            }
+        }
+        close();
+        offset_ = offset, size_ = size, run_ = run;
+    }
+
+    // Ends the range that is being built.
+    void close() {
+        if (size_ && is_wanted() && room())
+            map_.ranges.push_back({space_.paging().address_of(offset_), size_, run_.pa,
+                                   run_.contiguous, run_.page_sizes, run_.attributes});
+        size_ = 0;
+    }
+
+    bool is_wanted() const {
+        const Attributes& a = run_.attributes;
+        return options_.wanted.empty() ||
+               std::ranges::any_of(options_.wanted, [&](const Wanted& w) {
+                   return has(a.rights, w.rights_set) &&
+                          (a.rights & w.rights_clear) == Rights::none &&
+                          (!w.global || *w.global == a.global) &&
+                          (run_.page_sizes & w.sizes_any) == w.sizes_any &&
+                          !(run_.page_sizes & w.sizes_none) && (!w.large || run_.page_sizes > 1) &&
+                          w.types >> static_cast<unsigned>(a.type) & 1;
+               });
+    }
+
+    const Space& space_;
+    const MapOptions& options_;
+    Map& map_;
+    std::array<Attributes, 8> shown_;
+    std::vector<std::array<Uniform, 8>> uniform_;
+    std::uint64_t offset_ = 0, size_ = 0;  // the range that is being built
+    Run run_;
+};
+
+}  // namespace
+
+unsigned page_size_index(std::uint64_t bytes) {
+    switch (bytes) {
+        case std::uint64_t{1} << 12: return 0;
+        case std::uint64_t{1} << 21: return 1;
+        case std::uint64_t{1} << 22: return 2;
+        default: assert(bytes == std::uint64_t{1} << 30); return 3;
+    }
+}
+
+Map make_map(const Space& space, const MapOptions& options) {
+    Map map{space.paging().format().mode, space.root(), space.tables()};
+    const Window window{std::max(options.window.first, space.window().first),
+                        std::min(options.window.last, space.window().last)};
+    map.as = options.as;
+    map.pages = PageCounter(space).count(space.node(0), window);
+    MapBuilder(space, options, map).run(window);
+    map.truncated |= space.cut();
+    return map;
+}
+
+}  // namespace ptmap

@@ -1,0 +1,144 @@
+// A format under one set of registers: what scan and walk read entries with.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/address.h"
+#include "core/format.h"
+#include "core/registers.h"
+#include "core/rights.h"
+
+namespace ptmap {
+
+/// What an entry is.
+enum class Kind : std::uint8_t {
+    not_present,
+    table,     ///< names the next table
+    page,      ///< maps a page
+    malformed  ///< present with a reserved bit set
+};
+
+/// The masks of one kind of entry at one level. A mask of 0 is a field that this entry lacks.
+struct EntryRules {
+    std::span<const Field> fields;
+    std::uint64_t reserved = 0;
+    std::uint64_t odd = 0;  ///< Role::must_be_zero_at_load
+    std::uint64_t user = 0, write = 0, no_execute = 0;
+    std::uint64_t accessed = 0, dirty = 0, global = 0, key = 0;
+    std::uint64_t pwt = 0, pcd = 0, pat = 0;
+    struct Slice {
+        std::uint64_t mask = 0;  ///< in the entry
+        std::uint8_t shift = 0;  ///< to the left, from there to the address
+    };
+    std::array<Slice, 2> address;
+
+    /// The rights that this entry alone leaves.
+    Rights rights(std::uint64_t raw) const {
+        return static_cast<Rights>(((raw & user) == user) | ((raw & write) == write) << 1 |
+                                   ((raw & no_execute) == 0) << 2);
+    }
+    PhysAddr target(std::uint64_t raw) const {
+        return {(raw & address[0].mask) << address[0].shift | (raw & address[1].mask)
+                                                                  << address[1].shift};
+    }
+    /// The slot of IA32_PAT, 0..7.
+    unsigned cache_slot(std::uint64_t raw) const {
+        return ((raw & pwt) != 0) | ((raw & pcd) != 0) << 1 | ((raw & pat) != 0) << 2;
+    }
+};
+
+/// One level, compiled.
+struct PagingLevel {
+    const Level* level = nullptr;
+    std::uint64_t page_when = 0;
+    EntryRules table, page;
+
+    std::uint64_t entry_span() const { return std::uint64_t{1} << level->shift; }
+    std::uint64_t table_span() const { return entry_span() << level->index_bits; }
+    unsigned entries() const { return 1u << level->index_bits; }
+    unsigned index(std::uint64_t va) const {
+        return static_cast<unsigned>(va >> level->shift) & (entries() - 1);
+    }
+
+    /// What a raw entry is, and the rules that its bits follow.
+    Kind kind(std::uint64_t raw) const {
+        if (!(raw & 1)) return Kind::not_present;
+        const bool maps = maps_page(raw);
+        const EntryRules& rules = maps ? page : table;
+        if (raw & rules.reserved) return Kind::malformed;
+        return maps ? Kind::page : Kind::table;
+    }
+    const EntryRules& rules(std::uint64_t raw) const { return maps_page(raw) ? page : table; }
+
+private:
+    bool maps_page(std::uint64_t raw) const {
+        return level->table.empty() || (raw & page_when) != 0;
+    }
+};
+
+/// A field of a raw entry that is not zero, named; see Paging::decode.
+struct NamedBits {
+    const Field* field;
+    Role role;  ///< under these registers
+    std::uint64_t value;
+};
+
+/// What to call them: the SDM's name, or "bit 13", "bits 13,15" where it has none.
+std::string bit_name(const NamedBits& bits);
+
+/// A format with the registers that it is used under. Addresses inside the core are offsets:
+/// linear addresses without their sign extension, 0 .. 2^va_bits - 1.
+class Paging {
+public:
+    /// Error: none is possible where paging_mode(registers) is not Mode::off; do not build one
+    /// then.
+    explicit Paging(const ControlRegisters& registers);
+
+    const ControlRegisters& registers() const { return registers_; }
+    const Format& format() const { return *format_; }
+    /// Root first.
+    std::span<const PagingLevel> levels() const { return levels_; }
+    /// The index in levels() of a level's number (5 PML5 .. 1 PT), -1 where this mode lacks it.
+    int position(unsigned number) const;
+
+    /// CR3 without its flags, PCID and LAM bits.
+    PhysAddr root() const { return root_of(registers_.cr3); }
+    PhysAddr root_of(std::uint64_t cr3) const;
+    /// A table's size in bytes: 4096, or 32 for PAE's root.
+    std::size_t table_bytes(const PagingLevel& level) const {
+        return std::size_t{level.entries()} * format_->entry_bytes;
+    }
+
+    /// Whether an address can be translated at all: canonical, or below 4 GiB.
+    bool translatable(VirtAddr va) const { return address_of(offset_of(va)) == va; }
+    std::uint64_t offset_of(VirtAddr va) const { return va.value & last_offset(); }
+    VirtAddr address_of(std::uint64_t offset) const;
+    std::uint64_t last_offset() const { return bits(0, format_->va_bits); }
+    /// Where the upper part begins (the first offset whose address is sign-extended), 0 for none.
+    std::uint64_t upper_part() const {
+        return format_->canonical ? std::uint64_t{1} << (format_->va_bits - 1) : 0;
+    }
+
+    /// Entry `index` of a table's bytes (little-endian, as the guest stores it).
+    std::uint64_t entry(std::span<const std::byte> table, unsigned index) const;
+
+    /// Every field of a present entry that is not zero, lowest bit first; reserved bits set are
+    /// there with Role::reserved, address slices are left out.
+    std::vector<NamedBits> decode(const PagingLevel& level, std::uint64_t raw) const;
+
+private:
+    bool on(Need need) const;
+    EntryRules compile(std::span<const Field> fields) const;
+    std::uint64_t beyond_maxphyaddr(const Field& field) const;
+
+    ControlRegisters registers_;
+    const Format* format_;
+    std::vector<PagingLevel> levels_;
+};
+
+}  // namespace ptmap

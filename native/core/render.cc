@@ -1,0 +1,168 @@
+#include "core/render.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace ptmap {
+namespace {
+
+void put_hex(std::string& out, std::uint64_t value, unsigned digits = 1) {
+    std::array<char, 16> text;
+    const char* const end = std::to_chars(text.data(), text.data() + text.size(), value, 16).ptr;
+    const auto length = static_cast<unsigned>(end - text.data());
+    out += "0x";
+    out.append(digits > length ? digits - length : 0, '0');
+    out.append(text.data(), length);
+}
+
+void put_bool(std::string& out, const char* key, bool value) {
+    out.append(", \"").append(key).append(value ? "\": true" : "\": false");
+}
+
+void put_hex_value(std::string& out, const char* key, std::uint64_t value) {
+    out.append("\"").append(key).append("\": \"");
+    put_hex(out, value);
+    out += '"';
+}
+
+// Calls `put(name)` for each page size of a set.
+template <typename Put>
+void each_size(std::uint8_t sizes, Put put) {
+    for (std::size_t i = 0; i < page_size_names.size(); ++i)
+        if (sizes >> i & 1) put(page_size_names[i]);
+}
+
+void put_range(std::string& out, const Range& range, bool view) {
+    const Attributes& a = range.attributes;
+    out += '{';
+    put_hex_value(out, "va", range.va.value);
+    put_hex_value(out += ", ", "size", range.size);
+    if (range.contiguous)
+        put_hex_value(out += ", ", "pa", range.pa.value);
+    else
+        out += ", \"pa\": null";
+    put_bool(out, "user", has(a.rights, Rights::user));
+    if (view) put_bool(out, "read", a.read);
+    put_bool(out, "write", has(a.rights, Rights::write));
+    put_bool(out, "exec", has(a.rights, Rights::exec));
+    put_bool(out, "global", a.global);
+    out.append(", \"cache\": \"").append(name(a.type)).append("\", \"page_sizes\": [");
+    bool first = true;
+    each_size(range.page_sizes, [&](std::string_view size) {
+        out.append(first ? "\"" : ", \"").append(size).append("\"");
+        first = false;
+    });
+    out += "]}";
+}
+
+void put_gap(std::string& out, const Gap& gap) {
+    out += '{';
+    put_hex_value(out, "va", gap.va.value);
+    put_hex_value(out += ", ", "size", gap.size);
+    put_hex_value(out += ", ", "table", gap.table.value);
+    out.append(", \"level\": ").append(std::to_string(gap.level));
+    out.append(", \"why\": \"");  // our own words and a memory source's
+    for (const char c : gap.why) {
+        if (c == '"' || c == '\\') out += '\\';
+        out += c < ' ' ? ' ' : c;
+    }
+    out += "\"}";
+}
+
+// A list, one element a line.
+template <typename Element, typename Put>
+void put_list(std::string& out, const char* key, const std::vector<Element>& list, Put put) {
+    out.append(",\n\"").append(key).append("\": [");
+    bool first = true;
+    for (const Element& element : list) {
+        out += first ? "\n  " : ",\n  ";
+        put(element);
+        first = false;
+    }
+    out += ']';
+}
+
+// "612K", "1G": the largest unit that divides it.
+std::string size_text(std::uint64_t bytes) {
+    static constexpr std::string_view units = "BKMGTPE";
+    std::size_t unit = 0;
+    for (; bytes && bytes % 1024 == 0 && unit + 1 < units.size(); ++unit) bytes /= 1024;
+    return std::to_string(bytes) + units[unit];
+}
+
+using Row = std::array<std::string, 7>;
+
+Row row_of(const Range& range, unsigned digits) {
+    const Attributes& a = range.attributes;
+    Row row;
+    put_hex(row[0], range.va.value, digits);
+    const std::uint64_t end = range.va.value + range.size;
+    put_hex(row[1], digits == 8 ? end & 0xffffffff : end, digits);
+    row[2] = size_text(range.size);
+    row[3] = {has(a.rights, Rights::user) ? 'u' : 's', a.read ? 'r' : '-',
+              has(a.rights, Rights::write) ? 'w' : '-', has(a.rights, Rights::exec) ? 'x' : '-',
+              a.global ? 'g' : '-'};
+    row[4] = name(a.type);
+    each_size(range.page_sizes, [&](std::string_view size) {
+        row[5].append(row[5].empty() ? "" : ",").append(size);
+    });
+    if (range.contiguous)
+        put_hex(row[6], range.pa.value);
+    else
+        row[6].push_back('-');
+    return row;
+}
+
+}  // namespace
+
+std::string json(const Map& map) {
+    std::string out = "{\"schema\": \"ptmap/1\", \"kind\": \"map\", \"mode\": \"";
+    out.append(name(map.mode)).append("\", ");
+    put_hex_value(out, "root", map.root.value);
+    put_bool(out, "complete", map.complete());
+    put_bool(out, "truncated", map.truncated);
+    if (map.as)
+        out.append(", \"as\": \"").append(*map.as == Privilege::user ? "user\"" : "kernel\"");
+    put_list(out, "unreadable", map.unreadable, [&](const Gap& gap) { put_gap(out, gap); });
+    put_list(out, "malformed", map.malformed, [&](const Gap& gap) { put_gap(out, gap); });
+    out.append(",\n\"tables\": ").append(std::to_string(map.tables)).append(", \"pages\": {");
+    for (std::size_t i = 0; i < page_size_names.size(); ++i)
+        out.append(i ? ", \"" : "\"")
+            .append(page_size_names[i])
+            .append("\": ")
+            .append(std::to_string(map.pages[i]));
+    out += '}';
+    put_list(out, "ranges", map.ranges,
+             [&](const Range& range) { put_range(out, range, map.as.has_value()); });
+    return out += "}\n";
+}
+
+std::string ranges_text(const Map& map) {
+    if (map.ranges.empty()) return {};
+    const unsigned digits = format_of(map.mode).canonical ? 16 : 8;
+    const Row head{"start", "end", "size", "rights", "type", "pages", "physical"};
+    std::array<std::size_t, head.size()> width{};
+    const auto measure = [&](const Row& row) {
+        for (std::size_t i = 0; i < row.size(); ++i) width[i] = std::max(width[i], row[i].size());
+    };
+    std::string out;
+    const auto put = [&](const Row& row) {
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            const std::size_t pad = width[i] - row[i].size();
+            if (i == 2) out.append(pad, ' ');  // sizes line up on the right
+            out += row[i];
+            if (i + 1 == row.size()) break;
+            if (i != 2) out.append(pad, ' ');
+            out += ' ';
+        }
+        out += '\n';
+    };
+    measure(head);
+    for (const Range& range : map.ranges) measure(row_of(range, digits));
+    put(head);
+    for (const Range& range : map.ranges) put(row_of(range, digits));
+    return out;
+}
+
+}  // namespace ptmap

@@ -1,0 +1,147 @@
+#include "core/scan.h"
+
+#include <algorithm>
+
+namespace ptmap {
+namespace {
+
+constexpr std::size_t batch = 4096;  // tables a fetch: 16 MiB
+
+}  // namespace
+
+class Scanner {
+public:
+    Scanner(Space& space, PhysicalMemory& memory, std::size_t max_tables)
+        : space_(space), memory_(memory), max_tables_(max_tables) {}
+
+    void run(PhysAddr root) {
+        const std::uint64_t top = space_.paging_.last_offset();
+        space_.window_.last = std::min(space_.window_.last, top);
+        reach(root, 0, space_.window_);
+        // All paths to a level's tables come from the level above, so that `needed` is final
+        // when the level is read.
+        for (std::size_t begin = 0; begin < space_.nodes_.size();) {
+            const std::size_t end = space_.nodes_.size();
+            read(begin, end);
+            for (std::size_t n = begin; n < end; ++n) follow(static_cast<std::uint32_t>(n));
+            begin = end;
+        }
+    }
+
+private:
+    // The node of a table at a level, made if there is none; what it must show grows by `needed`.
+    std::uint32_t reach(PhysAddr table, std::uint8_t level, const Window& needed) {
+        const auto [found, fresh] = node_of_.try_emplace(
+            table.value << 3 | level, static_cast<std::uint32_t>(space_.nodes_.size()));
+        if (fresh) {
+            space_.nodes_.push_back({.table = table, .level = level, .needed = needed});
+        } else {
+            Window& known = space_.nodes_[found->second].needed;
+            known = {std::min(known.first, needed.first), std::max(known.last, needed.last)};
+        }
+        return found->second;
+    }
+
+    // What tells tables apart: the address, and whether it is PAE's root, which shares its page
+    // with who knows what.
+    std::uint64_t key(std::size_t n) const {
+        const Node& node = space_.nodes_[n];
+        return node.table.value | (space_.paging_.table_bytes(space_.level(node)) < 4096);
+    }
+
+    // Reads the tables of nodes begin..end-1 that were not read at another level already.
+    void read(std::size_t begin, std::size_t end) {
+        std::vector<std::uint32_t> wanted;
+        for (std::size_t n = begin; n < end; ++n) {
+            const auto [known, fresh] = read_.try_emplace(key(n), Table{});
+            if (fresh) wanted.push_back(static_cast<std::uint32_t>(n));
+        }
+        for (std::size_t at = 0; at < wanted.size(); at += batch)
+            fetch(std::span(wanted).subspan(at, std::min(batch, wanted.size() - at)));
+        for (std::size_t n = begin; n < end; ++n) {
+            const Table& table = read_.at(key(n));
+            space_.nodes_[n].readable = table.ok;
+            space_.nodes_[n].bytes = table.at;
+        }
+    }
+
+    void fetch(std::span<const std::uint32_t> wanted) {
+        const std::size_t room = max_tables_ - std::min(max_tables_, space_.tables_.size());
+        std::vector<Fetch> reads;
+        std::vector<std::vector<std::byte>> tables;
+        for (const std::uint32_t n : wanted.first(std::min(room, wanted.size()))) {
+            const Node& node = space_.nodes_[n];
+            tables.emplace_back(space_.paging_.table_bytes(space_.level(node)));
+            reads.push_back({node.table, tables.back()});
+        }
+        if (!reads.empty()) memory_.fetch(reads);
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
+            Table& table = read_.at(key(wanted[i]));
+            if (i < reads.size() && reads[i].ok) {
+                table = {true, static_cast<std::uint32_t>(space_.tables_.size())};
+                space_.tables_.push_back(std::move(tables[i]));
+            } else {
+                space_.cut_ |= i >= reads.size();
+                table = {false,
+                         reason(i < reads.size() ? reads[i].why : "limit of tables reached")};
+            }
+        }
+    }
+
+    std::uint32_t reason(const std::string& why) {
+        const auto known = std::ranges::find(space_.reasons_, why);
+        if (known == space_.reasons_.end()) {
+            space_.reasons_.push_back(why);
+            return static_cast<std::uint32_t>(space_.reasons_.size() - 1);
+        }
+        return static_cast<std::uint32_t>(known - space_.reasons_.begin());
+    }
+
+    // Reaches the tables that a node's entries name.
+    void follow(std::uint32_t n) {
+        if (!space_.nodes_[n].readable) return;
+        const PagingLevel& level = space_.level(space_.nodes_[n]);
+        const Window needed = space_.nodes_[n].needed;
+        const std::uint64_t span = level.entry_span();
+        std::vector<Node::Child> children;
+        for (unsigned i = level.index(needed.first); i <= level.index(needed.last); ++i) {
+            const std::uint64_t raw = space_.entry(space_.nodes_[n], i);
+            if (level.kind(raw) != Kind::table) continue;
+            const std::uint64_t begin = i * span;
+            const Window below{std::max(needed.first, begin) - begin,
+                               std::min(needed.last, begin + span - 1) - begin};
+            children.push_back(
+                {static_cast<std::uint16_t>(i),
+                 reach(level.table.target(raw),
+                       static_cast<std::uint8_t>(space_.nodes_[n].level + 1), below)});
+        }
+        space_.nodes_[n].children = std::move(children);
+    }
+
+    struct Table {
+        bool ok = false;
+        std::uint32_t at = 0;
+    };
+    Space& space_;
+    PhysicalMemory& memory_;
+    std::size_t max_tables_;
+    std::unordered_map<std::uint64_t, std::uint32_t> node_of_;
+    std::unordered_map<std::uint64_t, Table> read_;
+};
+
+std::uint32_t Space::child_index(const Node& node, unsigned index) const {
+    return std::ranges::lower_bound(node.children, index, {}, &Node::Child::index)->node;
+}
+
+const Node& Space::child(const Node& node, unsigned index) const {
+    return nodes_[child_index(node, index)];
+}
+
+Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Window& window,
+           std::size_t max_tables) {
+    Space space(paging, window);
+    Scanner(space, memory, max_tables).run(root);
+    return space;
+}
+
+}  // namespace ptmap
