@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# install-packages.sh GROUP...: installs the Debian or Ubuntu packages of these groups that are
+# missing. Or, sourced from bash: install_packages GROUP...
+#
+# Prints nothing if nothing is missing, else one line that says what it installs. Status 0 if all
+# of it is there in the end, 1 (and one sentence) if it could not be installed, 2 for wrong usage.
+
+# ---- What each group consists of -------------------------------------------------------------
+# group   package          program ("-": none, a library). The program is what a user of another
+#                          distribution, where these package names mean nothing, has to provide.
+ptmap_packages='
+build     g++              g++
+build     gcc              gcc
+build     libc6-dev        -
+build     binutils         objcopy
+build     make             make
+build     cmake            cmake
+build     ninja-build      ninja
+build     python3-dev      -
+build     pybind11-dev     -
+build     gdb              gdb
+
+qemu      qemu-system-x86  qemu-system-x86_64
+qemu      seabios          -
+qemu      ipxe-qemu        -
+
+linux     apt              apt-get
+linux     dpkg             dpkg-deb
+linux     ca-certificates  -
+linux     gcc              gcc
+linux     libc6-dev        -
+linux     binutils         objcopy
+linux     make             make
+linux     cpio             cpio
+linux     gzip             gzip
+linux     xz-utils         xz
+linux     zstd             zstd
+
+test      python3          python3
+test      python3-pytest   -
+test      libgtest-dev     -
+test      clang-format     clang-format
+'
+# ------------------------------------------------------------------------------------------------
+
+install_packages() (
+    wanted=()           # packages
+    programs=()         # the programs in them
+    for group; do
+        known=
+        while read -r row_group package program; do
+            [ "$row_group" = "$group" ] || continue
+            known=yes
+            wanted+=("$package")
+            [ "$program" = - ] || programs+=("$program")
+        done <<<"$ptmap_packages"
+        if [ -z "$known" ]; then
+            echo "install-packages.sh: no group '$group'; there are build, qemu, linux, test" >&2
+            exit 2
+        fi
+    done
+    if [ ${#wanted[@]} -eq 0 ]; then
+        echo "usage: install-packages.sh GROUP... (build, qemu, linux, test)" >&2
+        exit 2
+    fi
+
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+        missing=
+        for program in "${programs[@]}"; do
+            command -v "$program" >/dev/null || missing+=" $program"
+        done
+        [ -z "$missing" ] && exit 0
+        echo "This is not Debian or Ubuntu, so please install what provides:$missing" >&2
+        exit 1
+    fi
+
+    # The second letter of the status is "i" for what is installed. It fails (quietly) on names that
+    # dpkg has never heard of: those are missing too.
+    have=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' "${wanted[@]}" 2>/dev/null |
+        sed -n 's/^.i. *//p') || true
+    missing=()
+    for package in "${wanted[@]}"; do
+        case " ${have//$'\n'/ } ${missing[*]} " in
+            *" $package "*) ;;
+            *) missing+=("$package") ;;
+        esac
+    done
+    [ ${#missing[@]} -eq 0 ] && exit 0
+
+    if [ "$(id -u)" -eq 0 ]; then
+        as_root=(env)
+        how="as root"
+    elif command -v sudo >/dev/null; then
+        as_root=(sudo env)
+        how="by sudo"
+    else
+        echo "Packages are missing and this is neither root nor is there sudo;" \
+            "please have somebody run: apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+
+    echo "Installing ${missing[*]} with apt-get, $how"
+    log=$(mktemp) || exit 1
+    trap 'rm -f "$log"' EXIT
+    # An installation of somebody else's may be running (a fresh Ubuntu updates itself): wait.
+    apt=("${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+    # A list that can't be fetched is no reason to stop while the packages themselves can be.
+    "${apt[@]}" update </dev/null >"$log" 2>&1 || true
+    if ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" \
+        </dev/null >>"$log" 2>&1; then
+        cat "$log" >&2
+        echo "apt-get could not install ${missing[*]}; its output is above." >&2
+        exit 1
+    fi
+)
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+    install_packages "$@"
+fi
