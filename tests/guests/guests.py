@@ -1,0 +1,112 @@
+"""Named guests: real kernels on known CPUs with one process each. boot() starts one.
+
+For tests, examples and benchmarks alike; a person calls the script `boot` beside this file.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Sequence
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harness"))
+
+from initramfs import initramfs
+from kernels import fetch
+from qemu import Qemu, QemuError
+
+# A panic reboots at once and -no-reboot turns that into QEMU's end, so nothing waits for it.
+# KASLR is left as people have it.
+_COMMAND_LINE = "console=ttyS0 panic=-1"
+
+
+@dataclass(frozen=True)
+class Guest:
+    shows: str  # what one sees in it
+    kernel: str  # of kernels.KERNELS
+    cpu: str
+    width: int = 64  # of its init
+    memory: str = "512M"
+    append: str = ""  # more kernel command line
+    qemu: str = "qemu-system-x86_64"
+    machine: str = "pc"
+    args: tuple[str, ...] = ()  # more QEMU arguments
+
+
+_I386 = "qemu-system-i386"  # gives GDB 32-bit registers, as the CPU has them
+_PAE = "qemu32,+pae,+nx"
+
+GUESTS = {
+    "686": Guest("32-bit, no PAE, all RAM in lowmem", "686", "pentium3", 32, qemu=_I386),
+    "686-2g": Guest("32-bit, no PAE, high memory", "686", "pentium3", 32, "2G", qemu=_I386),
+    "686-pae": Guest("PAE, NX, KPTI as Linux chooses", "686-pae", _PAE, 32, "1G"),
+    "686-pae-pti": Guest("PAE, NX, KPTI on", "686-pae", _PAE, 32, "1G", "pti=on"),
+    "686-pae-nopti": Guest("PAE, NX, KPTI off", "686-pae", _PAE, 32, "1G", "pti=off"),
+    "4-level": Guest("4-level, no KPTI (an AMD CPU)", "amd64", "qemu64"),
+    "4-level-pti": Guest("4-level, KPTI on", "amd64", "qemu64", append="pti=on"),
+    "5-level": Guest("5-level", "amd64", "qemu64,+la57"),
+    "max": Guest("4-level, 1 GiB pages, SMEP, SMAP, PKE, RAM above 4 GiB", "amd64", "max,-la57",
+                 memory="8G", machine="q35"),
+    "compat": Guest("a 32-bit process on a 64-bit kernel", "amd64", "qemu64", 32),
+}
+
+Where = Literal["ready", "kernel", "running"]
+
+
+def boot(
+    name: str,
+    *,
+    paused_at: Where = "ready",
+    append: str = "",
+    ram_file: bool = False,
+    extra_args: Sequence[str] = (),
+) -> Qemu:
+    """Boot a guest of GUESTS until its process has mapped its memory (init.c says what).
+
+    paused_at  "ready": stopped in user mode, in that process's spin loop
+               "kernel": stopped in kernel mode, the process waiting and its root in CR3
+               "running": not stopped; the process spins
+    append     more words for the kernel's command line; "big=4096" is one for init
+
+    GuestError when the kernel cannot be had, QemuError when the guest does not get there.
+    """
+    guest = GUESTS[name]
+    stay = "stay=kernel" if paused_at == "kernel" else ""
+    words = " ".join(filter(None, (_COMMAND_LINE, guest.append, stay, append)))
+    qemu = Qemu(
+        [
+            *("-cpu", guest.cpu),
+            *("-kernel", str(fetch(guest.kernel))),
+            *("-initrd", str(initramfs(guest.width))),
+            *("-append", words),
+            *guest.args,
+            *extra_args,
+        ],
+        binary=guest.qemu,
+        machine=guest.machine,
+        memory=guest.memory,
+        paused=False,
+        ram_file=ram_file,
+    )
+    try:
+        qemu.wait_line("init: ready")
+        if paused_at != "running":
+            _stop_where(qemu, "CPL=0 .* HLT=1" if paused_at == "kernel" else "CPL=3 ")
+    except BaseException:
+        qemu.close()
+        raise
+    return qemu
+
+
+def _stop_where(qemu: Qemu, state: str) -> None:
+    """Stop the CPU in this state; it may be in an interrupt, or still on its way there."""
+    for attempt in range(50):
+        qemu.stop_cpus()
+        if re.search(state, qemu.hmp("info registers")):
+            return
+        qemu.cont()
+        time.sleep(0.002 * attempt)
+    raise QemuError(f"the guest did not stop with {state} in 50 attempts")

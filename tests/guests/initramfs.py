@@ -1,0 +1,60 @@
+"""The initramfs of a test guest: init.c, a mount point and a console, as one cpio archive."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from kernels import GuestError, cache
+
+_SOURCE = Path(__file__).with_name("init.c")
+_FLAGS = (
+    "-ffreestanding -nostdlib -nostdinc -static -fno-pie -no-pie -fno-stack-protector "
+    "-fno-asynchronous-unwind-tables -fcf-protection=none -mgeneral-regs-only -O1 -g0 -Wall "
+    "-Wextra -Werror -Wl,--build-id=none -Wl,-z,noexecstack"
+).split()
+_WIDTH = {32: ["-m32", "-march=i686"], 64: ["-m64"]}
+_S_IFDIR, _S_IFCHR, _S_IFREG = 0o040000, 0o020000, 0o100000
+
+
+def initramfs(width: int) -> Path:
+    """The archive with init built for 32 or 64 bits; kept in the cache under its content's hash."""
+    command = ["gcc", *_WIDTH[width], *_FLAGS]
+    this = Path(__file__).read_bytes()
+    key = hashlib.sha256(this + _SOURCE.read_bytes() + str(width).encode()).hexdigest()[:16]
+    archive = cache() / "initramfs" / f"{width}-{key}.cpio"
+    if not archive.exists():
+        archive.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+            init = Path(folder) / "init"
+            if shutil.which("gcc") is None:
+                raise GuestError("the guests' init program is built with gcc; please install it.")
+            subprocess.run([*command, "-o", init, _SOURCE], check=True)
+            whole = Path(folder) / "cpio"
+            whole.write_bytes(
+                _entry("dev", _S_IFDIR | 0o755)
+                + _entry("dev/console", _S_IFCHR | 0o600, device=(5, 1))
+                + _entry("proc", _S_IFDIR | 0o755)
+                + _entry("init", _S_IFREG | 0o755, init.read_bytes())
+                + _entry("TRAILER!!!", 0)
+            )
+            os.replace(whole, archive)
+    return archive
+
+
+def _entry(name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)) -> bytes:
+    """One member of a "newc" cpio archive: see buffer-format.rst in the kernel's documentation."""
+    inode = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    links, owner, time, check = 1, 0, 0, 0
+    size = len(name) + 1
+    fields = [inode, mode, owner, owner, links, time, len(data), 0, 0, *device, size, check]
+    head = b"070701" + b"".join(b"%08x" % field for field in fields) + name.encode() + b"\0"
+    return _padded(head) + _padded(data)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
