@@ -11,20 +11,20 @@ import sys
 import gdb
 
 
-def _load() -> None:
-    here = os.path.dirname(os.path.realpath(os.path.abspath(__file__), strict=False))
-    beside = os.path.dirname(os.path.abspath(__file__))  # where the module was built
+def _ptmap_load() -> None:
+    # Not __file__: where another script sources this one, that is still the other's.
+    here = os.path.dirname(os.path.abspath(_ptmap_load.__code__.co_filename))
     if "ptmap" in sys.modules:
         loaded = os.path.dirname(os.path.dirname(os.path.abspath(sys.modules["ptmap"].__file__)))
-        if loaded not in (here, beside):
+        if loaded != here:
             gdb.write(f"ptmap is loaded already, from {loaded}; restart GDB to change it.\n")
         return
-    sys.path.insert(0, beside)
+    sys.path.insert(0, here)
     try:
         import ptmap
     finally:
-        sys.path.remove(beside)
+        sys.path.remove(here)
     ptmap.register()
 
 
-_load()
+_ptmap_load()

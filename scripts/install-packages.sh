@@ -40,6 +40,10 @@ test      python3          python3
 test      python3-pytest   -
 test      libgtest-dev     -
 test      clang-format     clang-format
+test      shellcheck       shellcheck
+test      flake8           flake8
+test      mypy             mypy
+test      git              git
 '
 # ------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ OPTIONS = (
 # The bits that select a mode (SDM vol. 3A, 4.1.1), and those assumed where the target shows none.
 _CR0_PG, _CR0_USUAL = 1 << 31, 1 << 31 | 1 << 16 | 1  # PG, WP, PE
 _CR4_PSE, _CR4_PAE, _CR4_PGE, _CR4_LA57 = 1 << 4, 1 << 5, 1 << 7, 1 << 12
+_CR4_PKE, _CR4_PKS = 1 << 22, 1 << 24
 _EFER_LMA, _EFER_NXE = 1 << 10, 1 << 11
 _MODE_CR4 = {"32-bit": 0, "pae": _CR4_PAE, "4-level": _CR4_PAE, "5-level": _CR4_PAE | _CR4_LA57}
 
@@ -31,11 +32,20 @@ ASSUMED_MAXPHYADDR = 52
 class AddressSpace:
     """Everything that decides what an address means, but for the memory itself."""
 
-    registers: target.Registers  # cr0, cr3, cr4 and efer are never None here
+    cr0: int
+    cr3: int
+    cr4: int
+    efer: int
+    ac: bool  # EFLAGS.AC
     mode: str  # "off" too
     root: int
     paging: Any  # _core.Paging; None with paging off
     assumed: tuple[str, ...]  # what was assumed, in words
+
+    @property
+    def has_keys(self) -> bool:
+        """Protection keys, of user or supervisor pages (CR4.PKE, CR4.PKS)."""
+        return bool(self.cr4 & (_CR4_PKE | _CR4_PKS))
 
     @property
     def digits(self) -> int:
@@ -57,38 +67,45 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
     assumed: list[str] = []
     if options.get("mode"):
         registers = _select(core, registers, options["mode"], assumed)
-    missing = [r for r in ("cr0", "cr4") if getattr(registers, r) is None]
-    if registers.cr3 is None and root is None:
-        missing.insert(len(missing) and 1, "cr3")
-    if not missing and registers.cr4 & _CR4_PAE and registers.efer is None:
-        missing.append("efer")
-    if missing:
-        names = ", ".join(r.upper() for r in missing)
-        raise Refusal(
-            f"this target shows no {names}: give -root PA -mode MODE, "
-            f"or `set ptmap {missing[0]}`"
-        )
-    registers = replace(registers, cr3=registers.cr3 or 0, efer=registers.efer or 0)
+    cr0, cr3, cr4, efer = registers.cr0, registers.cr3, registers.cr4, registers.efer
+    if cr0 is None:
+        raise _missing("cr0")
+    if cr4 is None:
+        raise _missing("cr4")
+    if cr3 is None and root is None:
+        raise _missing("cr3")
+    if efer is None and cr4 & _CR4_PAE:
+        raise _missing("efer")
+    control = {"cr0": cr0, "cr3": cr3 or 0, "cr4": cr4, "efer": efer or 0}
 
-    mode = core.paging_mode(registers.cr0, registers.cr4, registers.efer)
+    mode = core.paging_mode(cr0, cr4, efer or 0)
     if mode == "off":
-        return AddressSpace(registers, mode, 0, None, tuple(assumed))
-    maxphyaddr = settings.get("maxphyaddr")
-    if maxphyaddr is None:
-        maxphyaddr = ASSUMED_MAXPHYADDR
-    paging = core.Paging(
-        registers.cr0, registers.cr3, registers.cr4, registers.efer, maxphyaddr
-    )
-    where = paging.root_of(registers.cr3 if root is None else root)
+        return AddressSpace(**control, ac=registers.ac, mode=mode, root=0, paging=None, assumed=())
+    paging = core.Paging(**control, maxphyaddr=maxphyaddr())
+    where = paging.root_of(control["cr3"] if root is None else root)
     if root is not None and where != root:
-        raise Refusal(f"-root {root:#x} cannot be a {mode} root: {_root_rule(mode, maxphyaddr)}")
-    return AddressSpace(registers, mode, where, paging, tuple(assumed))
+        raise Refusal(f"-root {root:#x} cannot be a {mode} root: {_root_rule(mode)}")
+    return AddressSpace(
+        **control, ac=registers.ac, mode=mode, root=where, paging=paging, assumed=tuple(assumed)
+    )
 
 
-def _root_rule(mode: str, maxphyaddr: int) -> str:
+def maxphyaddr() -> int:
+    """The setting, or what is assumed."""
+    return settings.get("maxphyaddr") or ASSUMED_MAXPHYADDR
+
+
+def _missing(register: str) -> Refusal:
+    return Refusal(
+        f"this target shows no {register.upper()}: give -root PA -mode MODE, "
+        f"or `set ptmap {register} VALUE`"
+    )
+
+
+def _root_rule(mode: str) -> str:
     if mode == "pae":
         return "it is 32-byte aligned and below 4 GiB"
-    return f"it is 4096-byte aligned and below 2^{32 if mode == '32-bit' else maxphyaddr}"
+    return f"it is 4096-byte aligned and below 2^{32 if mode == '32-bit' else maxphyaddr()}"
 
 
 def _select(

@@ -28,7 +28,7 @@ WORDS = (*_RIGHTS, "global", "no-global", "large", "no-large", *_SIZES, *_TYPES)
 
 
 def parse(text: str) -> list[Any]:
-    """The _core.Wanted terms of which one must hold. Error: Refusal names the word that is wrong."""
+    """The _core.Wanted terms of which one must hold. Error: Refusal names the wrong word."""
     return [_term(term) for term in text.split(",")]
 
 
@@ -51,7 +51,7 @@ def _term(text: str) -> Any:
         elif plain in _SIZES:
             fields["sizes_any" if positive else "sizes_none"] |= _SIZES[plain]
         elif plain in _TYPES:
-            types &= {plain} if positive else set(_TYPES) - {plain}
+            types = types & {plain} if positive else types - {plain}
         else:
             raise Refusal(f"{word!r} is no attribute; there is {' '.join(WORDS)} (no- negates)")
     if fields["rights_set"] & fields["rights_clear"]:
@@ -62,5 +62,3 @@ def _term(text: str) -> Any:
 def _once(fields: dict[str, Any], key: str, value: bool, text: str) -> None:
     if fields.setdefault(key, value) != value:
         raise Refusal(f"{text!r} contradicts itself")
-
-

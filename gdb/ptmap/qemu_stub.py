@@ -29,10 +29,9 @@ NOT_RAM = "not RAM"
 
 def is_qemu(connection: gdb.TargetConnection | None) -> bool:
     """Whether the stub behind a connection has QEMU's physical mode."""
-    return hasattr(connection, "send_packet") and connection.send_packet("qqemu.PhyMemMode") in (
-        b"0",
-        b"1",
-    )
+    if connection is None or not hasattr(connection, "send_packet"):
+        return False
+    return connection.send_packet("qqemu.PhyMemMode") in (b"0", b"1")
 
 
 def end_physical_mode(connection: gdb.RemoteTargetConnection) -> bool:

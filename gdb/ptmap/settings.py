@@ -25,9 +25,9 @@ _ROWS = (
     _Row("pat", "IA32_PAT", "The memory types of the eight PAT slots (Linux: 0x0407050600070106)."),
     _Row("pkru", "PKRU", "The rights of user pages' protection keys.", high=(1 << 32) - 1),
     _Row("maxphyaddr", "MAXPHYADDR", "Physical-address bits of the processor.", 32, 52),
-    _Row("max-tables", "the limit of tables", "Page tables that one map may read.",
+    _Row("max-tables", "The limit of tables", "Page tables that one map may read.",
          1, 1 << 24, 1 << 18),
-    _Row("max-ranges", "the limit of ranges", "Ranges that one map may have.",
+    _Row("max-ranges", "The limit of ranges", "Ranges that one map may have.",
          1, 1 << 32, 1 << 22),
 )  # fmt: skip
 
@@ -61,8 +61,11 @@ class _Setting(gdb.Parameter):
     def _text(self) -> str:
         if self.number is None:
             return "auto"
-        small = self.row.high < 1 << 33 and self.row.name != "pkru"
-        return str(self.number) if small else hex(self.number)
+        return self._show(self.number)
+
+    def _show(self, number: int) -> str:
+        """Registers in hexadecimal, counts in decimal: a count is never 0."""
+        return str(number) if self.row.low else hex(number)
 
     def _evaluate(self, text: str) -> int:
         try:
@@ -71,7 +74,8 @@ class _Setting(gdb.Parameter):
             raise gdb.GdbError(f"ptmap {self.row.name}: {error}") from None
         if not self.row.low <= number <= self.row.high:
             raise gdb.GdbError(
-                f"ptmap {self.row.name}: {text} is outside {self.row.low}..{self.row.high:#x}"
+                f"ptmap {self.row.name}: {text} is not in {self._show(self.row.low)}"
+                f" to {self._show(self.row.high)}"
             )
         return number
 
@@ -83,6 +87,8 @@ class _SetPrefix(gdb.Command):
         super().__init__("set ptmap", gdb.COMMAND_DATA, gdb.COMPLETE_NONE, True)
 
     def invoke(self, argument: str, from_tty: bool) -> None:
+        if argument:  # GDB runs the subcommands itself: this is none
+            raise gdb.GdbError(f"set ptmap: unknown setting {argument.split()[0]}")
         gdb.execute("help set ptmap")
 
 
@@ -93,6 +99,8 @@ class _ShowPrefix(gdb.Command):
         super().__init__("show ptmap", gdb.COMMAND_DATA, gdb.COMPLETE_NONE, True)
 
     def invoke(self, argument: str, from_tty: bool) -> None:
+        if argument:
+            raise gdb.GdbError(f"show ptmap: unknown setting {argument.split()[0]}")
         for setting in _settings.values():
             gdb.write(setting.get_show_string("") + "\n")
 

@@ -12,10 +12,10 @@ std::optional<Reason> key_denies(const Walk& walk, const ControlRegisters& r,
     if (access == Access::fetch || !(r.efer & efer::LMA)) return std::nullopt;
     if (!has(walk.rights, Rights::user))  // the key of a supervisor page is IA32_PKRS's affair
         return r.cr4 & cr4::PKS && privilege == Privilege::kernel
-                   ? std::optional(Reason::unknown_key)
+                   ? std::optional(Reason::unknown_pkrs)
                    : std::nullopt;
     if (!(r.cr4 & cr4::PKE)) return std::nullopt;
-    if (!state.pkru) return Reason::unknown_key;
+    if (!state.pkru) return Reason::unknown_pkru;
     const unsigned deny = *state.pkru >> (2 * walk.key) & 3;
     const bool write_counts = privilege == Privilege::user || r.cr0 & cr0::WP;
     if (deny & 1 || (deny & 2 && access == Access::write && write_counts))
@@ -34,7 +34,7 @@ std::uint32_t access_bits(const ControlRegisters& r, Access access, Privilege pr
 }  // namespace
 
 std::string_view text(Reason reason) {
-    static constexpr std::array<std::string_view, 12> texts{
+    static constexpr std::array<std::string_view, 13> texts{
         "",
         "not present",
         "reserved bit",
@@ -46,7 +46,8 @@ std::string_view text(Reason reason) {
         "SMAP: user page, EFLAGS.AC=0",
         "protection key",
         "a table could not be read",
-        "the protection-key register is not known",
+        "PKRU is not known",
+        "IA32_PKRS is not known",
     };
     return texts[static_cast<std::size_t>(reason)];
 }
@@ -86,7 +87,7 @@ Verdict verdict(const Walk& walk, const ControlRegisters& registers, const Acces
     const std::uint32_t pk = by_key == Reason::protection_key ? fault::PK : 0;
     if (by_rights != Reason::allowed) return {page_fault, by_rights, kind | fault::P | pk};
     if (!by_key) return {};
-    if (*by_key == Reason::unknown_key) return {unknown, *by_key};
+    if (*by_key != Reason::protection_key) return {unknown, *by_key};
     return {page_fault, *by_key, kind | fault::P | pk};
 }
 

@@ -30,7 +30,8 @@ enum class Reason : std::uint8_t {
     smap,
     protection_key,
     unknown_table,  ///< a table could not be read
-    unknown_key,    ///< PKRU or IA32_PKRS would decide and is not known
+    unknown_pkru,   ///< PKRU would decide and is not known
+    unknown_pkrs,   ///< IA32_PKRS would
 };
 
 /// A short phrase for people: "supervisor page", "SMAP, EFLAGS.AC=0".

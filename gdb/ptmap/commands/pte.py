@@ -22,25 +22,29 @@ _SIZES = {1 << 12: "4K", 1 << 21: "2M", 1 << 22: "4M", 1 << 30: "1G"}
 
 
 class PteCommand(Command):
-    """Explain an address: every level's entry, the physical address, rights, what faults.
+    """Explain an address: each level's entry, the frame, rights, faults.
 
     pte [-root PA] [-mode MODE] [-json FILE|-] VA...
 
-    For each address (an expression; quote one with spaces) it walks the tables as the processor
-    does and prints each entry with its decoded bits, then where the walk ended: the physical
-    address, page size, memory type, the rights with the entry that takes each away, and what a
-    read, a write and a fetch from kernel and from user mode would do now (CR0.WP, SMEP, SMAP with
-    EFLAGS.AC, protection keys, NXE), with the #PF error code where it faults.
+    For each address (an expression; quote one with spaces) it walks the
+    tables as the processor does and prints each entry with its decoded bits,
+    then where the walk ended: the physical address, page size, memory type,
+    the rights with the entry that takes each away, and what a read, a write
+    and a fetch from kernel and from user mode would do now (CR0.WP, SMEP,
+    SMAP with EFLAGS.AC, protection keys and NXE counted), with the #PF error
+    code where it faults.
 
       -root PA      walk the tables below this root instead of CR3's
       -mode MODE    read them as 32-bit, pae, 4-level or 5-level
-      -json FILE|-  the same as JSON (schema ptmap/1) to a file or to GDB's output
+      -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
+                    output
 
-    Entry bits are named as in the Intel SDM: P RW US PWT PCD A D PS PAT G XD; AVL[n] are bits
-    that paging ignores. With paging off an address is its own physical address.
+    Bits are named as in the Intel SDM: P RW US PWT PCD A D PS PAT G XD.
+    AVL[n] are bits that paging ignores. With paging off an address is its
+    own physical address.
 
     Examples:
-      pte $rip
+      pte $pc
       pte 0xc0000000 &jiffies "$sp + 8"
       pte -root 0x1000 -mode pae 0x8048000"""
 
@@ -63,7 +67,7 @@ class PteCommand(Command):
                 "kind": "pte",
                 "mode": space.mode,
                 "root": hex(space.root),
-                "maxphyaddr": settings.get("maxphyaddr") or address_space.ASSUMED_MAXPHYADDR,
+                "maxphyaddr": address_space.maxphyaddr(),
                 "maxphyaddr_assumed": settings.get("maxphyaddr") is None,
                 "addresses": explained,
             }
@@ -94,7 +98,7 @@ def _explain(core: Any, space: AddressSpace, walk: Any) -> dict[str, Any]:
         one["page_size"] = _SIZES[walk.page_size]
         one["cache"] = core.memory_types(settings.get("pat"))[walk.cache_slot]
         one["cache_slot"] = walk.cache_slot
-        if space.registers.cr4 & (1 << 22 | 1 << 24):
+        if space.has_keys:
             one["key"] = walk.key
         one["rights"] = {
             "user": walk.user,
@@ -145,7 +149,7 @@ def _step(space: AddressSpace, walk: Any, step: Any) -> dict[str, Any]:
     if ignored:
         described["ignored"] = ignored
     if step.kind in ("table", "page"):
-        described[step.kind] = hex(step.target)
+        described["target"] = hex(step.target)
     return described
 
 
@@ -153,7 +157,7 @@ def _verdict(
     core: Any, space: AddressSpace, walk: Any, access: str, privilege: str
 ) -> dict[str, Any]:
     result, reason, code = core.verdict(
-        walk, space.paging, access, privilege, space.registers.ac, settings.get("pkru")
+        walk, space.paging, access, privilege, space.ac, settings.get("pkru")
     )
     if result == "allowed":
         return {"ok": True}
@@ -255,7 +259,8 @@ def _verdict_text(verdict: dict[str, Any]) -> str:
     if verdict["ok"]:
         return "ok"
     if verdict["ok"] is None:
-        return f"not known: {verdict['why']}"
+        hint = " (set ptmap pkru)" if verdict["why"].startswith("PKRU") else ""
+        return f"not known: {verdict['why']}{hint}"
     if verdict["fault"] == "#GP":
         return f"#GP(0), #SS(0) through the stack segment: {verdict['why']}"
     code = int(verdict["error_code"], 16)

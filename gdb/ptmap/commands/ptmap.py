@@ -21,32 +21,40 @@ _IMPLY_RANGES = ("ranges", "phys", "filter", "as")
 class PtmapCommand(Command):
     """Show the address space of the selected CPU, as its page tables give it.
 
-    ptmap [-ranges] [-phys] [-filter ATTRIBUTES] [-as user|kernel]
-          [-at VA] [-level N] [-root PA] [-mode MODE] [-json FILE|-] [START END]
+    ptmap [-ranges] [-phys] [-filter ATTRS] [-as user|kernel] [-at VA]
+          [-level N] [-root PA] [-mode MODE] [-json FILE|-] [START END]
 
-    Alone it draws the classic grid, one character per entry of one level (32-bit: a cell is
-    4 MiB; PAE: 2 MiB; 4- and 5-level: an entry of the root, with the ranges under it):
+    Alone it draws the classic grid, one character for each entry of a level
+    (32-bit: a cell is 4 MiB; PAE: 2 MiB; 4- and 5-level: an entry of the root,
+    with the ranges under it):
 
-        .    nothing present
-        x X  a page, or a table whose first page is one: supervisor    X: one large page
-        r R  the same: user, read-only                                 R: one large page
-        + *  the same: user, read/write                                *: one large page
-        !    a reserved bit is set          ?    a table could not be read
+        .      nothing present
+        x      a page, or a table whose first page is one: supervisor
+        r      the same: user, read-only
+        +      the same: user, read/write
+        X R *  a large page: supervisor; user, read-only; user, read/write
+        !      a reserved bit is set
+        ?      a table could not be read
 
-    Rights are those of the whole path from the root. START END (END exclusive, 0 for the top)
-    shows only a window.
+    Rights are those of the whole path from the root. START END (END
+    exclusive, 0 for the top) shows only a window.
 
-      -ranges        the merged ranges: start, end, size, rights, memory type, page sizes,
-                     physical address. Rights are u(ser) or s(upervisor), r, w, x, g(lobal).
+      -ranges        the merged ranges: start, end, size, rights (u for user
+                     or s for supervisor, r, w, x, g for global), memory type,
+                     page sizes, physical address (- where not contiguous)
       -phys          ranges end where the frames stop being contiguous
-      -filter ATTRS  ranges with these attributes; + is and, , is or, no- negates: user supervisor
-                     write read-only exec no-exec global large 4K 2M 4M 1G WB WC WT WP UC UC- PATn
-      -as user|kernel  rights as that mode has them now: WP, SMEP and SMAP counted
-      -at VA         the grid of the one table that translates VA, one level below the usual one
+      -filter ATTRS  ranges with these attributes; + is and, "," is or, no-
+                     negates: user supervisor write read-only exec no-exec
+                     global large 4K 2M 4M 1G WB WC WT WP UC UC- PAT1 PAT5 PAT7
+      -as user|kernel
+                     rights as this mode has them now: WP, SMEP, SMAP counted
+      -at VA         the grid of one table that translates VA, by default one
+                     level below the usual grid
       -level N       that table's level: PT PD PDPT PML4 PML5 or 1 to 5
       -root PA       the tables below this root instead of CR3's
       -mode MODE     read them as 32-bit, pae, 4-level or 5-level
-      -json FILE|-   the ranges as JSON (schema ptmap/1) to a file or to GDB's output
+      -json FILE|-   the ranges as JSON (schema ptmap/1) to a file, or to
+                     GDB's output
 
     -phys, -filter and -as imply -ranges.
 
@@ -54,7 +62,7 @@ class PtmapCommand(Command):
       ptmap
       ptmap -ranges 0xc0000000 0xd0000000
       ptmap -filter write+exec
-      ptmap -at $rip -level PT
+      ptmap -at $pc -level PT
       ptmap -root 0x1000 -mode 32-bit -json map.json"""
 
     options = (
@@ -75,15 +83,17 @@ class PtmapCommand(Command):
                 "paging is off (CR0.PG=0): there is no map, every address is physical; "
                 "-root PA -mode MODE reads tables that are not in use yet"
             )
-        core = native.core()
-        window = _window(space, options, words)
-        wanted = attributes.parse(options["filter"]) if "filter" in options else []
+        position = _position(space, options)  # of the level that a grid shows
         if "at" in options:
-            position = _position(space, options)
-            window = _table_window(space, position, options["at"])
+            window = _table_window(space, position, options["at"], words)
+        else:
+            window = _window(space, words)
+        wanted = attributes.parse(options["filter"]) if "filter" in options else []
+
+        core = native.core()
         memory = _ReadOnce(target.memory())
         scanned = core.scan(
-            space.paging, space.root, memory, *window, settings.get("max-tables")
+            space.paging, space.root, memory, *window, max_tables=settings.get("max-tables")
         )
         made = core.make_map(
             scanned,
@@ -91,31 +101,28 @@ class PtmapCommand(Command):
             split_physical="phys" in options,
             pat=settings.get("pat"),
             as_=options.get("as"),
-            ac=space.registers.ac,
+            ac=space.ac,
             wanted=wanted,
             max_ranges=settings.get("max-ranges"),
         )
         if "json" in options:
             write_json(options["json"], made.json())
             return
-        ranges_only = any(o in options for o in _IMPLY_RANGES)
-        text = [_head(space)]
+        lines = [f"{space.mode} paging, root {space.root:#x}\n"]
+        lines += [f"assuming {what}\n" for what in space.assumed]
+        only_ranges = any(option in options for option in _IMPLY_RANGES)
+        has_table = True
         if "at" in options:
             walk = core.walk(space.paging, space.root, options["at"], memory)
-            text.append(_table_line(space, walk, position))
-            if len(walk.steps) <= position and not ranges_only:
-                gdb.write("".join(text))  # no such table: that is the answer
-                return
-        elif ranges_only:
-            position = None
-        else:
-            position = _overview_position(space)
-        if not ranges_only:
-            text += _grid(space, core.draw_grid(scanned, position, *window))
-        if ranges_only or space.paging.canonical and "at" not in options:
-            text.append(made.ranges_text() or "no range\n")
-        text += _summary(space, made, options)
-        gdb.write("".join(text))
+            has_table = len(walk.steps) > position
+            lines.append(_table_line(space, walk, position))
+        if has_table and not only_ranges:
+            lines += _grid(space, core.draw_grid(scanned, position, *window))
+        if only_ranges or space.paging.canonical and "at" not in options:
+            lines.append(made.ranges_text() or "no such range\n")
+        if has_table or only_ranges:
+            lines += _summary(space, made, options)
+        gdb.write("".join(lines))
 
 
 class _ReadOnce:
@@ -126,13 +133,11 @@ class _ReadOnce:
         self._known: dict[int, bytes | str] = {}
 
     def __call__(self, wanted: list[tuple[int, int]]) -> list[bytes | str]:
-        answers = [self._lookup(*w) for w in wanted]
-        missing = [w for w, answer in zip(wanted, answers) if answer is None]
-        fresh = iter(self._memory(missing) if missing else ())
-        for i, (address, _) in enumerate(wanted):
-            if answers[i] is None:
-                answers[i] = self._known[address] = next(fresh)
-        return answers
+        missing = [read for read in wanted if self._lookup(*read) is None]
+        if missing:
+            answers = self._memory(missing)
+            self._known |= {address: answer for (address, _), answer in zip(missing, answers)}
+        return [self._lookup(*read) or "" for read in wanted]
 
     def _lookup(self, address: int, length: int) -> bytes | str | None:
         for start in (address, address & ~0xFFF, address & ~0x1F):
@@ -144,17 +149,14 @@ class _ReadOnce:
         return None
 
 
-def _window(space: AddressSpace, options: dict[str, Any], words: list[str]) -> tuple[int, int]:
+def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
     """First and last offset of START END; everything without them."""
-    paging = space.paging
+    top = space.paging.last_offset
     if not words:
-        return 0, paging.last_offset
-    if "at" in options:
-        raise Refusal("-at shows one table; it goes with no START END")
+        return 0, top
     if len(words) != 2:
         raise Refusal("a window is START END, each one word (quote an expression with spaces)")
     start, end = (evaluate(word) for word in words)
-    top = space.paging.last_offset
     first = _nearest_offset(space, start, upwards=True)
     last = top if end in (0, top + 1) else _nearest_offset(space, end - 1, upwards=False)
     if last < first:
@@ -170,35 +172,37 @@ def _nearest_offset(space: AddressSpace, address: int, upwards: bool) -> int:
     return paging.offset_of(address_space.in_space(space, address))
 
 
-def _overview_position(space: AddressSpace) -> int:
-    """The level that `ptmap` alone draws: the PD where addresses have 32 bits, else the root."""
-    return 0 if space.paging.canonical else len(space.paging.levels) - 2
-
-
 def _position(space: AddressSpace, options: dict[str, Any]) -> int:
-    """-level as a position in paging.levels; one below the overview without it."""
+    """Which of paging.levels the grid shows.
+
+    The PD where addresses have 32 bits, else the root; one below that with -at; or what -level
+    says.
+    """
+    levels = space.paging.levels
+    overview = 0 if space.paging.canonical else len(levels) - 2
     if "level" not in options:
-        return _overview_position(space) + 1
-    number = _LEVELS[options["level"]]
-    for position, level in enumerate(space.paging.levels):
-        if level.number == number:
+        return overview + 1 if "at" in options else overview
+    for position, level in enumerate(levels):
+        if level.number == _LEVELS[options["level"]]:
+            if position != overview and "at" not in options:
+                raise Refusal("-level needs -at VA: there is more than one such table")
             return position
-    names = ", ".join(level.table_name for level in space.paging.levels)
+    names = ", ".join(level.table_name for level in levels)
     raise Refusal(f"{space.mode} paging has no level {options['level']}; it has {names}")
 
 
-def _table_window(space: AddressSpace, position: int, va: int) -> tuple[int, int]:
+def _table_window(
+    space: AddressSpace, position: int, va: int, words: list[str]
+) -> tuple[int, int]:
+    """What the table that translates VA at a level spans."""
+    if words:
+        raise Refusal("-at shows one table; it goes with no START END")
     va = address_space.in_space(space, va)
     if not space.paging.translatable(va):
         raise Refusal(f"{va:#x} is not canonical under {space.mode} paging")
     span = space.paging.levels[position].table_span
     first = space.paging.offset_of(va) & ~(span - 1)
     return first, first + span - 1
-
-
-def _head(space: AddressSpace) -> str:
-    text = f"{space.mode} paging, root {space.root:#x}\n"
-    return text + "".join(f"assuming {what}\n" for what in space.assumed)
 
 
 def _table_line(space: AddressSpace, walk: Any, position: int) -> str:
@@ -251,7 +255,7 @@ def _summary(space: AddressSpace, made: Any, options: dict[str, Any]) -> list[st
             lines.append(f"  and {len(gaps) - _GAPS_SHOWN} more (-json names all)\n")
     if made.truncated:
         lines.append("  cut: `set ptmap max-tables` or `max-ranges` was reached\n")
-    if "as" in options and space.registers.cr4 & (1 << 22 | 1 << 24):
+    if "as" in options and space.has_keys:
         lines.append("protection keys are not counted (pte counts them)\n")
     return lines
 

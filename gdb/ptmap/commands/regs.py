@@ -30,11 +30,13 @@ class RegsCommand(Command):
 
     ptmap regs [-json FILE|-]
 
-    CR0, CR3, CR4 and IA32_EFER of the selected CPU (GDB's thread), with the bits that are set by
-    their SDM names, and the paging mode. A register that the target lacks is "not known" and can
-    be given: `set ptmap cr0|cr3|cr4|efer VALUE`.
+    CR0, CR3, CR4 and IA32_EFER of the selected CPU (GDB's thread), with the
+    bits that are set by their SDM names, and the paging mode. A register that
+    the target lacks is "not known" and can be given:
+    `set ptmap cr0|cr3|cr4|efer VALUE`.
 
-      -json FILE|-  the same as JSON (schema ptmap/1) to a file or to GDB's output
+      -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
+                    output
 
     Examples:
       ptmap regs
@@ -64,7 +66,7 @@ class RegsCommand(Command):
         if "json" in options:
             write_json(options["json"], _json(known, space))
             return
-        lines = [f"{name:<4}  {_register_text(name, value, space)}" for name, value in known.items()]
+        lines = [f"{name:<4}  {_text(name, value, space)}" for name, value in known.items()]
         lines.append(f"mode  {_mode_text(space)}")
         gdb.write("\n".join(lines) + "\n")
 
@@ -78,7 +80,7 @@ def _cr3_words(value: int, space: AddressSpace | None) -> list[str]:
     if space is None or space.paging is None:
         return []
     words = [f"root={space.paging.root_of(value):#x}"]
-    if space.registers.cr4 >> 17 & 1:
+    if space.cr4 >> 17 & 1:
         words.append(f"PCID={value & 0xFFF:#x}")
     else:
         words += [bit_name for bit, bit_name in ((3, "PWT"), (4, "PCD")) if value >> bit & 1
@@ -89,7 +91,7 @@ def _cr3_words(value: int, space: AddressSpace | None) -> list[str]:
     return words
 
 
-def _register_text(name: str, value: int | None, space: AddressSpace | None) -> str:
+def _text(name: str, value: int | None, space: AddressSpace | None) -> str:
     if value is None:
         return "not known"
     words = _cr3_words(value, space) if name == "CR3" else _set_bits(name, value)
@@ -108,7 +110,9 @@ def _mode_text(space: AddressSpace | None) -> str:
 
 def _json(known: dict[str, int | None], space: AddressSpace | None) -> str:
     registers = {
-        name.lower(): None if value is None else {"value": hex(value), "bits": _set_bits(name, value)}
+        name.lower(): {"value": hex(value), "bits": _set_bits(name, value)}
+        if value is not None
+        else None
         for name, value in known.items()
     }
     head = {

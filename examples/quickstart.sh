@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# quickstart.sh: from a fresh clone to the map of a running machine, in one command.
+#
+#   examples/quickstart.sh            lab32, a small kernel of our own (examples/lab32)
+#   examples/quickstart.sh --linux    Debian 12's 32-bit Linux (linux-image-686), with a process
+#   examples/quickstart.sh --linux64  Debian's or the distribution's own 64-bit Linux
+#
+# Installs what is missing (as root or by sudo, and says what), builds ptmap, boots the guest in
+# QEMU, attaches GDB in batch mode, prints `ptmap regs`, the map, and `pte` of an address of each
+# kind, and ends QEMU. Status 0 only if all of that worked. PTMAP_GDB names another gdb.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+gdb=${PTMAP_GDB:-gdb}
+kernel=lab32
+case ${1-} in
+    '') ;;
+    --linux) kernel=686 ;;
+    --linux64) kernel=4-level ;;
+    *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+esac
+groups=(build qemu)
+[ $kernel = lab32 ] || groups+=(linux)
+
+scripts/install-packages.sh "${groups[@]}"
+echo "Building ptmap"
+log=$(mktemp)
+work=$(mktemp -d)
+guest=
+# End the guest by its id, and leave nothing lying about, however this script ends.
+finish() {
+    [ -z "$guest" ] || { kill "$guest" && wait "$guest"; } 2>/dev/null || true
+    rm -rf "$work" "$log"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+quietly() { "$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }; }
+quietly cmake --preset release -DPTMAP_GDB="$(command -v "$gdb")"
+quietly cmake --build --preset release
+
+# Waits until a line of a file matches, or the guest is gone.
+wait_for_line() {  # FILE PATTERN
+    until grep -q "$2" "$1" 2>/dev/null; do
+        if ! kill -0 "$guest" 2>/dev/null; then
+            cat "$1" "$work/errors" >&2
+            echo "quickstart: the guest ended before it was ready" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+
+if [ $kernel = lab32 ]; then
+    quietly make -C examples/lab32
+    echo "Booting lab32 in QEMU"
+    # GDB's connection is a socket in our own folder: no port to be free or taken.
+    qemu-system-i386 -kernel build/lab32/lab32-3g.elf -m 64M -display none -monitor none \
+        -serial "file:$work/console" -gdb chardev:gdb \
+        -chardev "socket,id=gdb,path=$work/gdb,server=on,wait=off" 2>"$work/errors" &
+    guest=$!
+    wait_for_line "$work/console" 'lab32: ready'
+    target=$work/gdb
+    symbols=build/lab32/lab32-3g.elf
+    # user text, user stack, kernel text, a 4 MiB page, a device, nothing
+    addresses='0x08048000 0xbfacb000 lab_wait 0xc0400000 0xf8820000 0'
+else
+    echo "Booting Linux in QEMU (the first time its package is fetched)"
+    tests/guests/boot $kernel >"$work/console" 2>"$work/errors" &
+    guest=$!
+    wait_for_line "$work/console" 'target remote'
+    target=$(sed -n "s/.*'target remote \(.*\)'.*/\1/p" "$work/console")
+    symbols=
+    # the process's next instruction and its stack, read-only and untouched memory (init.c),
+    # the first page of the kernel's part, nothing
+    if [ $kernel = 686 ]; then
+        addresses='$pc $sp 0x10400000 0x11400000 0xc0000000 0'
+    else
+        addresses='$pc $sp 0x100040000000 0x100140000000 0xfffffe0000000000 0'
+    fi
+fi
+
+cat >"$work/commands" <<GDB
+${symbols:+file $symbols}
+target remote $target
+echo \n(gdb) ptmap regs\n
+ptmap regs
+echo \n(gdb) ptmap\n
+ptmap
+echo \n(gdb) pte $addresses\n
+pte $addresses
+disconnect
+GDB
+"$gdb" -nx -q -batch -x build/release/gdb/ptmap-gdb.py -x "$work/commands"
