@@ -183,7 +183,7 @@ private:
         std::string names;
         for (const NamedBits& b : space_.paging().decode(level, raw))
             if (b.role == Role::reserved) names += (names.empty() ? "" : ", ") + bit_name(b);
-        return "reserved: " + names;
+        return "reserved " + names;
     }
 
     bool room() {

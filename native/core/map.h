@@ -52,7 +52,7 @@ struct Gap {
     std::uint64_t size;  ///< bytes of linear address
     PhysAddr table;      ///< unreadable: that table; malformed: the table that holds the entry
     unsigned level;      ///< of that table, 1 is PT
-    std::string why;     ///< "not RAM", "PS is reserved here"
+    std::string why;     ///< "not RAM", "reserved PS"
 };
 
 /// One way for a range to be wanted: all of it must hold. See gdb/ptmap/attributes.py for the

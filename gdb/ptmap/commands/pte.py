@@ -218,7 +218,6 @@ def _outcome_text(space: AddressSpace, one: dict[str, Any]) -> list[str]:
         lines = [f"  reserved bit: the {last['name']} has {names} set"]
         return lines + _maxphyaddr_text(space)
     size = next(size for size, name in _SIZES.items() if name == one["page_size"])
-    cache = one["cache"] if one["cache"][:3] != "PAT" else "memory type"
     rights = one["rights"]
     words = ["user" if rights["user"] else "supervisor", "read"]
     words += ["write"] * rights["write"] + ["exec"] * rights["exec"] + ["global"] * rights["global"]
@@ -229,12 +228,18 @@ def _outcome_text(space: AddressSpace, one: dict[str, Any]) -> list[str]:
         for right, by in one["denied_by"].items()
     ]
     lines = [
-        f"  physical {one['pa']}, {size_text(size)} page, "
-        f"{cache} by PAT slot {one['cache_slot']} (MTRRs not considered)",
+        f"  physical {one['pa']}, {size_text(size)} page",
+        f"  type     {_type_text(one)}; MTRRs not considered",
         f"  rights   {' '.join(words)}",
     ]
     lines += [f"           {reason}" for reason in denied]
     return lines + _maxphyaddr_text(space)
+
+
+def _type_text(one: dict[str, Any]) -> str:
+    if one["cache"].startswith("PAT"):
+        return f"not known: PAT slot {one['cache_slot']} (set ptmap pat)"
+    return f"{one['cache']} (PAT slot {one['cache_slot']})"
 
 
 def _maxphyaddr_text(space: AddressSpace) -> list[str]:

@@ -243,18 +243,20 @@ def _summary(space: AddressSpace, made: Any, options: dict[str, Any]) -> list[st
     lines = [f"{plural(made.tables, 'table')}; pages: {pages or 'none'}; {whole}\n"]
     names = {level.number: level.table_name for level in space.paging.levels}
     for gaps, what in (
-        (made.unreadable, "table not readable"),
-        (made.malformed, "entry with a reserved bit"),
+        (made.unreadable, ("table could not be read", "tables could not be read")),
+        (made.malformed, ("entry has a reserved bit set", "entries have a reserved bit set")),
     ):
+        if gaps:
+            lines.append(f"{plural(len(gaps), *what)}:\n")
         for gap in gaps[:_GAPS_SHOWN]:
             lines.append(
-                f"  {space.hex(gap.va)} {size_text(gap.size)}: {what}, "
+                f"  {space.hex(gap.va)} {size_text(gap.size):>7}  "
                 f"{names[gap.level]} at {gap.table:#x}: {gap.why}\n"
             )
         if len(gaps) > _GAPS_SHOWN:
             lines.append(f"  and {len(gaps) - _GAPS_SHOWN} more (-json names all)\n")
     if made.truncated:
-        lines.append("  cut: `set ptmap max-tables` or `max-ranges` was reached\n")
+        lines.append("cut short: the limit max-tables or max-ranges (set ptmap) is reached\n")
     if "as" in options and space.has_keys:
         lines.append("protection keys are not counted (pte counts them)\n")
     return lines
