@@ -19,6 +19,8 @@ def _ptmap_load() -> None:
         if loaded != here:
             gdb.write(f"ptmap is loaded already, from {loaded}; restart GDB to change it.\n")
         return
+    if not hasattr(gdb, "RemoteTargetConnection"):
+        raise gdb.GdbError(f"ptmap needs GDB 12 or later; this is {gdb.VERSION}")
     sys.path.insert(0, here)
     try:
         import ptmap

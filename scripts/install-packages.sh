@@ -26,15 +26,9 @@ qemu      ipxe-qemu        -
 
 linux     apt              apt-get
 linux     dpkg             dpkg-deb
-linux     ca-certificates  -
+linux     python3          python3
 linux     gcc              gcc
-linux     libc6-dev        -
-linux     binutils         objcopy
-linux     make             make
-linux     cpio             cpio
-linux     gzip             gzip
-linux     xz-utils         xz
-linux     zstd             zstd
+linux     binutils         ld
 
 test      python3          python3
 test      python3-pytest   -

@@ -1,0 +1,79 @@
+"""examples/quickstart.sh as a person runs it: what it prints, its status, what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def quickstart(
+    tmp_path: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "examples/quickstart.sh", *arguments],
+        env=os.environ | {"TMPDIR": str(tmp_path)} | environment,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+
+
+def check_nothing_left(tmp_path: Path) -> None:
+    assert not list(tmp_path.iterdir())
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            assert str(tmp_path) not in process.read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+
+
+def test_lab32(tmp_path: Path) -> None:
+    run = quickstart(tmp_path)
+    assert run.returncode == 0, run.stderr
+    picture = (ROOT / "tests/data/seed-map.txt").read_text().splitlines()
+    rows = [line[11:] for line in run.stdout.splitlines() if len(line) == 11 + 64]
+    assert rows == picture
+    assert "32-bit paging: PD, PT" in run.stdout  # ptmap regs
+    for answer in ("user read exec", "user read write exec", "4 MiB page", "UC (PAT slot 3)",
+                   "not present: the walk ends at the PDE"):  # fmt: skip
+        assert answer in run.stdout
+    check_nothing_left(tmp_path)
+
+
+def test_failure_is_a_status(tmp_path: Path) -> None:
+    """GDB ends with an error in the middle of the session: so does the script."""
+    wrapper = tmp_path / "gdb"
+    wrapper.write_text(
+        '#!/bin/sh\ncase "$*" in *commands*) exec gdb -nx -batch -ex "ptmap" ;; esac\n'
+        'exec gdb "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    work = tmp_path / "work"
+    work.mkdir()
+    try:
+        run = quickstart(work, PTMAP_GDB=str(wrapper))
+    finally:  # the build is for this GDB again
+        subprocess.run(["cmake", "--preset", "release", f"-DPTMAP_GDB={shutil.which('gdb')}"], cwd=ROOT,
+                       check=True, capture_output=True)  # fmt: skip
+    assert run.returncode != 0
+    check_nothing_left(work)
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("option, mode", [("--linux", "32-bit"), ("--linux64", "4-level")])
+def test_linux(tmp_path: Path, option: str, mode: str) -> None:
+    run = quickstart(tmp_path, option)
+    assert run.returncode == 0, run.stderr
+    assert f"{mode} paging, root 0x" in run.stdout
+    for answer in ("rights   user", "rights   supervisor", "not present: the walk ends"):
+        assert answer in run.stdout
+    check_nothing_left(tmp_path)
+
+
+def test_usage(tmp_path: Path) -> None:
+    run = quickstart(tmp_path, "--windows")
+    assert run.returncode == 2 and "--linux64" in run.stderr
