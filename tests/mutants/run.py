@@ -1,0 +1,106 @@
+#!/usr/bin/python3
+"""Breaks ptmap on purpose, one small patch at a time, and shows which test notices.
+
+    tests/mutants/run.py            every patch beside this file
+    tests/mutants/run.py NAME...    only these
+    tests/mutants/run.py --sample N every N-th patch
+
+Each patch is one mistake that tools of this kind have made. It is applied to a copy of the tree;
+the native tests run first, then, where they are content, the tests in GDB. A mutant that survives
+both is a failure. The first lines of a patch say what the mistake is, and `tests:` which tests in
+GDB to ask (all that need no real kernel without it). The last line is "N passed, N failed".
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+class Tree:
+    """A copy of the tree with a build of its own, kept from mutant to mutant."""
+
+    def __init__(self, where: Path) -> None:
+        self.source = where / "source"
+        self.build = where / "build"
+        files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True)
+        for name in files.stdout.decode().split("\0"):
+            if name and (ROOT / name).is_file():
+                (self.source / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, self.source / name)
+        self.run("cmake", "-G", "Ninja", "-S", self.source, "-B", self.build,
+                 "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")  # fmt: skip
+
+    def run(self, *command: str | Path) -> str:
+        """A command's output; CalledProcessError where it fails."""
+        environment = os.environ | {"PTMAP_BUILD": str(self.build)}
+        return subprocess.run(
+            command, cwd=self.source, env=environment, check=True, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600,
+        ).stdout  # fmt: skip
+
+    def noticed_by(self, tests_in_gdb: list[str]) -> str | None:
+        """The first test that fails, None where all pass."""
+        try:
+            self.run("cmake", "--build", self.build)
+        except subprocess.CalledProcessError as error:
+            return f"the compiler: {_first(error.output, r'error: (.*)')}"
+        try:
+            self.run("ctest", "--test-dir", self.build, "--stop-on-failure", "-j", "2", "-Q")
+        except subprocess.CalledProcessError:
+            log = (self.build / "Testing/Temporary/LastTestsFailed.log").read_text()
+            return f"native {log.splitlines()[0].partition(':')[2]}"
+        try:
+            self.run("/usr/bin/python3", "-m", "pytest", "-q", "-x", "-m", "not linux",
+                     *tests_in_gdb)  # fmt: skip
+        except subprocess.CalledProcessError as error:
+            return _first(error.output, r"^(?:FAILED|ERROR) (\S+)")
+        return None
+
+
+def _first(text: str, pattern: str) -> str:
+    found = re.search(pattern, text, re.M)
+    return found[1] if found else text.strip().splitlines()[-1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--sample", type=int, default=1)
+    options = parser.parse_args()
+    patches = sorted(HERE.glob("*.patch"))
+    if options.names:
+        patches = [p for p in patches if p.stem in options.names]
+    patches = patches[:: options.sample]
+    noticed = survived = 0
+    with tempfile.TemporaryDirectory(prefix="ptmap-mutants-") as where:
+        tree = Tree(Path(where))
+        if (broken := tree.noticed_by(["tests/gdb"])) is not None:
+            print(f"the tests fail without any mutant: {broken}")
+            return 1
+        for patch in patches:
+            start = time.monotonic()
+            named = re.search(r"^tests: (.*)$", patch.read_text(), re.M)
+            tests = named[1].split() if named else ["tests/gdb"]
+            tree.run("git", "apply", "--unsafe-paths", f"--directory={tree.source}", patch)
+            by = tree.noticed_by(tests)
+            tree.run("git", "apply", "-R", "--unsafe-paths", f"--directory={tree.source}", patch)
+            noticed, survived = noticed + (by is not None), survived + (by is None)
+            print(f"{patch.stem:<34} {by or 'SURVIVED'} ({time.monotonic() - start:.1f} s)",
+                  flush=True)  # fmt: skip
+    print(f"{noticed} passed, {survived} failed")
+    return 0 if noticed and not survived else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
