@@ -186,10 +186,10 @@ private:
         return "reserved " + names;
     }
 
+    // Ranges and gaps are counted before a filter, so that one which lets nothing through does not
+    // make the work endless.
     bool room() {
-        if (map_.ranges.size() + map_.unreadable.size() + map_.malformed.size() <
-            options_.max_ranges)
-            return true;
+        if (made_++ < options_.max_ranges) return true;
         map_.truncated = true;
         return false;
     }
@@ -219,7 +219,7 @@ private:
 
     // Ends the range that is being built.
     void close() {
-        if (size_ && is_wanted() && room())
+        if (size_ && room() && is_wanted())
             map_.ranges.push_back({space_.paging().address_of(offset_), size_, run_.pa,
                                    run_.contiguous, run_.page_sizes, run_.attributes});
         size_ = 0;
@@ -243,6 +243,7 @@ private:
     Map& map_;
     std::array<Attributes, 8> shown_;
     std::vector<std::array<Uniform, 8>> uniform_;
+    std::size_t made_ = 0;                 // ranges and gaps so far
     std::uint64_t offset_ = 0, size_ = 0;  // the range that is being built
     Run run_;
 };

@@ -73,6 +73,7 @@ struct MapOptions {
     std::optional<Privilege> as;  ///< show what this mode may do now, not what the tables say
     bool ac = false;              ///< EFLAGS.AC, for `as`
     std::vector<Wanted> wanted;   ///< ranges for which one of these holds; empty: all
+    /// Of ranges, filtered out or not, and gaps; the map is truncated there.
     std::size_t max_ranges = std::numeric_limits<std::size_t>::max();
 };
 

@@ -66,11 +66,13 @@ EntryRules Paging::compile(std::span<const Field> fields) const {
             case Role::no_execute: rules.no_execute = mask; break;
             case Role::reserved: rules.reserved |= mask; break;
             case Role::must_be_zero_at_load: rules.odd |= mask; break;
-            case Role::address:
-                *slice++ = {mask, static_cast<std::uint8_t>(f.to - f.low)};
+            case Role::address: {
+                const std::uint64_t beyond = beyond_maxphyaddr(f);
+                *slice++ = {mask & ~beyond, static_cast<std::uint8_t>(f.to - f.low)};
                 // A PDPTE of PAE is checked when it is loaded, its address too.
-                (rules.odd ? rules.odd : rules.reserved) |= beyond_maxphyaddr(f);
+                (rules.odd ? rules.odd : rules.reserved) |= beyond;
                 break;
+            }
             case Role::present:
             case Role::page_size:
             case Role::ignored: break;

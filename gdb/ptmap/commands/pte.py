@@ -166,6 +166,8 @@ def _verdict(
     verdict: dict[str, Any] = {"ok": False, "fault": result, "why": reason}
     if result == "#PF":
         verdict["error_code"] = hex(code)
+    elif access != "fetch":
+        verdict["stack_fault"] = "#SS"  # instead, where the access goes through SS
     return verdict
 
 
@@ -267,7 +269,8 @@ def _verdict_text(verdict: dict[str, Any]) -> str:
         hint = " (set ptmap pkru)" if verdict["why"].startswith("PKRU") else ""
         return f"not known: {verdict['why']}{hint}"
     if verdict["fault"] == "#GP":
-        return f"#GP(0), #SS(0) through the stack segment: {verdict['why']}"
+        stack = " (#SS(0) through the stack segment)" if "stack_fault" in verdict else ""
+        return f"#GP(0){stack}: {verdict['why']}"
     code = int(verdict["error_code"], 16)
     bits = " ".join(name for bit, name in _ERROR_BITS if code & bit)
     return f"#PF {verdict['error_code']} ({bits or 'no bit'}): {verdict['why']}"
