@@ -17,6 +17,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("comparisons")
         for report in compare.recorded:
             terminalreporter.line(str(report))
+        for defect in sorted({defect for report in compare.recorded for defect in report.excepted}):
+            terminalreporter.line(f"  {defect}: {compare.DEFECTS[defect]}")
     path = os.environ.get("PTMAP_REPORTS")
     if path:
         with open(path, "a", encoding="utf-8") as file:

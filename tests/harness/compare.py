@@ -36,13 +36,14 @@ class Report:
     guest: str = ""
     subject: str = "ptmap"  # or "naive", where judges are proved against each other
     spaces: int = 1
+    unit: str = "pages"
     differences: list[str] = field(default_factory=list)  # the first of them, in words
 
     def __str__(self) -> str:
         guest = f"{self.guest}: " if self.guest else ""
         spaces = f" in {self.spaces} spaces" if self.spaces > 1 else ""
         why = ", ".join(f"{defect}: {pages}" for defect, pages in sorted(self.excepted.items()))
-        return (f"{guest}{self.judge} {self.pages_in_judge} pages{spaces}, {self.subject} "
+        return (f"{guest}{self.judge} {self.pages_in_judge} {self.unit}{spaces}, {self.subject} "
                 f"{self.pages_in_ptmap}, {self.differing} differ, {self.excepted.total()} excepted"
                 + (f" ({why})" if why else ""))
 
@@ -72,9 +73,9 @@ class Report:
         recorded.append(self)
 
 
-def total(judge: str, guest: str, subject: str = "ptmap") -> Report:
+def total(judge: str, guest: str, subject: str = "ptmap", unit: str = "pages") -> Report:
     """An empty report to add others to."""
-    return Report(judge, guest=guest, subject=subject, spaces=0)
+    return Report(judge, guest=guest, subject=subject, spaces=0, unit=unit)
 
 
 class Run(NamedTuple):
@@ -270,12 +271,20 @@ def _same_pages(report: Report, judge: Counter[int], subject: Counter[int]) -> N
 
 def exceptions_by(walk: naive.Walk, regions: Sequence[MemoryRegion] = ()) -> list[Exception_]:
     """Where QEMU's walkers go wrong in a space: by the naive walker, never by the subject."""
-    found = [Exception_(f.va, f.size, "reserved-ignored") for f in walk.malformed]
+    far = [note for note in walk.notes if note.bits & naive.bits(49, 12)]
+    found = [Exception_(note.va, 1 << 30, "pdpte-bits") for note in far]
+    found += [Exception_(f.va, f.size, "reserved-ignored") for f in walk.malformed
+              if not any(note.va <= f.va < note.va + (1 << 30) for note in far)]
     for fault in walk.unreadable:
+        if any(note.va <= fault.va < note.va + (1 << 30) for note in far):
+            continue
         if fault.table >> 50:
             found.append(Exception_(fault.va, fault.size, "pa-bits-50-51"))
-        elif any(r.start <= fault.table < r.start + r.size for r in regions if r.kind != "ram"):
+        elif any(r.start <= fault.table < r.start + r.size for r in regions if r.kind == "i/o"):
             found.append(Exception_(fault.va, fault.size, "tables-in-mmio"))
+    # A bad root is a hole in both halves.
+    for whole in [e for e in found if e.size == 1 << judges.va_bits(walk.mode) > 1 << 32]:
+        found.append(Exception_((1 << 64) - whole.size // 2, whole.size // 2, whole.defect))
     return sorted(found)
 
 
@@ -308,7 +317,8 @@ def with_tlb(subject: Subject, pages: Sequence[TlbPage], *, mode: str, pge: bool
         return "no-pse36" if mode == "32-bit" else "pa-bits-50-51"
 
     _compare(report, list(merged(kept)), ours, [run.va for run in kept], same, excuse)
-    _same_pages(report, Counter(min(run.sizes) for run in kept), subject.pages)
+    if sum(run.size for run in ours) == sum(run.size for run in subject.runs):
+        _same_pages(report, Counter(min(run.sizes) for run in kept), subject.pages)
     return report
 
 
@@ -375,7 +385,9 @@ def leaves_with_tlb(walk: naive.Walk, pages: Sequence[TlbPage], *,
     kept, _ = _split((Run(p.va, p.size, p.pa, p.bits) for p in pages), exceptions, report)
     shown = naive.XD | 0x1FE
     expected = set()
-    for page in walk.pages:
+    pages_outside, _ = _split((Run(p.va, p.size, p.pa, p) for p in walk.pages), exceptions,
+                              Report(""))
+    for page in (run.attributes for run in pages_outside):
         address = tlb_address(page.pa, walk.mode)
         if address != page.pa:
             report.excepted["no-pse36" if walk.mode == "32-bit" else "pa-bits-50-51"] += 1

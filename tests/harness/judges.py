@@ -12,9 +12,10 @@ from typing import Callable, NamedTuple
 
 DEFECTS = {
     "pa-bits-50-51": "info tlb and info mem drop bits 50 and 51 of every physical address",
+    "pdpte-bits": "QEMU takes a PAE PDPTE's reserved bits from MAXPHYADDR up for address bits",
     "no-pse36": "info tlb drops the bits above 31 of a PSE-36 page's address",
     "reserved-ignored": "no walker of QEMU's monitor looks at reserved bits",
-    "tables-in-mmio": "the walkers read tables from device memory and ROM as if it were RAM",
+    "tables-in-mmio": "the walkers read tables from device memory as if it were RAM",
     "mem-5-level": "info mem takes absent 5-level PDPTEs for tables, and present ones for absent",
     "gva2gpa-lam": "gva2gpa takes CR3's LAM bits for part of a 5-level root's address",
 }

@@ -22,8 +22,8 @@ CR4_PSE, CR4_PAE, CR4_PGE, CR4_LA57 = 1 << 4, 1 << 5, 1 << 7, 1 << 12
 CR4_PCIDE, CR4_SMEP, CR4_SMAP, CR4_PKE = 1 << 17, 1 << 20, 1 << 21, 1 << 22
 EFER_LME, EFER_LMA, EFER_NXE = 1 << 8, 1 << 10, 1 << 11
 
-# QEMU's remote register numbers (gdb-xml/i386-64bit.xml); 8 bytes each, CS 4.
-_REGNUM = {"cs": 18, "cr0": 27, "cr2": 28, "cr3": 29, "cr4": 30, "efer": 32}
+# QEMU's remote register numbers (gdb-xml/i386-64bit.xml); 8 bytes each, EFLAGS and CS 4.
+_REGNUM = {"eflags": 17, "cs": 18, "cr0": 27, "cr2": 28, "cr3": 29, "cr4": 30, "efer": 32}
 # Two 64-bit code segments, so that CS can always change: QEMU reloads it only then.
 _GDT = bytes(8) + (0x00AF9A000000FFFF).to_bytes(8, "little") * 2
 _CHUNK = 1024  # bytes in an M or m packet
@@ -93,11 +93,13 @@ class BareMachine:
     # Physical memory
 
     def read_phys(self, pa: int, length: int) -> bytes | None:
-        """None unless all of it is RAM."""
+        """None unless all of it is RAM, or all of it ROM."""
         where = self._offset(pa, length)
-        if where is None:
+        if where is None and not any(
+                region.kind in ("rom", "romd") and region.start <= pa
+                and pa + length <= region.start + region.size for region in self.regions):
             return None
-        if self._ram is not None:
+        if where is not None and self._ram is not None:
             return self._ram[where:where + length]
         return self._physically(lambda: b"".join(
             bytes.fromhex(self._packet(f"m{at:x},{min(_CHUNK, pa + length - at):x}"))
@@ -177,7 +179,7 @@ class BareMachine:
                                    "does this CPU model have the feature?")
 
     def set_registers(self, **values: int) -> None:
-        """cr0=..., cr3=..., cr4=..., efer=...: written raw, in the order given."""
+        """cr0, cr3, cr4, efer, cr2, cs, eflags: written raw, in the order given."""
         for name, value in values.items():
             self._write(name, value)
         self.flush()
@@ -188,7 +190,7 @@ class BareMachine:
         self.session.run("maintenance flush dcache")
 
     def _write(self, name: str, value: int) -> None:
-        size = 4 if name == "cs" else 8
+        size = 4 if name in ("eflags", "cs") else 8
         packet = f"P{_REGNUM[name]:x}={value.to_bytes(size, 'little').hex()}"
         if self._packet(packet) != "OK":
             raise RuntimeError(f"the stub refused {packet}")

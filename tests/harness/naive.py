@@ -39,15 +39,23 @@ class Fault(NamedTuple):
     table: int
 
 
+class Note(NamedTuple):
+    """A present PDPTE of PAE with reserved bits: MOV to CR3 refuses it, a walk does not."""
+
+    va: int
+    bits: int
+
+
 @dataclass
 class Walk:
     mode: str
     root: int
     pages: list[Page] = field(default_factory=list)
-    tables: set[int] = field(default_factory=set)  # that could be read
+    # Address and length of every table that could be read; PAE's first table has 32 bytes.
+    tables: set[tuple[int, int]] = field(default_factory=set)
     unreadable: list[Fault] = field(default_factory=list)
     malformed: list[Fault] = field(default_factory=list)
-    notes: list[Fault] = field(default_factory=list)  # PAE PDPTEs with reserved bits
+    notes: list[Note] = field(default_factory=list)
 
 
 def bits(high: int, low: int) -> int:
@@ -99,15 +107,17 @@ def walk(read: Read, cr3: int, cr4: int, efer: int, maxphyaddr: int = 52) -> Wal
         if data is None:
             result.unreadable.append(Fault(canonical(va, mode), count << shift, level, table))
             return
-        result.tables.add(table)
+        result.tables.add((table, width * count))
         for index, entry in enumerate(struct.unpack(f"<{count}{'I' if width == 4 else 'Q'}", data)):
             if not entry & P:
                 continue
             here = va + (index << shift)
             if (mode, level) == ("pae", 3):  # Section 4.4.1: no rights, checked by MOV to CR3 only
-                if entry & (bits(2, 1) | bits(8, 5) | bits(63, maxphyaddr)):
-                    result.notes.append(Fault(here, 1 << shift, 3, table))
-                descend(address(entry, 3, False), 2, here, user, write, no_exec)
+                if wrong := entry & (bits(2, 1) | bits(8, 5) | bits(63, maxphyaddr)):
+                    result.notes.append(Note(here, wrong))
+                # Section 4.4, footnote 1: "bits in the range 51:MAXPHYADDR will be 0 in any
+                # physical address used by PAE paging". All other entries fault on them.
+                descend(entry & bits(maxphyaddr - 1, 12), 2, here, user, write, no_exec)
                 continue
             leaf = level == 1 or bool(entry & PS) and (
                 level == 2 and (mode != "32-bit" or bool(cr4 & CR4_PSE)) or level == 3)
@@ -136,7 +146,8 @@ def canonical(va: int, mode: str) -> int:
     return va | bits(63, width) if width and va >> (width - 1) & 1 else va
 
 
-def steps(read: Read, va: int, cr3: int, cr4: int, efer: int) -> Iterator[tuple[int, int, int]]:
+def steps(read: Read, va: int, cr3: int, cr4: int, efer: int,
+          maxphyaddr: int = 52) -> Iterator[tuple[int, int, int]]:
     """The entries one address goes through: (level, entry's physical address, entry), while they
     are readable, present and lead on. Says nothing of reserved bits."""
     mode = mode_of(cr4, efer)
@@ -157,5 +168,6 @@ def steps(read: Read, va: int, cr3: int, cr4: int, efer: int) -> Iterator[tuple[
                                or level == 3 and mode != "pae")
         if not entry & P or ends:
             return
-        table = entry & bits(31 if mode == "32-bit" else 51, 12)
+        top = {"32-bit": 31, "pae": maxphyaddr - 1}.get(mode, 51)
+        table = entry & bits(top, 12)
         level -= 1

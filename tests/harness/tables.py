@@ -66,12 +66,12 @@ class Tables:
     def __init__(self, mode: str, at: int = TABLES_AT, *, root_offset: int = 0) -> None:
         self.mode = mode
         self.pages: dict[int, bytearray] = {}
-        self._next = at
+        self.next = at
         self.root = self.alloc() + root_offset  # an offset: PAE's root is only 32-byte aligned
 
     def alloc(self, at: int | None = None) -> int:
         if at is None:
-            at, self._next = self._next, self._next + 4096
+            at, self.next = self.next, self.next + 4096
         self.pages[at] = bytearray(4096)
         return at
 
@@ -290,7 +290,8 @@ class _Generator:
                                             *((1, 2, 5, 8) if keep != ~0 else ())))
             else:
                 reserved, pa = 1 << rng.choice((13, 17, 20, 21)) | PS, pa & 0xFFFFFFFF
-            return rng.choice((pa | flags, pa | flags | PS, self.path[-1] | flags & keep)) | reserved
+            otherwise = rng.choice((pa | flags, pa | flags | PS, self.path[-1] | flags & keep))
+            return otherwise | reserved
         raw = rng.getrandbits(8 * entry_size(self.mode)) | P
         if level > 1:  # it may lead on: not to a device, and not to where nobody wrote
             raw &= 0xFFF if not wide else 0xFFF0_0000_0000_0FFF
