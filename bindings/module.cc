@@ -162,9 +162,10 @@ PYBIND11_MODULE(_core, m) {
              [](const Paging& p, std::uint64_t offset) { return p.address_of(offset).value; })
         .def(
             "decode",
-            [](const Paging& p, const PagingLevel& level, std::uint64_t raw) {
+            [](const Paging& p, unsigned level, std::uint64_t raw) {
+                if (p.position(level) < 0) throw py::value_error("no such level");
                 py::list fields;
-                for (const NamedBits& b : p.decode(level, raw)) {
+                for (const NamedBits& b : p.decode(p.levels()[p.position(level)], raw)) {
                     const char* meaning = b.role == Role::reserved               ? "reserved"
                                           : b.role == Role::must_be_zero_at_load ? "load"
                                           : b.role == Role::ignored              ? "ignored"
@@ -173,18 +174,20 @@ PYBIND11_MODULE(_core, m) {
                 }
                 return fields;
             },
-            "The fields of a present entry that are not 0: (name, meaning, value) each, meaning "
+            "The fields of a present entry of a level (1 is PT) that are not 0: (name, meaning, "
+            "value) each, meaning "
             "being used, ignored, reserved, or load (reserved, checked by MOV CR3 only).");
 
     py::class_<Step> step(m, "Step");
-    step.def_property_readonly("level", [](const Step& s) { return *s.level; })
+    step.def_property_readonly("level", [](const Step& s) { return s.level->number; })
+        .def_property_readonly("entry_name", [](const Step& s) { return s.level->entry_name; })
         .def_property_readonly("table", [](const Step& s) { return s.table.value; })
         .def_readonly("index", &Step::index)
         .def_property_readonly("entry_address", [](const Step& s) { return s.entry_address.value; })
         .def_readonly("raw", &Step::raw)
         .def_property_readonly("kind", [](const Step& s) { return name(s.kind); })
         .def_property_readonly(
-            "target", [](const Step& s) { return s.level->rules(s.raw).target(s.raw).value; },
+            "target", [](const Step& s) { return s.target.value; },
             "The address that a table or page entry holds.");
     def_rights(step);
 
@@ -214,11 +217,11 @@ PYBIND11_MODULE(_core, m) {
            bool ac, std::optional<std::uint32_t> pkru) {
             const Verdict v = verdict(w, paging.registers(), {ac, pkru}, access_named(access),
                                       privilege_named(privilege));
-            return py::make_tuple(name(v.result), text(v.reason), v.error_code);
+            return py::make_tuple(name(v.result), text(v.reason), v.error_code, v.pk_unknown);
         },
         py::arg("walk"), py::arg("paging"), py::arg("access"), py::arg("privilege"),
         py::arg("ac") = false, py::arg("pkru") = py::none(),
-        "(allowed | #PF | #GP | unknown, reason, error code)");
+        "(allowed | #PF | #GP | unknown, reason, error code, whether its PK bit is not known)");
 
     py::class_<Space>(m, "Space")
         .def_property_readonly("root", [](const Space& s) { return s.root().value; })

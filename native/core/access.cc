@@ -85,7 +85,8 @@ Verdict verdict(const Walk& walk, const ControlRegisters& registers, const Acces
     const auto by_key = key_denies(walk, registers, state, access, privilege);
     // PK is set whenever the key denies, whatever else does (SDM 4.7).
     const std::uint32_t pk = by_key == Reason::protection_key ? fault::PK : 0;
-    if (by_rights != Reason::allowed) return {page_fault, by_rights, kind | fault::P | pk};
+    if (by_rights != Reason::allowed)
+        return {page_fault, by_rights, kind | fault::P | pk, by_key == Reason::unknown_pkru};
     if (!by_key) return {};
     if (*by_key != Reason::protection_key) return {unknown, *by_key};
     return {page_fault, *by_key, kind | fault::P | pk};

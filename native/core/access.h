@@ -42,6 +42,7 @@ struct Verdict {
     Result result = Result::allowed;
     Reason reason = Reason::allowed;
     std::uint32_t error_code = 0;  ///< page_fault only
+    bool pk_unknown = false;       ///< the fault is certain, its PK bit is not: PKRU would tell
 };
 
 /// Processor state outside the control registers that accesses depend on.

@@ -63,6 +63,11 @@ struct Level {
     /// What makes a present entry a page where both kinds exist: any of these bits. 0 at PT.
     std::uint64_t page_when = 0;
     bool page_needs_pse = false;  ///< pages here only with CR4.PSE (32-bit paging's 4 MiB ones)
+
+    /// Bytes of linear address that an entry, and a table, translate.
+    constexpr std::uint64_t entry_span() const { return std::uint64_t{1} << shift; }
+    constexpr std::uint64_t table_span() const { return entry_span() << index_bits; }
+    constexpr unsigned entries() const { return 1u << index_bits; }
 };
 
 /// One paging mode.

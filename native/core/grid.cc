@@ -128,7 +128,7 @@ Grid draw_grid(const Space& space, unsigned position, const Window& window) {
               space.paging().address_of(shown.first & ~(level.entry_span() - 1)),
               level.entry_span(),
               {}};
-    Drawer(space, position, grid).draw(0, shown, Rights::all);
+    if (shown.first <= shown.last) Drawer(space, position, grid).draw(0, shown, Rights::all);
     return grid;
 }
 

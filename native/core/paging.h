@@ -58,9 +58,9 @@ struct PagingLevel {
     std::uint64_t page_when = 0;
     EntryRules table, page;
 
-    std::uint64_t entry_span() const { return std::uint64_t{1} << level->shift; }
-    std::uint64_t table_span() const { return entry_span() << level->index_bits; }
-    unsigned entries() const { return 1u << level->index_bits; }
+    std::uint64_t entry_span() const { return level->entry_span(); }
+    std::uint64_t table_span() const { return level->table_span(); }
+    unsigned entries() const { return level->entries(); }
     unsigned index(std::uint64_t va) const {
         return static_cast<unsigned>(va >> level->shift) & (entries() - 1);
     }

@@ -65,7 +65,7 @@ void put_gap(std::string& out, const Gap& gap) {
     out.append(", \"why\": \"");  // our own words and a memory source's
     for (const char c : gap.why) {
         if (c == '"' || c == '\\') out += '\\';
-        out += c < ' ' ? ' ' : c;
+        out += c >= ' ' && c <= '~' ? c : '?';
     }
     out += "\"}";
 }

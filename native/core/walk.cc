@@ -6,17 +6,16 @@
 namespace ptmap {
 namespace {
 
-void finish(Walk& walk, const Step& leaf, std::uint64_t offset) {
-    const EntryRules& rules = leaf.level->page;
+void finish(Walk& walk, const PagingLevel& level, const Step& leaf, std::uint64_t offset) {
+    const EntryRules& rules = level.page;
     walk.outcome = Outcome::mapped;
-    walk.page_size = leaf.level->entry_span();
-    walk.pa = {rules.target(leaf.raw).value | (offset & (walk.page_size - 1))};
+    walk.page_size = level.entry_span();
+    walk.pa = {leaf.target.value | (offset & (walk.page_size - 1))};
     walk.rights = leaf.rights;
     walk.global = leaf.raw & rules.global;
     walk.cache_slot = rules.cache_slot(leaf.raw);
-    walk.key = rules.key
-                   ? static_cast<unsigned>((leaf.raw & rules.key) >> std::countr_zero(rules.key))
-                   : 0;
+    if (rules.key)
+        walk.key = static_cast<unsigned>((leaf.raw & rules.key) >> std::countr_zero(rules.key));
 }
 
 }  // namespace
@@ -35,7 +34,7 @@ Walk walk(const Paging& paging, PhysAddr root, VirtAddr va, PhysicalMemory& memo
     PhysAddr table = root;
     Rights rights = Rights::all;
     for (const PagingLevel& level : paging.levels()) {
-        Step step{&level, table, level.index(offset), {}};
+        Step step{level.level, table, level.index(offset), {}};
         step.entry_address = {table.value +
                               std::uint64_t{step.index} * paging.format().entry_bytes};
 
@@ -45,7 +44,11 @@ Walk walk(const Paging& paging, PhysAddr root, VirtAddr va, PhysicalMemory& memo
         if (read.ok) {
             step.raw = paging.entry(bytes, 0);
             step.kind = level.kind(step.raw);
-            step.rights = rights = rights & level.rules(step.raw).rights(step.raw);
+            if (step.kind != Kind::not_present) {
+                const EntryRules& rules = level.rules(step.raw);
+                step.target = rules.target(step.raw);
+                step.rights = rights = rights & rules.rights(step.raw);
+            }
         }
         result.steps.push_back(step);
         if (!read.ok) {
@@ -56,8 +59,8 @@ Walk walk(const Paging& paging, PhysAddr root, VirtAddr va, PhysicalMemory& memo
         switch (step.kind) {
             case Kind::not_present: result.outcome = Outcome::not_present; return result;
             case Kind::malformed: result.outcome = Outcome::reserved_bit; return result;
-            case Kind::page: finish(result, step, offset); return result;
-            case Kind::table: table = level.table.target(step.raw); break;
+            case Kind::page: finish(result, level, step, offset); return result;
+            case Kind::table: table = step.target; break;
         }
     }
     return result;  // not reached: the last level has no tables (levels_fit)

@@ -18,12 +18,13 @@ std::string_view name(Outcome outcome);
 
 /// One entry on the way.
 struct Step {
-    const PagingLevel* level;
+    const Level* level;  ///< of the format's rows, which live for ever
     PhysAddr table;
     unsigned index;
     PhysAddr entry_address;
     std::uint64_t raw = 0;  ///< 0 where the entry could not be read
     Kind kind = Kind::not_present;
+    PhysAddr target;              ///< the table or page that the entry names, else 0
     Rights rights = Rights::all;  ///< of the path down to here; meaningful for tables and pages
 };
 

@@ -100,7 +100,7 @@ Map expected_map(Machine& m, const Paging& paging, const std::vector<Piece>& pie
         const Walk& walk = piece.walk;
         const VirtAddr va = paging.address_of(piece.offset);
         const Step& end = walk.steps.back();
-        const Gap gap{va, piece.size, end.table, end.level->level->number, {}};
+        const Gap gap{va, piece.size, end.table, end.level->number, {}};
         if (walk.outcome == Outcome::unreadable) map.unreadable.push_back(gap);
         if (walk.outcome == Outcome::reserved_bit) map.malformed.push_back(gap);
         if (walk.outcome != Outcome::mapped) continue;

@@ -30,7 +30,8 @@ std::string hex(std::uint64_t value) {
 // "bit 63", "bits 12,13": all bits of the entry that have this role.
 std::string bits_with(const Paging& paging, const Step& step, Role role) {
     std::string list;
-    for (const NamedBits& b : paging.decode(*step.level, step.raw))
+    const auto position = static_cast<unsigned>(paging.position(step.level->number));
+    for (const NamedBits& b : paging.decode(paging.levels()[position], step.raw))
         for (unsigned i = 0; b.role == role && i < b.field->width; ++i)
             if (b.value >> i & 1)
                 list += (list.empty() ? "" : ",") + std::to_string(b.field->low + i);
@@ -53,7 +54,7 @@ std::string answer(const Walk& walk, const Paging& paging, const VectorCase& vec
     if (walk.outcome == Outcome::mapped) return mapped(walk, vectors);
     if (walk.outcome == Outcome::not_canonical) return "not-canonical";
     const Step& end = walk.steps.back();
-    const std::string entry = end.level->level->entry_name, table = end.level->level->table_name;
+    const std::string entry = end.level->entry_name, table = end.level->table_name;
     switch (walk.outcome) {
         case Outcome::not_present: return "not-present " + entry;
         case Outcome::reserved_bit:
@@ -76,7 +77,7 @@ std::vector<std::string> notes(const Walk& walk, const Paging& paging) {
     for (const Step& step : walk.steps) {
         if (step.kind == Kind::not_present) continue;  // SDM 4.4.1: checked where P is set
         const std::string odd = bits_with(paging, step, Role::must_be_zero_at_load);
-        if (odd != "bit ") all.push_back(step.level->level->entry_name + (' ' + odd));
+        if (odd != "bit ") all.push_back(step.level->entry_name + (' ' + odd));
     }
     return all;
 }

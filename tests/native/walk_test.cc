@@ -24,7 +24,7 @@ TEST(Walk, ReadsOneEntryALevel) {
     EXPECT_EQ(m.memory.reads(),
               (Reads{{0x1ff8, 8}, {0x2800, 8}, {0x3008, 8}, {0x4010, 8}, {0x5018, 8}}));
     ASSERT_EQ(walk.steps.size(), 5u);
-    EXPECT_STREQ(walk.steps[4].level->level->entry_name, "PTE");
+    EXPECT_STREQ(walk.steps[4].level->entry_name, "PTE");
     EXPECT_EQ(walk.steps[3].table.value, 0x4000);
     EXPECT_EQ(walk.steps[3].index, 2u);
     EXPECT_EQ(walk.steps[3].entry_address.value, 0x4010);

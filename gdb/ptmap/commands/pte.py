@@ -90,7 +90,7 @@ def _explain(core: Any, space: AddressSpace, walk: Any) -> dict[str, Any]:
         "steps": [_step(space, walk, step) for step in walk.steps],
     }
     if walk.steps:
-        one["level"] = walk.steps[-1].level.number
+        one["level"] = walk.steps[-1].level
     if walk.outcome == "unreadable":
         one["why"] = walk.why
     if walk.outcome == "mapped":
@@ -107,7 +107,7 @@ def _explain(core: Any, space: AddressSpace, walk: Any) -> dict[str, Any]:
             "global": walk.global_,
         }
         one["denied_by"] = {
-            right: {"entry": step.level.entry_name, "index": step.index, "bit": bit}
+            right: {"entry": step.entry_name, "index": step.index, "bit": bit}
             for right, bit in _DENIALS
             for step in walk.steps
             if not getattr(step, right) and step is _first_without(walk.steps, right)
@@ -125,10 +125,9 @@ def _first_without(steps: list[Any], right: str) -> Any:
 
 
 def _step(space: AddressSpace, walk: Any, step: Any) -> dict[str, Any]:
-    level = step.level
     described: dict[str, Any] = {
-        "level": level.number,
-        "name": level.entry_name,
+        "level": step.level,
+        "name": step.entry_name,
         "table": hex(step.table),
         "index": step.index,
         "entry_pa": hex(step.entry_address),
@@ -139,7 +138,7 @@ def _step(space: AddressSpace, walk: Any, step: Any) -> dict[str, Any]:
     if step.kind == "not-present":
         return described
     described["bits"], ignored = [], []
-    for name, meaning, value in space.paging.decode(level, step.raw):
+    for name, meaning, value in space.paging.decode(step.level, step.raw):
         if meaning == "ignored":
             ignored.append(name)
         elif meaning in ("reserved", "load"):
@@ -156,7 +155,7 @@ def _step(space: AddressSpace, walk: Any, step: Any) -> dict[str, Any]:
 def _verdict(
     core: Any, space: AddressSpace, walk: Any, access: str, privilege: str
 ) -> dict[str, Any]:
-    result, reason, code = core.verdict(
+    result, reason, code, pk_unknown = core.verdict(
         walk, space.paging, access, privilege, space.ac, settings.get("pkru")
     )
     if result == "allowed":
@@ -166,6 +165,8 @@ def _verdict(
     verdict: dict[str, Any] = {"ok": False, "fault": result, "why": reason}
     if result == "#PF":
         verdict["error_code"] = hex(code)
+        if pk_unknown:
+            verdict["unknown_bits"] = ["PK"]
     elif access != "fetch":
         verdict["stack_fault"] = "#SS"  # instead, where the access goes through SS
     return verdict
@@ -273,7 +274,8 @@ def _verdict_text(verdict: dict[str, Any]) -> str:
         return f"#GP(0){stack}: {verdict['why']}"
     code = int(verdict["error_code"], 16)
     bits = " ".join(name for bit, name in _ERROR_BITS if code & bit)
-    return f"#PF {verdict['error_code']} ({bits or 'no bit'}): {verdict['why']}"
+    text = f"#PF {verdict['error_code']} ({bits or 'no bit'}): {verdict['why']}"
+    return text + ("; PK not known (set ptmap pkru)" if "unknown_bits" in verdict else "")
 
 
 def register() -> None:

@@ -222,7 +222,7 @@ def _table_line(space: AddressSpace, walk: Any, position: int) -> str:
     }[walk.outcome]
     return (
         f"no {level.table_name} translates {space.hex(walk.va)}: "
-        f"{last.level.entry_name} {last.index} at {last.entry_address:#x} {ends}\n"
+        f"{last.entry_name} {last.index} at {last.entry_address:#x} {ends}\n"
     )
 
 
