@@ -264,10 +264,11 @@ Map make_map(const Space& space, const MapOptions& options) {
     const Window window{std::max(options.window.first, space.window().first),
                         std::min(options.window.last, space.window().last)};
     map.as = options.as;
-    map.truncated = space.cut();
-    if (window.first > window.last) return map;
-    map.pages = PageCounter(space).count(space.node(0), window);
-    MapBuilder(space, options, map).run(window);
+    if (window.first <= window.last) {
+        map.pages = PageCounter(space).count(space.node(0), window);
+        MapBuilder(space, options, map).run(window);
+    }
+    map.truncated |= space.cut();
     return map;
 }
 

@@ -14,7 +14,7 @@ std::string bit_name(const NamedBits& named) {
     std::string list;
     for (unsigned bit = 0; bit < f.width; ++bit)
         if (named.value >> bit & 1) list += (list.empty() ? "" : ",") + std::to_string(f.low + bit);
-    return (list.find(',') == std::string::npos ? "bit " : "bits ") + list;
+    return std::string(list.find(',') == std::string::npos ? "bit " : "bits ").append(list);
 }
 
 Paging::Paging(const ControlRegisters& registers)
