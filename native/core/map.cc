@@ -182,7 +182,8 @@ private:
     std::string reserved_bits(const PagingLevel& level, std::uint64_t raw) const {
         std::string names;
         for (const NamedBits& b : space_.paging().decode(level, raw))
-            if (b.role == Role::reserved) names += (names.empty() ? "" : ", ") + bit_name(b);
+            if (b.role == Role::reserved)
+                names.append(names.empty() ? "" : ", ").append(bit_name(b));
         return "reserved " + names;
     }
 

@@ -7,8 +7,8 @@
 
 Each patch is one mistake that tools of this kind have made. It is applied to a copy of the tree;
 the native tests run first, then, where they are content, the tests in GDB. A mutant that survives
-both is a failure. The first lines of a patch say what the mistake is, and `tests:` which tests in
-GDB to ask (all that need no real kernel without it). The last line is "N passed, N failed".
+both is a failure. The first lines of a patch say what the mistake is, and after `tests:` which
+tests in GDB to ask (without that, TESTS_IN_GDB). The last line is "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+TESTS_IN_GDB = [f"tests/gdb/test_{name}.py" for name in ("commands", "lab32", "lab64")]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -73,6 +75,11 @@ def _first(text: str, pattern: str) -> str:
     return found[1] if found else text.strip().splitlines()[-1]
 
 
+def _tests_of(patch: Path) -> list[str]:
+    named = re.search(r"^tests: (.*)$", patch.read_text(), re.M)
+    return named[1].split() if named else TESTS_IN_GDB
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("names", nargs="*")
@@ -85,13 +92,12 @@ def main() -> int:
     noticed = survived = 0
     with tempfile.TemporaryDirectory(prefix="ptmap-mutants-") as where:
         tree = Tree(Path(where))
-        if (broken := tree.noticed_by(["tests/gdb"])) is not None:
+        asked = {patch: _tests_of(patch) for patch in patches}
+        if (broken := tree.noticed_by(sorted({t for tests in asked.values() for t in tests}))):
             print(f"the tests fail without any mutant: {broken}")
             return 1
-        for patch in patches:
+        for patch, tests in asked.items():
             start = time.monotonic()
-            named = re.search(r"^tests: (.*)$", patch.read_text(), re.M)
-            tests = named[1].split() if named else ["tests/gdb"]
             tree.run("git", "apply", "--unsafe-paths", f"--directory={tree.source}", patch)
             by = tree.noticed_by(tests)
             tree.run("git", "apply", "-R", "--unsafe-paths", f"--directory={tree.source}", patch)
