@@ -2,11 +2,12 @@
 # run.sh: every test, from a fresh clone, in one command.
 #
 #   tests/run.sh           all of it
-#   tests/run.sh --quick   without what boots a real Linux kernel
+#   tests/run.sh --quick   without what boots a real Linux kernel, and without the mutants
 #
 # Installs what is missing (as root or by sudo, and says what), builds, checks formats and types,
-# runs the native tests under sanitizers and the tests in GDB on real QEMUs. The last line is
-# "N passed, N failed". Kernels are kept in ~/.cache/ptmap (PTMAP_CACHE).
+# runs the native tests under sanitizers and the tests in GDB on real QEMUs, and shows that each
+# mutant is noticed (tests/mutants). The last line is "N passed, N failed". Kernels are kept in
+# ~/.cache/ptmap (PTMAP_CACHE).
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -83,4 +84,5 @@ step 'Python style and types' python
 suite 'native' ctest --preset asan --output-junit "$results/native.xml" -j 2
 suite 'pytest' /usr/bin/python3 -m pytest -q --durations=5 -m "$marks" \
     --junitxml "$results/pytest.xml"
+[ -n "$marks" ] || step 'mutants' tests/mutants/run.py
 finish

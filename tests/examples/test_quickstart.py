@@ -57,8 +57,10 @@ def test_failure_is_a_status(tmp_path: Path) -> None:
     try:
         run = quickstart(work, PTMAP_GDB=str(wrapper))
     finally:  # the build is for this GDB again
-        subprocess.run(["cmake", "--preset", "release", f"-DPTMAP_GDB={shutil.which('gdb')}"], cwd=ROOT,
-                       check=True, capture_output=True)  # fmt: skip
+        subprocess.run(
+            ["cmake", "--preset", "release", f"-DPTMAP_GDB={shutil.which('gdb')}"],
+            cwd=ROOT, check=True, capture_output=True,
+        )  # fmt: skip
     assert run.returncode != 0
     check_nothing_left(work)
 

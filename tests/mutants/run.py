@@ -61,7 +61,7 @@ class Tree:
             self.run("ctest", "--test-dir", self.build, "--stop-on-failure", "-j", "2", "-Q")
         except subprocess.CalledProcessError:
             log = (self.build / "Testing/Temporary/LastTestsFailed.log").read_text()
-            return f"native {log.splitlines()[0].partition(':')[2]}"
+            return "native " + log.splitlines()[0].partition(":")[2].partition("  #")[0]
         try:
             self.run("/usr/bin/python3", "-m", "pytest", "-q", "-x", "-m", "not linux",
                      *tests_in_gdb)  # fmt: skip

@@ -1,0 +1,157 @@
+"""The module ptmap._core by itself, outside GDB: every vector, and how it treats a bad memory."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import sys
+from typing import Any, Callable
+
+import pytest
+
+import vectors
+from gdbsession import ptmap_script
+from vectors import Case
+
+
+def _load() -> Any:
+    """The built module, without the package around it (which needs GDB)."""
+    (path,) = (ptmap_script().parent / "ptmap").glob("_core.*.so")
+    spec = importlib.util.spec_from_file_location("ptmap._core", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["ptmap._core"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+core = _load()
+Memory = Callable[[list[tuple[int, int]]], list[Any]]
+
+
+def memory_of(case: Case, log: list[list[tuple[int, int]]] | None = None) -> Memory:
+    pages = case.pages()
+
+    def fetch(wanted: list[tuple[int, int]]) -> list[Any]:
+        if log is not None:
+            log.append(wanted)
+        return [
+            bytes(pages.get(pa & ~0xFFF, bytearray(4096))[pa & 0xFFF : (pa & 0xFFF) + length])
+            if pa + length <= vectors.RAM
+            else "not RAM"
+            for pa, length in wanted
+        ]
+
+    return fetch
+
+
+def paging_of(case: Case) -> Any:
+    return core.Paging(*(case.register(r) for r in ("cr0", "cr3", "cr4", "efer", "maxphyaddr")))
+
+
+def set_bits(paging: Any, step: Any, wanted: str) -> list[int]:
+    """The bits of an entry that are set and mean this."""
+    numbers = []
+    for name, meaning, value in paging.decode(step.level, step.raw):
+        if meaning == wanted:
+            named = {"PS": [7], "XD": [63]}.get(name)
+            numbers += named or [int(bit) for bit in name.split(" ")[1].split(",")]
+            assert value
+    return numbers
+
+
+class Walked:
+    """The vectors' words for what core.walk() returns."""
+
+    def __init__(self, case: Case, va: int) -> None:
+        self.case, self.paging = case, paging_of(case)
+        root = self.paging.root_of(case.register("cr3"))
+        self.walk = core.walk(self.paging, root, va, memory_of(case))
+
+    def answer(self) -> str:
+        walk = self.walk
+        if walk.outcome == "not-canonical":
+            return "not-canonical"
+        if walk.outcome == "mapped":
+            size = {1 << 12: "4K", 1 << 21: "2M", 1 << 22: "4M", 1 << 30: "1G"}[walk.page_size]
+            words = [f"pa={walk.pa:#x}", f"size={size}", "user" if walk.user else "supervisor",
+                     "write" if walk.write else "read-only", "exec" if walk.exec else "no-exec",
+                     *["global"] * walk.global_,
+                     "cache=" + core.memory_types(self.case.registers.get("pat"))[walk.cache_slot],
+                     *[f"key={walk.key}"] * bool(walk.key)]  # fmt: skip
+            return "mapped " + " ".join(words)
+        end = walk.steps[-1]
+        if walk.outcome == "unreadable":
+            return f"unreadable {end.entry_name[:-1]} {end.table:#x}"
+        if walk.outcome == "reserved-bit":
+            reserved = set_bits(self.paging, end, "reserved")
+            return f"reserved-bit {end.entry_name} {vectors.bits(reserved)}"
+        return f"{walk.outcome} {end.entry_name}"
+
+    def path(self) -> str:
+        return " ".join(f"{step.table:#x}[{step.index}]" for step in self.walk.steps)
+
+    def notes(self) -> set[str]:
+        return {
+            f"{step.entry_name} {vectors.bits(odd)}"
+            for step in self.walk.steps
+            if step.kind != "not-present" and (odd := set_bits(self.paging, step, "load"))
+        }
+
+    def access(self, question: str) -> str:
+        privilege, access = question.split()
+        ac, pkru = bool(self.case.register("ac")), self.case.registers.get("pkru")
+        result, _, code, _ = core.verdict(self.walk, self.paging, access, privilege, ac, pkru)
+        return {"allowed": "ok", "#PF": f"#PF {code:#x}"}.get(result, result)
+
+
+@pytest.mark.parametrize("case", vectors.cases(), ids=str)
+def test_vectors(case: Case) -> None:
+    assert core.paging_mode(*(case.register(r) for r in ("cr0", "cr4", "efer"))) == case.mode
+    wrong = [d for q in case.questions for d in vectors.differences(case, q, Walked(case, q.va))]
+    assert not wrong, "\n".join(wrong)
+
+
+CASE = next(case for case in vectors.cases() if str(case) == "4-level.txt: a 4 KiB page")
+
+
+def test_scan_asks_once_a_level() -> None:
+    log: list[list[tuple[int, int]]] = []
+    paging = paging_of(CASE)
+    space = core.scan(paging, paging.root_of(CASE.register("cr3")), memory_of(CASE, log))
+    assert len(log) == 4 and all(length == 4096 for wanted in log for _, length in wanted)
+    assert space.tables == len({address for wanted in log for address, _ in wanted})
+
+
+def test_an_exception_crosses_unchanged() -> None:
+    class Gone(Exception):
+        pass
+
+    def fetch(wanted: list[tuple[int, int]]) -> list[Any]:
+        raise Gone("the connection")
+
+    for ask in (lambda: core.walk(paging_of(CASE), 0x1000, 0, fetch),
+                lambda: core.scan(paging_of(CASE), 0x1000, fetch)):  # fmt: skip
+        with pytest.raises(Gone, match="the connection"):
+            ask()
+
+
+@pytest.mark.parametrize("answer", [[], [b"short"], [None], [3], [b"x" * 4096] * 2])
+def test_bad_answers_are_errors(answer: Any) -> None:
+    with pytest.raises((ValueError, TypeError, RuntimeError)):
+        core.scan(paging_of(CASE), 0x1000, lambda wanted: answer)
+
+
+def test_paging_off_has_no_paging() -> None:
+    with pytest.raises(ValueError):
+        core.Paging(0, 0, 0, 0, 52)
+
+
+def test_steps_outlive_their_paging() -> None:
+    walk = core.walk(paging_of(CASE), 0x1000, 0x40403ABC, memory_of(CASE))
+    steps = walk.steps
+    del walk
+    gc.collect()
+    garbage = [core.Paging(0x80000001, 0, 0, 0, 52) for _ in range(200)]
+    assert [step.level for step in steps] == [4, 3, 2, 1] and steps[3].entry_name == "PTE"
+    assert len(garbage) == 200
