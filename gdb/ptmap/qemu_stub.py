@@ -27,19 +27,31 @@ _PACKET = 2048  # bytes an `m` may ask for: the stub's buffer is 4096 hex digits
 NOT_RAM = "not RAM"
 
 
-def is_qemu(connection: gdb.TargetConnection | None) -> bool:
-    """Whether the stub behind a connection has QEMU's physical mode."""
+_ON, _OFF, _ASK = "Qqemu.PhyMemMode:1", "Qqemu.PhyMemMode:0", "qqemu.PhyMemMode"
+
+
+def physical_mode(connection: gdb.TargetConnection | None) -> bool | None:
+    """Whether the mode is on; None where the other end is not a QEMU that has it."""
     if connection is None or not hasattr(connection, "send_packet"):
-        return False
-    return connection.send_packet("qqemu.PhyMemMode") in (b"0", b"1")
+        return None
+    return {b"0": False, b"1": True}.get(connection.send_packet(_ASK))
 
 
-def end_physical_mode(connection: gdb.RemoteTargetConnection) -> bool:
-    """Ends the mode; returns whether it was on."""
-    was_on = connection.send_packet("qqemu.PhyMemMode") == b"1"
-    if was_on:
-        connection.send_packet("Qqemu.PhyMemMode:0")
-    return was_on
+def leave_physical_mode(connection: gdb.RemoteTargetConnection) -> None:
+    """Ends the mode and makes sure of it. Error: Refusal where it does not end.
+
+    Both replies must be the right ones: where one came late every reply since belongs to an
+    earlier packet, and what was read is worth nothing.
+    """
+    for _attempt in range(3):
+        if not connection.is_valid():
+            return  # it died; whoever attaches next repairs the mode
+        if connection.send_packet(_OFF) == b"OK" and physical_mode(connection) is False:
+            return
+    raise Refusal(
+        "QEMU's stub does not confirm the end of its physical-memory mode, or its replies are "
+        "out of step: disconnect and attach again"
+    )
 
 
 class PhysicalMemory:
@@ -47,7 +59,13 @@ class PhysicalMemory:
 
     def __init__(self, connection: gdb.RemoteTargetConnection) -> None:
         self._connection = connection
-        self._ram = _ram_ranges(gdb.execute("monitor info mtree -f", to_string=True))
+        try:
+            mtree = gdb.execute("monitor info mtree -f", to_string=True)
+        except gdb.error as error:
+            if not connection.is_valid():
+                raise
+            raise Refusal(f"QEMU's monitor does not say what is RAM: {error}") from None
+        self._ram = _ram_ranges(mtree)
         if not self._ram:
             raise Refusal("QEMU's monitor does not say what is RAM (`monitor info mtree -f`)")
         self._starts = [first for first, _ in self._ram]
@@ -57,12 +75,13 @@ class PhysicalMemory:
         # Ctrl-C is looked for between reads and let through when the mode is off again.
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            if self._connection.send_packet("Qqemu.PhyMemMode:1") != b"OK":
-                raise Refusal("QEMU's stub refused its physical-memory mode")
+            # A stub that answers anything but OK may have switched all the same.
             try:
+                if self._connection.send_packet(_ON) != b"OK":
+                    raise Refusal("QEMU's stub refused its physical-memory mode")
                 return [self._read(address, length) for address, length in wanted]
             finally:
-                self._connection.send_packet("Qqemu.PhyMemMode:0")
+                leave_physical_mode(self._connection)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
 

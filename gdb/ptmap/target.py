@@ -67,16 +67,12 @@ def registers() -> Registers:
 def memory() -> qemu_stub.PhysicalMemory:
     """The target's physical memory. Error: Refusal where it offers none."""
     connection = gdb.selected_inferior().connection
-    if not qemu_stub.is_qemu(connection):
+    if qemu_stub.physical_mode(connection) is None:
         kind = connection.type if connection is not None else "no"
         raise Refusal(
-            f"this target ({kind} connection) gives no physical memory: "
-            "ptmap needs QEMU's gdbstub"
+            f"this target ({kind} connection) gives no physical memory: ptmap needs QEMU's gdbstub"
         )
     return qemu_stub.PhysicalMemory(connection)
-
-
-_repaired: set[int] = set()  # connections that were asked already
 
 
 def repair() -> None:
@@ -85,26 +81,32 @@ def repair() -> None:
     Until then every address that GDB itself reads is wrong, so this comes before anything else.
     """
     connection = gdb.selected_inferior().connection
-    if connection is None or connection.num in _repaired:
+    if not qemu_stub.physical_mode(connection):
         return
-    _repaired.add(connection.num)
-    if qemu_stub.is_qemu(connection) and qemu_stub.end_physical_mode(connection):
-        gdb.write(
-            "ptmap: QEMU's stub was still in physical-memory mode, from an earlier session; "
-            "put back.\n",
-            gdb.STDERR,
-        )
-        gdb.execute("maintenance flush register-cache", to_string=True)
-        gdb.execute("maintenance flush dcache", to_string=True)
+    qemu_stub.leave_physical_mode(connection)
+    gdb.write(
+        "ptmap: QEMU's stub was still in physical-memory mode, from an earlier session; "
+        "put back.\n",
+        gdb.STDERR,
+    )
+    gdb.execute("maintenance flush register-cache", to_string=True)
+    gdb.execute("maintenance flush dcache", to_string=True)
+
+
+_seen: set[int] = set()  # connections that have stopped once
 
 
 def watch_attach() -> None:
     """Repairs as soon as GDB attaches: attaching ends in a stop."""
 
     def on_stop(_event: gdb.Event) -> None:
+        connection = gdb.selected_inferior().connection
+        if connection is None or connection.num in _seen:
+            return
+        _seen.add(connection.num)
         try:
             repair()
-        except gdb.error:
-            pass  # the connection is going away; the next command will say so
+        except (Refusal, gdb.error) as error:
+            gdb.write(f"ptmap: {error}\n", gdb.STDERR)
 
     gdb.events.stop.connect(on_stop)
