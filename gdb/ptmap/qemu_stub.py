@@ -1,9 +1,9 @@
 """Physical memory through QEMU's gdbstub.
 
 The stub has a mode in which every `m` packet is physical (Qqemu.PhyMemMode). It is one global flag
-that even outlives the connection, so it is on only inside PhysicalMemory.__call__, with SIGINT held
-back, and off again whatever happens there. In that mode a read outside RAM succeeds with zeros, or
-reaches a device; so every read is checked against QEMU's own list of RAM first.
+that even outlives the connection, so it is on only inside PhysicalMemory.reading(), with SIGINT
+held back, and off again whatever happens there. In that mode a read outside RAM succeeds with
+zeros, or reaches a device; so every read is checked against QEMU's own list of RAM first.
 
 Raw packets instead of Inferior.read_memory: GDB must not mix its idea of virtual memory
 (breakpoints, read-only sections, caches) into physical reads.
@@ -16,7 +16,8 @@ import re
 import signal
 from binascii import Error as HexError
 from binascii import unhexlify
-from typing import Sequence
+from contextlib import contextmanager
+from typing import Iterator, Sequence
 
 import gdb
 
@@ -59,6 +60,7 @@ class PhysicalMemory:
 
     def __init__(self, connection: gdb.RemoteTargetConnection) -> None:
         self._connection = connection
+        self._switched = False  # the mode may be on, by us
         try:
             mtree = gdb.execute("monitor info mtree -f", to_string=True)
         except gdb.error as error:
@@ -70,20 +72,28 @@ class PhysicalMemory:
             raise Refusal("QEMU's monitor does not say what is RAM (`monitor info mtree -f`)")
         self._starts = [first for first, _ in self._ram]
 
-    def __call__(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
-        """Bytes, or a reason, for each (address, length)."""
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Inside, the mode is on from the first read: read, and let GDB evaluate nothing."""
         # Ctrl-C is looked for between reads and let through when the mode is off again.
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            # A stub that answers anything but OK may have switched all the same.
-            try:
-                if self._connection.send_packet(_ON) != b"OK":
-                    raise Refusal("QEMU's stub refused its physical-memory mode")
-                return [self._read(address, length) for address, length in wanted]
-            finally:
-                leave_physical_mode(self._connection)
+            yield
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            try:
+                if self._switched:
+                    self._switched = False
+                    leave_physical_mode(self._connection)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def __call__(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
+        """Bytes, or a reason, for each (address, length). Only inside reading()."""
+        if not self._switched:
+            self._switched = True  # a stub that answers anything but OK may have done it too
+            if self._connection.send_packet(_ON) != b"OK":
+                raise Refusal("QEMU's stub refused its physical-memory mode")
+        return [self._read(address, length) for address, length in wanted]
 
     def _read(self, address: int, length: int) -> bytes | str:
         if signal.SIGINT in signal.sigpending():

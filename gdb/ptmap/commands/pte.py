@@ -59,7 +59,8 @@ class PteCommand(Command):
             explained = [_paging_off(va) for va in addresses]
         else:
             core, memory = native.core(), target.memory()
-            walks = [core.walk(space.paging, space.root, va, memory) for va in addresses]
+            with memory.reading():
+                walks = [core.walk(space.paging, space.root, va, memory) for va in addresses]
             explained = [_explain(core, space, walk) for walk in walks]
         if "json" in options:
             head = {

@@ -91,10 +91,15 @@ class PtmapCommand(Command):
         wanted = attributes.parse(options["filter"]) if "filter" in options else []
 
         core = native.core()
-        memory = _ReadOnce(target.memory())
-        scanned = core.scan(
-            space.paging, space.root, memory, *window, max_tables=settings.get("max-tables")
-        )
+        memory = target.memory()
+        once = _ReadOnce(memory)
+        walk = None
+        with memory.reading():
+            scanned = core.scan(
+                space.paging, space.root, once, *window, max_tables=settings.get("max-tables")
+            )
+            if "at" in options:
+                walk = core.walk(space.paging, space.root, options["at"], once)
         made = core.make_map(
             scanned,
             *window,
@@ -112,8 +117,7 @@ class PtmapCommand(Command):
         lines += [f"assuming {what}\n" for what in space.assumed]
         only_ranges = any(option in options for option in _IMPLY_RANGES)
         has_table = True
-        if "at" in options:
-            walk = core.walk(space.paging, space.root, options["at"], memory)
+        if walk is not None:
             has_table = len(walk.steps) > position
             lines.append(_table_line(space, walk, position))
         if has_table and not only_ranges:
