@@ -6,9 +6,10 @@
     tests/mutants/run.py --sample N every N-th patch
 
 Each patch is one mistake that tools of this kind have made. It is applied to a copy of the tree;
-the native tests run first, then, where they are content, the tests in GDB. A mutant that survives
-both is a failure. The first lines of a patch say what the mistake is, and after `tests:` which
-tests in GDB to ask (without that, TESTS_IN_GDB). The last line is "N passed, N failed".
+the native tests run first (where it touches native/), then, where they are content, the tests in
+GDB. A mutant that survives both is a failure. The first lines of a patch say what the mistake is,
+and after `tests:` which tests in GDB to ask, as pytest's arguments (without that, TESTS_IN_GDB).
+The last line is "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -51,7 +52,14 @@ class Tree:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600,
         ).stdout  # fmt: skip
 
-    def noticed_by(self, tests_in_gdb: list[str]) -> str | None:
+    def applies(self, patch: Path) -> bool:
+        try:
+            self.run("git", "apply", "--check", patch)
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    def noticed_by_native_tests(self) -> str | None:
         """The first test that fails, None where all pass."""
         try:
             self.run("cmake", "--build", self.build)
@@ -62,9 +70,11 @@ class Tree:
         except subprocess.CalledProcessError:
             log = (self.build / "Testing/Temporary/LastTestsFailed.log").read_text()
             return "native " + log.splitlines()[0].partition(":")[2].partition("  #")[0]
+        return None
+
+    def noticed_by_tests_in_gdb(self, arguments: list[str]) -> str | None:
         try:
-            self.run("/usr/bin/python3", "-m", "pytest", "-q", "-x", "-m", "not linux",
-                     *tests_in_gdb)  # fmt: skip
+            self.run("/usr/bin/python3", "-m", "pytest", "-q", "-x", "-m", "not linux", *arguments)
         except subprocess.CalledProcessError as error:
             return _first(error.output, r"^(?:FAILED|ERROR) (\S+)")
         return None
@@ -92,15 +102,23 @@ def main() -> int:
     noticed = survived = 0
     with tempfile.TemporaryDirectory(prefix="ptmap-mutants-") as where:
         tree = Tree(Path(where))
+        stale = [patch.stem for patch in patches if not tree.applies(patch)]
+        if stale:
+            print(f"these patches fit the code no more: {' '.join(stale)}")
+            return 1
         asked = {patch: _tests_of(patch) for patch in patches}
-        if (broken := tree.noticed_by(sorted({t for tests in asked.values() for t in tests}))):
+        broken = tree.noticed_by_native_tests()
+        for tests in sorted({tuple(tests) for tests in asked.values()}):
+            broken = broken or tree.noticed_by_tests_in_gdb([*tests])
+        if broken:
             print(f"the tests fail without any mutant: {broken}")
             return 1
         for patch, tests in asked.items():
             start = time.monotonic()
-            tree.run("git", "apply", "--unsafe-paths", f"--directory={tree.source}", patch)
-            by = tree.noticed_by(tests)
-            tree.run("git", "apply", "-R", "--unsafe-paths", f"--directory={tree.source}", patch)
+            tree.run("git", "apply", patch)
+            by = tree.noticed_by_native_tests() if "--- a/native/" in patch.read_text() else None
+            by = by or tree.noticed_by_tests_in_gdb(tests)
+            tree.run("git", "apply", "-R", patch)
             noticed, survived = noticed + (by is not None), survived + (by is None)
             print(f"{patch.stem:<34} {by or 'SURVIVED'} ({time.monotonic() - start:.1f} s)",
                   flush=True)  # fmt: skip
