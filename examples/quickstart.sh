@@ -33,7 +33,7 @@ finish() {
     rm -rf "$work" "$log"
 }
 trap finish EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' HUP INT TERM
 quietly() { "$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }; }
 quietly cmake --preset release -DPTMAP_GDB="$(command -v "$gdb")"
 quietly cmake --build --preset release

@@ -14,8 +14,8 @@ import pytest
 import tables
 from gdbsession import GdbFailure, GdbSession, ptmap_script
 from guests import boot
-from stub_proxy import (Answer, Cut, Delay, Garble, Lose, Packet, ProxiedMachine, Replace, Rule,
-                        StubProxy)
+from stub_proxy import (Answer, Cut, Delay, Garble, Hold, Lose, Packet, ProxiedMachine, Replace,
+                        Rule, StubProxy)
 from tables import GIB1, MIB2, P, RW, US, Tables
 
 # Packets of one command that read no tables: the stub asked what it is and in which mode; GDB's own
@@ -291,6 +291,21 @@ def test_another_stub(stub: TinyStub) -> None:
         with pytest.raises(GdbFailure, match="physical memory"):
             session.run("ptmap -root 0x1000 -mode 32-bit")
         assert proxy.count("Qqemu") == proxy.count("qRcmd") == 0
+
+
+def test_hold() -> None:
+    """The stub does not see the packet before the test lets it go."""
+    with ProxiedMachine() as machine:
+        passed, answers = threading.Event(), []
+        machine.proxy.play(Rule("m1000,", Hold(passed)))
+        thread = threading.Thread(
+            target=lambda: answers.append(machine.session.packet(b"m1000,4")))
+        thread.start()
+        thread.join(0.3)
+        assert answers == [] and machine.proxy.fired == [1]
+        passed.set()
+        thread.join()
+        assert answers == [b"00000000"]
 
 
 def test_rules(stub: TinyStub) -> None:

@@ -22,8 +22,8 @@ import pytest
 import judges
 from gdbsession import GdbFailure, GdbSession, ptmap_script
 from qemu import Qemu
-from stub_proxy import (NO_MONITOR, OLD_STUB, Answer, Cut, Delay, Garble, Lose, ProxiedMachine,
-                        Replace, Rule, StubProxy)
+from stub_proxy import (NO_MONITOR, OLD_STUB, Answer, Cut, Delay, Garble, Hold, Lose,
+                        ProxiedMachine, Replace, Rule, StubProxy)
 from tables import KIB4, P, RW, US, Tables
 
 ON, OFF = r"Qqemu\.PhyMemMode:1", r"Qqemu\.PhyMemMode:0"
@@ -73,6 +73,7 @@ def machine(shared: ProxiedMachine) -> Iterator[ProxiedMachine]:
     """Attached, at rest, GDB two frames deep; whatever the test before did to the connection."""
     shared.proxy.play()
     session = shared.session
+    session.run("set remotetimeout 10")
     if session.python("result = gdb.selected_inferior().connection is not None"):
         session.disconnect()
     session.attach(shared.proxy.gdb_target)
@@ -292,43 +293,52 @@ finally:
 # Ctrl-C
 
 
-def interrupt_when(machine: ProxiedMachine, pattern: str, count: int,
-                   during: float = 0.0) -> threading.Thread:
-    """Ctrl-C as soon as so many packets have come by; again and again for so many seconds."""
-    def wait() -> None:
-        deadline = time.monotonic() + 20
-        while machine.proxy.count(pattern) < count and time.monotonic() < deadline:
-            time.sleep(0.001)
-        machine.session.interrupt()
-        deadline = time.monotonic() + during
-        while time.monotonic() < deadline:
-            machine.session.interrupt()
-            time.sleep(0.05)
+@contextmanager
+def ctrl_c_at(machine: ProxiedMachine, match: str, nth: int, seconds: float = 0.0
+              ) -> Iterator[None]:
+    """Ctrl-C while GDB waits for the reply to the nth such packet; pressed for so many seconds."""
+    passed = threading.Event()
+    machine.proxy.play(Rule(match, Hold(passed), nth=nth, physical=match == READ))
 
-    thread = threading.Thread(target=wait)
+    def press() -> None:
+        try:
+            deadline = time.monotonic() + 20
+            while machine.proxy.fired != [1]:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            deadline = time.monotonic() + seconds
+            machine.session.interrupt()
+            while time.monotonic() < deadline:
+                time.sleep(0.05)
+                machine.session.interrupt()
+        finally:
+            passed.set()
+
+    thread = threading.Thread(target=press)
     thread.start()
-    return thread
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def interrupted(session: GdbSession, command: str) -> None:
+    with pytest.raises(GdbFailure) as failure:
+        session.run(command)
+    assert failure.value.kind == "KeyboardInterrupt" and str(failure.value) == "Quit"
 
 
 @pytest.mark.parametrize("command", ["ptmap", "ptmap -json -"])
-@pytest.mark.parametrize("slow, pattern, count", [
-    (Rule("qqemu", Delay(0.2)), "qqemu", 1),
-    (Rule("qRcmd", Delay(0.2)), "qRcmd", 1),
-    (Rule(ON, Delay(0.2), nth=1), ON, 1),
-    (Rule(OFF, Delay(0.2), nth=1), OFF, 1),
-    (Rule("m", Delay(0.02), physical=True), "m", 1),
-    (Rule("m", Delay(0.02), physical=True), "m", 30),
-], ids=["asked", "RAM map", "on", "off", "first read", "30th read"])
-def test_ctrl_c(machine: ProxiedMachine, command: str, slow: Rule, pattern: str,
-                count: int) -> None:
+@pytest.mark.parametrize("match, nth, reads", [
+    ("qqemu", 1, 0), ("qRcmd", 1, 0), (ON, 1, 0), (OFF, 1, 82), (READ, 1, 2), (READ, 30, 30),
+    (READ, 82, 82),
+], ids=["asked", "RAM map", "on", "off", "first read", "30th read", "last read"])
+def test_ctrl_c(machine: ProxiedMachine, command: str, match: str, nth: int, reads: int) -> None:
+    """It ends the command at the next table."""
     with untouched(machine):
-        machine.proxy.play(slow)
-        thread = interrupt_when(machine, pattern, count)
-        with pytest.raises(GdbFailure) as failure:
-            machine.session.run(command)
-        thread.join()
-        assert failure.value.kind == "KeyboardInterrupt" and str(failure.value) == "Quit"
-        assert machine.proxy.count("m", physical=True) < (83 if pattern == OFF else 40)  # of 82
+        with ctrl_c_at(machine, match, nth):
+            interrupted(machine.session, command)
+        assert machine.proxy.count(READ, physical=True) == reads
     works(machine)
 
 
@@ -336,29 +346,22 @@ def test_ctrl_c(machine: ProxiedMachine, command: str, slow: Rule, pattern: str,
 def test_an_impatient_ctrl_c(machine: ProxiedMachine, match: str) -> None:
     """While GDB waits for one reply it looks for Ctrl-C once a second; at the second one it would
     give the connection up, the mode on."""
-    machine.session.run("set remotetimeout 10")
     with untouched(machine):
-        machine.proxy.play(Rule(match, Delay(2.6), nth=1, physical=match == READ))
-        thread = interrupt_when(machine, ON if match == READ else match, 1, during=1.5)
-        with pytest.raises(GdbFailure, match="^Quit$"):
-            machine.session.run("ptmap")
-        thread.join()
+        with ctrl_c_at(machine, match, 1, seconds=2.3):
+            interrupted(machine.session, "ptmap")
     works(machine)
 
 
 def test_ctrl_c_of_many_tables(machine: ProxiedMachine) -> None:
-    """Without a delay: a thousand tables in one call of the core."""
-    session = machine.session
+    """A thousand tables in one call of the core."""
     space = everyday(1000)
     space.write_to(machine)
     machine.flush()
     with untouched(machine):
-        thread = interrupt_when(machine, "m", 300)
-        with pytest.raises(GdbFailure, match="^Quit$"):
-            session.run("ptmap")
-        thread.join()
-        assert machine.proxy.count("m", physical=True) < 1900
-    assert document(session)["tables"] == 1001
+        with ctrl_c_at(machine, READ, 1001):
+            interrupted(machine.session, "ptmap")
+        assert machine.proxy.count(READ, physical=True) <= 1002
+    assert document(machine.session)["tables"] == 1001
 
 
 # The connection

@@ -37,9 +37,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Delay:
-    """The packet reaches the stub later. The one action that others can join."""
+    """The packet reaches the stub later. Other actions can join it."""
 
     seconds: float
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The packet reaches the stub when `until` is set, by a test that does something meanwhile."""
+
+    until: threading.Event
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Cut:
     where: Literal["before", "after", "middle"]
 
 
-Action = Answer | Delay | Garble | Replace | Lose | Cut
+Action = Answer | Delay | Hold | Garble | Replace | Lose | Cut
 
 
 @dataclass(frozen=True)
@@ -240,6 +247,9 @@ class StubProxy:
         for action in self._actions(payload):
             if isinstance(action, Delay):
                 self._over.wait(action.seconds)
+            elif isinstance(action, Hold):
+                while not (action.until.wait(0.1) or self._over.is_set()):
+                    pass
             elif isinstance(action, Answer):
                 link.ours = _packet(action.payload) if link.acks else None
                 self._record("to gdb", reply := _packet(action.payload), action.payload)
@@ -290,7 +300,7 @@ class StubProxy:
             if not re.match(rule.match.encode("latin-1"), payload, re.DOTALL):
                 continue
             self._matches[i] += 1
-            kind = delays if isinstance(rule.action, Delay) else others
+            kind = delays if isinstance(rule.action, (Delay, Hold)) else others
             if rule.nth in (0, self._matches[i]) and not (kind is others and others):
                 self._fired[i] += 1
                 kind.append(rule.action)
