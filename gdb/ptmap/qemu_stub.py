@@ -41,14 +41,16 @@ def physical_mode(connection: gdb.TargetConnection | None) -> bool | None:
 def leave_physical_mode(connection: gdb.RemoteTargetConnection) -> None:
     """Ends the mode and makes sure of it. Error: Refusal where it does not end.
 
-    Both replies must be the right ones: where one came late every reply since belongs to an
-    earlier packet, and what was read is worth nothing.
+    Both replies must be the right ones at once: where one came late every reply since belongs to
+    an earlier packet, and what was read is worth nothing.
     """
-    for _attempt in range(3):
+    for attempt in range(3):
         if not connection.is_valid():
             return  # it died; whoever attaches next repairs the mode
         if connection.send_packet(_OFF) == b"OK" and physical_mode(connection) is False:
-            return
+            if attempt == 0:
+                return
+            break
     raise Refusal(
         "QEMU's stub does not confirm the end of its physical-memory mode, or its replies are "
         "out of step: disconnect and attach again"

@@ -6,6 +6,7 @@ Latin-1 text. An answer is {"value": ...} or {"error": message, "kind": exceptio
 
 import json
 import os
+import select
 import socket
 from typing import Any, Callable
 
@@ -52,6 +53,8 @@ def serve() -> None:
     stream = channel.makefile("rwb")
     while True:
         try:
+            # Wait apart from reading: a Ctrl-C in readline would lose what it has read.
+            select.select([channel], [], [])
             request = stream.readline()
         except KeyboardInterrupt:  # a Ctrl-C that came between two commands
             continue
