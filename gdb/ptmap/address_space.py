@@ -64,6 +64,8 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
     core = native.core()
     registers = target.registers()
     root = options.get("root")
+    if root is not None and not 0 <= root < 1 << 64:
+        raise Refusal(f"-root {root:#x} is no physical address")
     assumed: list[str] = []
     if options.get("mode"):
         registers = _select(core, registers, options["mode"], assumed)

@@ -155,6 +155,14 @@ def test_window_grid(gdb: GdbSession, pae: Tables) -> None:
     assert rows == ["0xc0000000  Xx"]
 
 
+def test_negative_expressions(gdb: GdbSession, long: Tables) -> None:
+    """GDB's general registers are signed: a kernel address in one is negative."""
+    assert "PT at 0x" in gdb.run("ptmap -at -4096 -level PT")
+    assert ranges(gdb, "-- -4096 0") == [(0xFFFFFFFFFFFFF000, 1 << 64)]
+    refused(gdb, "ptmap -root -1", "no physical address")
+    refused(gdb, "pte -root -1 0", "no physical address")
+
+
 def test_bad_windows(gdb: GdbSession, pae: Tables) -> None:
     refused(gdb, "ptmap 0x2000", "START END")
     refused(gdb, "ptmap 1 2 3", "START END")

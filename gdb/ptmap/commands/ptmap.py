@@ -85,6 +85,7 @@ class PtmapCommand(Command):
             )
         position = _position(space, options)  # of the level that a grid shows
         if "at" in options:
+            options["at"] = address_space.in_space(space, options["at"])
             window = _table_window(space, position, options["at"], words)
         else:
             window = _window(space, words)
@@ -171,6 +172,8 @@ def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
 def _nearest_offset(space: AddressSpace, address: int, upwards: bool) -> int:
     """An address's offset; of a non-canonical one that of the next canonical one."""
     paging = space.paging
+    if paging.canonical:
+        address = address_space.in_space(space, address)
     if paging.canonical and not paging.translatable(address):
         return paging.upper_part if upwards else paging.upper_part - 1
     return paging.offset_of(address_space.in_space(space, address))
@@ -201,7 +204,6 @@ def _table_window(
     """What the table that translates VA at a level spans."""
     if words:
         raise Refusal("-at shows one table; it goes with no START END")
-    va = address_space.in_space(space, va)
     if not space.paging.translatable(va):
         raise Refusal(f"{va:#x} is not canonical under {space.mode} paging")
     span = space.paging.levels[position].table_span
