@@ -55,6 +55,8 @@ class PteCommand(Command):
             raise Refusal("which address? For example: pte $pc")
         space = address_space.resolve(options)
         addresses = [address_space.in_space(space, evaluate(word)) for word in words]
+        if space.paging is None and "root" in options:
+            raise Refusal("paging is off (CR0.PG=0): -root needs -mode too")
         if space.paging is None:
             explained = [_paging_off(va) for va in addresses]
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gdb
 
-from .. import address_space, target
+from .. import address_space, native, target
 from ..address_space import AddressSpace
 from ..command import JSON, Command, write_json
 from ..errors import Refusal
@@ -47,6 +47,7 @@ class RegsCommand(Command):
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         if words:
             raise Refusal(f"takes no argument, but {words[0]!r} was given")
+        native.core()  # where it is missing, that is the reason to give
         values = target.registers()
         known = {
             name: value
