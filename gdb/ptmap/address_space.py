@@ -50,7 +50,7 @@ class AddressSpace:
     @property
     def digits(self) -> int:
         """Of an address on show."""
-        return 16 if self.mode in ("4-level", "5-level", "off") else 8
+        return 16 if self.mode in ("4-level", "5-level") else 8
 
     def hex(self, address: int) -> str:
         return f"0x{address:0{self.digits}x}"
@@ -139,17 +139,18 @@ def _select(
 def in_space(space: AddressSpace, value: int) -> int:
     """An evaluated number as a linear address of this space: 0 .. 2^64-1, canonical or not.
 
-    Under 32-bit and PAE paging a negative one (or one that GDB sign-extended) means its low 32
+    Without 4- or 5-level paging a negative one (or one that GDB sign-extended) means its low 32
     bits. Error: Refusal where it is wider than the space's addresses.
     """
     if not -(1 << 63) <= value < 1 << 64:
         raise Refusal(f"{value:#x} is wider than 64 bits")
-    if space.mode in ("32-bit", "pae"):
+    if space.mode not in ("4-level", "5-level"):
         if value >= (1 << 64) - (1 << 31):
             value -= 1 << 64
         if not -(1 << 31) <= value < 1 << 32:
             raise Refusal(
-                f"{value:#x} is no address here: {space.mode} paging translates 32-bit ones"
+                f"{value:#x} is no address here: "
+                "without 4- or 5-level paging linear addresses are 32-bit"
             )
         return value & 0xFFFFFFFF
     return value & (1 << 64) - 1

@@ -139,6 +139,7 @@ def test_window_across_the_hole(gdb: GdbSession, long: Tables) -> None:
     assert len(ranges(gdb, "0x7ffffffff000 0xffff800000001000")) == 2
     assert len(ranges(gdb, "0x800000000000 0xffff800000001000")) == 1  # not canonical: rounded
     assert len(ranges(gdb, "0x7ffffffff000 0xffff000000000000")) == 1
+    assert len(ranges(gdb, "0 0x1000000000000")) == 1  # 2^48 is in the hole, not the top
     assert ranges(gdb, "0xffff800000000000 0") == ranges(gdb, "")[1:]
 
 
@@ -241,6 +242,7 @@ def test_paging_off(machine: BareMachine, gdb: GdbSession, pae: Tables) -> None:
     machine.set_registers(cr0=0x11)
     refused(gdb, "ptmap", "paging is off")
     assert "paging is off (CR0.PG=0), physical 0x1234\n" in gdb.run("pte 0x1234")
+    refused(gdb, "pte 0x100000000", "32-bit")
     document = json.loads(gdb.run("pte -json - 0x1234"))
     assert (document["mode"], document["addresses"][0]["outcome"]) == ("off", "paging-off")
     assert "paging is off" in gdb.run("ptmap regs")

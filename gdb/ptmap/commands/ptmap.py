@@ -163,7 +163,8 @@ def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
         raise Refusal("a window is START END, each one word (quote an expression with spaces)")
     start, end = (evaluate(word) for word in words)
     first = _nearest_offset(space, start, upwards=True)
-    last = top if end in (0, top + 1) else _nearest_offset(space, end - 1, upwards=False)
+    beyond = 1 << (64 if space.paging.canonical else 32)
+    last = top if end in (0, beyond) else _nearest_offset(space, end - 1, upwards=False)
     if last < first:
         raise Refusal(f"the window {words[0]} {words[1]} is empty: END comes after START")
     return first, last
@@ -172,11 +173,10 @@ def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
 def _nearest_offset(space: AddressSpace, address: int, upwards: bool) -> int:
     """An address's offset; of a non-canonical one that of the next canonical one."""
     paging = space.paging
-    if paging.canonical:
-        address = address_space.in_space(space, address)
-    if paging.canonical and not paging.translatable(address):
+    address = address_space.in_space(space, address)
+    if not paging.translatable(address):
         return paging.upper_part if upwards else paging.upper_part - 1
-    return paging.offset_of(address_space.in_space(space, address))
+    return paging.offset_of(address)
 
 
 def _position(space: AddressSpace, options: dict[str, Any]) -> int:
