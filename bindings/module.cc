@@ -14,7 +14,9 @@
 
 #include "core/access.h"
 #include "core/grid.h"
+#include "core/labels.h"
 #include "core/map.h"
+#include "core/overview.h"
 #include "core/render.h"
 #include "core/scan.h"
 #include "core/walk.h"
@@ -243,6 +245,31 @@ PYBIND11_MODULE(_core, m) {
              py::arg("global_") = py::none(), py::arg("sizes_any") = 0, py::arg("sizes_none") = 0,
              py::arg("large") = false, py::arg("types") = py::none());
 
+    py::class_<Label>(m, "Label")
+        .def(py::init([](std::uint64_t first, std::uint64_t last, std::string name_,
+                         std::string source, bool apart) {
+                 return Label{{first}, {last}, std::move(name_), std::move(source), apart};
+             }),
+             py::arg("first"), py::arg("last"), py::arg("name"), py::arg("source"),
+             py::arg("apart") = true)
+        .def_readonly("name", &Label::name)
+        .def_readonly("source", &Label::source);
+
+    py::class_<Range> range(m, "Range");
+    range.def_property_readonly("va", [](const Range& r) { return r.va.value; })
+        .def_readonly("size", &Range::size)
+        .def_property_readonly(
+            "pa",
+            [](const Range& r) { return r.contiguous ? std::optional(r.pa.value) : std::nullopt; },
+            "Of its first byte, None where the frames are not contiguous.")
+        .def_property_readonly(
+            "user", [](const Range& r) { return has(r.attributes.rights, Rights::user); })
+        .def_property_readonly(
+            "write", [](const Range& r) { return has(r.attributes.rights, Rights::write); })
+        .def_property_readonly(
+            "exec", [](const Range& r) { return has(r.attributes.rights, Rights::exec); })
+        .def_readonly("page_sizes", &Range::page_sizes, "Bits: 1 4K, 2 2M, 4 4M, 8 1G.");
+
     py::class_<Map>(m, "Map")
         .def_property_readonly("mode", [](const Map& map) { return ptmap::name(map.mode); })
         .def_property_readonly("complete", &Map::complete)
@@ -259,8 +286,39 @@ PYBIND11_MODULE(_core, m) {
         .def_property_readonly("unreadable", [](const Map& map) { return map.unreadable; })
         .def_property_readonly("malformed", [](const Map& map) { return map.malformed; })
         .def("__len__", [](const Map& map) { return map.ranges.size(); })
-        .def("json", [](const Map& map) { return json(map); })
-        .def("ranges_text", [](const Map& map) { return ranges_text(map); });
+        .def(
+            "__getitem__",
+            [](const Map& map, std::size_t index) {
+                if (index >= map.ranges.size()) throw py::index_error();
+                return map.ranges[index];
+            },
+            "A range, by rising address.")
+        .def(
+            "at",
+            [](const Map& map, std::uint64_t va) {
+                const Range* range = range_at(map, {va});
+                return range ? std::optional(*range) : std::nullopt;
+            },
+            "The range that holds an address, or None.")
+        .def_property_readonly("split",
+                               [](const Map& map) -> std::optional<std::uint64_t> {
+                                   const auto va = split(map);
+                                   return va ? std::optional(va->value) : std::nullopt;
+                               })
+        .def(
+            "json",
+            [](const Map& map, const std::vector<Label>& labels, std::string_view more) {
+                return json(map, labels, more);
+            },
+            py::arg("labels") = std::vector<Label>{}, py::arg("more") = "")
+        .def(
+            "ranges_text",
+            [](const Map& map, const std::vector<Label>& labels) {
+                return ranges_text(map, labels);
+            },
+            py::arg("labels") = std::vector<Label>{})
+        .def("common", &common, py::arg("other"),
+             "Bytes that both map to the same frames; both split physically.");
 
     py::class_<Gap>(m, "Gap")
         .def_property_readonly("va", [](const Gap& g) { return g.va.value; })
@@ -273,6 +331,29 @@ PYBIND11_MODULE(_core, m) {
           py::arg("split_physical") = false, py::arg("pat") = py::none(),
           py::arg("as_") = py::none(), py::arg("ac") = false,
           py::arg("wanted") = std::vector<Wanted>{}, py::arg("max_ranges") = no_limit);
+
+    py::class_<Stretch> stretch(m, "Stretch");
+    stretch.def_property_readonly("va", [](const Stretch& s) { return s.va.value; })
+        .def_readonly("size", &Stretch::size)
+        .def_readonly("mapped", &Stretch::mapped)
+        .def_readonly("empty", &Stretch::empty)
+        .def_readonly("supervisor", &Stretch::supervisor)
+        .def_readonly("cells", &Stretch::cells);
+    def_rights(stretch);
+
+    m.def(
+        "overview",
+        [](const Map& map, const std::vector<Label>& labels, std::size_t rows, unsigned cells) {
+            py::list stretches;  // made while the labels that they point to are there
+            for (const Stretch& s : overview(map, labels, rows, cells)) {
+                py::list names;
+                for (const Label* label : s.labels) names.append(*label);
+                stretches.append(py::make_tuple(s, names));
+            }
+            return stretches;
+        },
+        py::arg("map"), py::arg("labels"), py::arg("rows"), py::arg("cells"),
+        "(Stretch, [Label, ...]) each.");
 
     py::class_<Grid>(m, "Grid")
         .def_readonly("level", &Grid::level)

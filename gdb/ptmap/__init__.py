@@ -7,19 +7,29 @@ core (native.py), and prints the map that comes back.
     command.py         what commands share: options, arguments, errors
     settings.py        set/show ptmap
     target.py          what GDB is attached to, and its control registers
+    cpus.py            GDB's threads as CPUs, counted from 0
     qemu_stub.py       physical memory through QEMU's gdbstub
-    address_space.py   which tables to read, how: registers, -root and -mode put together
+    qemu_monitor.py    what only QEMU's monitor tells: GDT, IDT, TR
+    read_once.py       physical memory for one command: nothing is read twice
+    virtual_memory.py  linear memory through any root
+    address_space.py   which tables to read, how: registers and options put together
+    kpti.py            the two roots of a process
+    descriptors.py     GDT, IDT and TSS
     attributes.py      the vocabulary of -filter
+    labels.py          names of stretches; elf_sections.py and linux/ know some
+    space_labels.py    all that is known of a space
+    overview_text.py, grid_text.py, summary.py
+                       a map as text
+    linux/             what only Linux has: its layout, tasks, VMAs, swapped pages, KASLR
 """
 
 
 def register() -> None:
     """Registers commands and settings with GDB. Imports nothing heavy."""
     from . import settings, target
-    from .commands import pte, ptmap, regs
+    from .commands import kaslr, pte, ptmap, regs, xp
 
     settings.register()
-    ptmap.register()
-    pte.register()
-    regs.register()
+    for command in (ptmap, pte, regs, kaslr, xp):
+        command.register()
     target.watch_attach()

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Mapping
 
-
-from . import native, settings, target
-from .command import Option
+from . import kpti, native, settings, target
+from .command import Number, Option
 from .errors import Refusal
+from .read_once import ReadOnce
+from .virtual_memory import VirtualMemory
 
 MODES = ("32-bit", "pae", "4-level", "5-level")
 
 OPTIONS = (
-    Option("root", "PA", "read the tables below this physical address instead of CR3's"),
+    Option("root", "PA", "the tables below this root (physical, or a kernel pointer)"),
     Option("mode", "MODE", "read them in this paging mode", choices=MODES),
+    Option("half", "HALF", "KPTI's user or kernel root", choices=("user", "kernel")),
+    Option("cpu", "CPU", "of this CPU, counted from 0"),
+    Option("pid", "PID", "of this Linux process (needs vmlinux)"),
+    Option("comm", "NAME", "of the Linux process with this name (needs vmlinux)"),
 )
 
 # The bits that select a mode (SDM vol. 3A, 4.1.1), and those assumed where the target shows none.
@@ -40,7 +46,43 @@ class AddressSpace:
     mode: str  # "off" too
     root: int
     paging: Any  # _core.Paging; None with paging off
-    assumed: tuple[str, ...]  # what was assumed, in words
+    assumed: tuple[str, ...] = ()  # what was assumed, in words
+    told: tuple[str, ...] = ()  # what the user should know about which space this is
+
+    @cached_property
+    def memory(self) -> ReadOnce:
+        """The target's physical memory, for this command."""
+        return ReadOnce(target.memory())
+
+    @cached_property
+    def kpti_roots(self) -> kpti.Roots | None:
+        """The pair of KPTI roots, None without KPTI."""
+        return kpti.roots(self)
+
+    @property
+    def half(self) -> str | None:
+        """Which of them the root is; None without KPTI."""
+        if self.kpti_roots is None:
+            return None
+        return "user" if self.root == self.kpti_roots.user else "kernel"
+
+    @cached_property
+    def kernel(self) -> AddressSpace:
+        """The space that has the kernel mapped: this one, or under KPTI the kernel root's."""
+        return self if self.kpti_roots is None else self.below(self.kpti_roots.kernel)
+
+    def below(self, root: int, told: tuple[str, ...] = ()) -> AddressSpace:
+        """The same registers with another root, read through the same memory."""
+        space = replace(self, root=root, told=self.told + told)
+        if root == self.root and "kpti_roots" in self.__dict__:
+            space.__dict__["kpti_roots"] = self.kpti_roots
+        space.__dict__["memory"] = self.memory
+        return space
+
+    @property
+    def linear(self) -> VirtualMemory:
+        """What this root maps."""
+        return VirtualMemory(self.paging, self.root, self.memory)
 
     @property
     def has_keys(self) -> bool:
@@ -61,14 +103,32 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
 
     Error: Refusal where a register is missing that decides.
     """
-    core = native.core()
     registers = target.registers()
-    root = options.get("root")
-    if root is not None and not 0 <= root < 1 << 64:
-        raise Refusal(f"-root {root:#x} is no physical address")
     assumed: list[str] = []
     if options.get("mode"):
-        registers = _select(core, registers, options["mode"], assumed)
+        registers = _select(native.core(), registers, options["mode"], assumed)
+    root = options.get("root")
+    space = _base(registers, root, tuple(assumed))
+    if space.paging is None:
+        for option in ("half", "pid", "comm"):
+            if option in options:
+                raise Refusal(f"-{option}: paging is off (CR0.PG=0)")
+        return space
+    if len([option for option in ("root", "pid", "comm") if option in options]) > 1:
+        raise Refusal("-root, -pid and -comm each name a root: give one")
+    if root is not None:
+        space = _with_root(space, root, registers.cr3 is not None)
+    if "pid" in options or "comm" in options:
+        from .linux import tasks
+
+        space = tasks.space_of(space, options.get("pid"), options.get("comm"))
+    return _half(space, options["half"]) if "half" in options else space
+
+
+def _base(
+    registers: target.Registers, root: Number | None, assumed: tuple[str, ...]
+) -> AddressSpace:
+    """CR3's space. Error: Refusal where a register that decides is missing."""
     cr0, cr3, cr4, efer = registers.cr0, registers.cr3, registers.cr4, registers.efer
     if cr0 is None:
         raise _missing("cr0")
@@ -78,18 +138,56 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
         raise _missing("cr3")
     if efer is None and cr4 & _CR4_PAE:
         raise _missing("efer")
-    control = {"cr0": cr0, "cr3": cr3 or 0, "cr4": cr4, "efer": efer or 0}
-
+    core = native.core()
+    control: dict[str, Any] = {"cr0": cr0, "cr3": cr3 or 0, "cr4": cr4, "efer": efer or 0}
     mode = core.paging_mode(cr0, cr4, efer or 0)
     if mode == "off":
-        return AddressSpace(**control, ac=registers.ac, mode=mode, root=0, paging=None, assumed=())
+        return AddressSpace(**control, ac=registers.ac, mode=mode, root=0, paging=None)
     paging = core.Paging(**control, maxphyaddr=maxphyaddr())
-    where = paging.root_of(control["cr3"] if root is None else root)
-    if root is not None and where != root:
-        raise Refusal(f"-root {root:#x} cannot be a {mode} root: {_root_rule(mode)}")
+    where = paging.root_of(control["cr3"])
     return AddressSpace(
-        **control, ac=registers.ac, mode=mode, root=where, paging=paging, assumed=tuple(assumed)
+        **control, ac=registers.ac, mode=mode, root=where, paging=paging, assumed=assumed
     )
+
+
+def _with_root(space: AddressSpace, root: Number, has_cr3: bool) -> AddressSpace:
+    """-root: physical, or a pointer into the kernel that CR3 maps.
+
+    A C pointer is always linear. Of a plain number that is so where it cannot be physical: above
+    52 bits, or (32-bit addresses) not RAM but mapped.
+    """
+    if not -(1 << 63) <= root < 1 << 64:
+        raise Refusal(f"-root {root:#x} is wider than 64 bits")
+    linear = root.is_pointer or root < 0 or root >= 1 << 52
+    if not linear and has_cr3 and not space.paging.canonical and root < 1 << 32:
+        linear = not space.memory.is_ram(root, 32) and _pgd(space, root) is not None
+    if not linear:
+        return space.below(_aligned(space, root, f"{root:#x}"))
+    pa = _pgd(space, root) if has_cr3 else None
+    if pa is None:
+        raise Refusal(f"-root {root:#x} is neither a physical address nor mapped by the kernel")
+    return space.below(_aligned(space, pa, f"{root:#x} (physical {pa:#x})"))
+
+
+def _pgd(space: AddressSpace, pointer: int) -> int | None:
+    return space.kernel.linear.translate(in_space(space, pointer))
+
+
+def _aligned(space: AddressSpace, root: int, shown: str) -> int:
+    if space.paging.root_of(root) != root:
+        raise Refusal(f"-root {shown} cannot be a {space.mode} root: {_root_rule(space.mode)}")
+    return root
+
+
+def _half(space: AddressSpace, half: str) -> AddressSpace:
+    pair = space.kpti_roots
+    if pair is None:
+        raise Refusal(
+            f"-half {half}: no KPTI here, the root {space.root:#x} has no second one beside it"
+        )
+    other = space.below(pair.user if half == "user" else pair.kernel)
+    other.__dict__["kpti_roots"] = pair
+    return other
 
 
 def maxphyaddr() -> int:

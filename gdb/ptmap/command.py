@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Sequence
 
 import gdb
 
-from . import target
+from . import cpus, target
 from .errors import Refusal
 
 
@@ -16,30 +18,41 @@ class Option:
     """`-name` alone, or `-name VALUE` where `value` says what it takes."""
 
     name: str
-    value: str = ""  # PA, VA, EXPR are evaluated; other words are taken as they are
+    value: str = ""  # PA, VA, CPU, PID are evaluated; other words are taken as they are
     help: str = ""
     choices: tuple[str, ...] = ()
 
 
-_EVALUATED = ("PA", "VA")
+_EVALUATED = ("PA", "VA", "CPU", "PID")
 
 JSON = Option("json", "FILE|-", "write JSON to a file, or - for GDB's own output")
 
 
-def evaluate(expression: str) -> int:
+class Number(int):
+    """What an expression came to, and whether it is a pointer: to what is linear, not physical."""
+
+    is_pointer = False
+
+
+def evaluate(expression: str) -> Number:
     """A GDB expression as an integer. Error: Refusal where it does not evaluate to one."""
     try:
         value = gdb.parse_and_eval(expression)
-        if value.type.strip_typedefs().code in (
+        code = value.type.strip_typedefs().code
+        if code in (
             gdb.TYPE_CODE_ARRAY,
             gdb.TYPE_CODE_FUNC,
             gdb.TYPE_CODE_STRUCT,
             gdb.TYPE_CODE_UNION,
         ):
-            value = value.address  # what x and info symbol do
-        elif value.type.strip_typedefs().code == gdb.TYPE_CODE_VOID:
+            value, code = value.address, gdb.TYPE_CODE_PTR  # what x and info symbol do
+        elif code == gdb.TYPE_CODE_VOID:
             raise Refusal(f"{expression} has no value")
-        return int(value)
+        elif code == gdb.TYPE_CODE_FLT:
+            raise Refusal(f"{expression} is no integer")
+        number = Number(value)
+        number.is_pointer = code == gdb.TYPE_CODE_PTR
+        return number
     except (gdb.error, OverflowError, TypeError, ValueError) as error:
         raise Refusal(f"{expression}: {error}") from None
 
@@ -62,10 +75,13 @@ class Command(gdb.Command):
             options, words = self.parse(argument)
             # Before anything is evaluated: expressions read memory and registers too.
             target.require_stopped()
-            for option in self.options:
-                if option.name in options and option.value in _EVALUATED:
-                    options[option.name] = evaluate(options[option.name])
-            self.run(options, words)
+            # That of `-cpu` is the CPU whose registers all the others mean.
+            cpu = evaluate(options["cpu"]) if "cpu" in options else None
+            with cpus.selected(cpu) if cpu is not None else nullcontext():
+                for option in self.options:
+                    if option.name in options and option.value in _EVALUATED:
+                        options[option.name] = evaluate(options[option.name])
+                self.run(options, words)
         except (Refusal, gdb.error) as error:
             # gdb.error: GDB's own words for what the target or connection did.
             raise gdb.GdbError(f"{self.name}: {error}") from None
@@ -91,9 +107,7 @@ class Command(gdb.Command):
             elif not argv:
                 raise Refusal(f"-{option.name} needs {option.value}")
             else:
-                options[option.name] = argv.pop(0)
-                if option.choices and options[option.name] not in option.choices:
-                    raise Refusal(f"-{option.name} takes one of {', '.join(option.choices)}")
+                options[option.name] = _chosen(option, argv.pop(0))
         return options, words
 
     def _option(self, word: str) -> Option:
@@ -118,13 +132,25 @@ class Command(gdb.Command):
         return gdb.COMPLETE_EXPRESSION
 
 
+def _chosen(option: Option, word: str) -> str:
+    """The word, as the choices spell it where there are any; case does not matter there."""
+    if not option.choices:
+        if word[:1] == "-" and word[1:2].isalpha() and option.value not in _EVALUATED:
+            raise Refusal(f"-{option.name} needs {option.value}, and {word} looks like an option")
+        return word
+    for choice in option.choices:
+        if choice.lower() == word.lower():
+            return choice
+    raise Refusal(f"-{option.name} takes one of {', '.join(option.choices)}")
+
+
 def write_json(where: str, text: str) -> None:
     """Writes to a file, or for - to GDB's output. Error: Refusal where the file cannot be."""
     if where == "-":
         gdb.write(text)
         return
     try:
-        with open(where, "w", encoding="ascii") as file:
+        with open(os.path.expanduser(where), "w", encoding="ascii") as file:
             file.write(text)
     except OSError as error:
         raise Refusal(f"{where}: {error.strerror}") from None
@@ -156,3 +182,12 @@ def size_text(size: int) -> str:
     while size and size % 1024 == 0 and unit + 1 < len(units):
         size, unit = size // 1024, unit + 1
     return f"{size} {units[unit]}"
+
+
+def short_size(size: int) -> str:
+    """"4K", "15.9T": five characters at most, rounded."""
+    value, unit = float(size), 0
+    while value >= 1023.5 and unit < 6:
+        value, unit = value / 1024, unit + 1
+    number = f"{value:.0f}" if value == int(value) or value >= 100 else f"{value:.1f}"
+    return number + "BKMGTPE"[unit]

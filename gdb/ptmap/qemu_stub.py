@@ -100,7 +100,7 @@ class PhysicalMemory:
     def _read(self, address: int, length: int) -> bytes | str:
         if signal.SIGINT in signal.sigpending():
             raise KeyboardInterrupt
-        if not self._is_ram(address, length):
+        if not self.is_ram(address, length):
             return NOT_RAM
         parts = []
         for at in range(address, address + length, _PACKET):
@@ -115,7 +115,7 @@ class PhysicalMemory:
             parts.append(part)
         return b"".join(parts)
 
-    def _is_ram(self, address: int, length: int) -> bool:
+    def is_ram(self, address: int, length: int) -> bool:
         """Whether all of it is; it may cross from one block into the next."""
         while length > 0:
             at = bisect.bisect_right(self._starts, address) - 1

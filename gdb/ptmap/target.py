@@ -21,6 +21,7 @@ class Registers:
     efer: int | None
     eflags: int | None
     cs: int | None
+    sp: int | None
 
     @property
     def ac(self) -> bool:
@@ -61,7 +62,13 @@ def registers() -> Registers:
         efer=read_or_set("efer"),
         eflags=read("eflags"),
         cs=read("cs"),
+        sp=_unsigned(read("rsp"), 64) or _unsigned(read("esp"), 32),
     )
+
+
+def _unsigned(value: int | None, width: int) -> int | None:
+    """GDB's stack pointers are data pointers, and may come out negative."""
+    return None if value is None else value & (1 << width) - 1
 
 
 def memory() -> qemu_stub.PhysicalMemory:

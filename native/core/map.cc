@@ -273,4 +273,18 @@ Map make_map(const Space& space, const MapOptions& options) {
     return map;
 }
 
+const Range* range_at(const Map& map, VirtAddr va) {
+    const auto last = [](const Range& r) { return VirtAddr{r.va.value + (r.size - 1)}; };
+    const auto found = std::ranges::lower_bound(map.ranges, va, {}, last);
+    return found != map.ranges.end() && found->va <= va ? &*found : nullptr;
+}
+
+std::optional<VirtAddr> split(const Map& map) {
+    const auto is_user = [](const Range& r) { return has(r.attributes.rights, Rights::user); };
+    if (!std::ranges::is_partitioned(map.ranges, is_user)) return std::nullopt;
+    const auto first = std::ranges::partition_point(map.ranges, is_user);
+    if (first == map.ranges.begin() || first == map.ranges.end()) return std::nullopt;
+    return first->va;
+}
+
 }  // namespace ptmap

@@ -94,4 +94,11 @@ struct Map {
 /// rights of their path are taken whole.
 Map make_map(const Space& space, const MapOptions& options);
 
+/// The range that holds an address; null where there is none.
+const Range* range_at(const Map& map, VirtAddr va);
+
+/// Where the supervisor's part of a 32-bit space begins: its first page above every page of the
+/// user. Nothing where there are no user pages, or the supervisor has pages among or below them.
+std::optional<VirtAddr> split(const Map& map);
+
 }  // namespace ptmap

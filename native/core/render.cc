@@ -33,7 +33,29 @@ void each_size(std::uint8_t sizes, Put put) {
         if (sizes >> i & 1) put(page_size_names[i]);
 }
 
-void put_range(std::string& out, const Range& range, bool view) {
+// Our own words, a memory source's, and names that a guest may have chosen.
+void put_escaped(std::string& out, std::string_view text) {
+    for (const char c : text) {
+        if (c == '"' || c == '\\') out += '\\';
+        out += c >= ' ' && c <= '~' ? c : '?';
+    }
+}
+
+// A member that joins one field of several labels, none twice in a row.
+void put_joined(std::string& out, const char* key, std::span<const Label> labels,
+                std::string Label::*field) {
+    out.append(", \"").append(key).append("\": \"");
+    const std::string* before = nullptr;
+    for (const Label& label : labels) {
+        if (before && *before == label.*field) continue;
+        if (before) out += ", ";
+        put_escaped(out, label.*field);
+        before = &(label.*field);
+    }
+    out += '"';
+}
+
+void put_range(std::string& out, const Range& range, bool view, std::span<const Label> labels) {
     const Attributes& a = range.attributes;
     out += '{';
     put_hex_value(out, "va", range.va.value);
@@ -53,7 +75,12 @@ void put_range(std::string& out, const Range& range, bool view) {
         out.append(first ? "\"" : ", \"").append(size).append("\"");
         first = false;
     });
-    out += "]}";
+    out += ']';
+    if (!labels.empty()) {
+        put_joined(out, "label", labels, &Label::name);
+        put_joined(out, "label_source", labels, &Label::source);
+    }
+    out += '}';
 }
 
 void put_gap(std::string& out, const Gap& gap) {
@@ -62,11 +89,7 @@ void put_gap(std::string& out, const Gap& gap) {
     put_hex_value(out += ", ", "size", gap.size);
     put_hex_value(out += ", ", "table", gap.table.value);
     out.append(", \"level\": ").append(std::to_string(gap.level));
-    out.append(", \"why\": \"");  // our own words and a memory source's
-    for (const char c : gap.why) {
-        if (c == '"' || c == '\\') out += '\\';
-        out += c >= ' ' && c <= '~' ? c : '?';
-    }
+    put_escaped(out.append(", \"why\": \""), gap.why);
     out += "\"}";
 }
 
@@ -89,6 +112,22 @@ std::string size_text(std::uint64_t bytes) {
     std::size_t unit = 0;
     for (; bytes && bytes % 1024 == 0 && unit + 1 < units.size(); ++unit) bytes /= 1024;
     return std::to_string(bytes) + units[unit];
+}
+
+// The heading of a range's labels, where it is another one than the last that was shown.
+void put_heading(std::string& out, std::span<const Label> labels, std::string& shown) {
+    std::string heading;
+    std::string before;
+    for (const Label& label : labels) {
+        const std::string name = label.name + " (" + label.source + ')';
+        if (name == before) continue;
+        heading.append(before.empty() ? "" : ", ").append(name);
+        before = name;
+    }
+    if (heading.empty()) heading = "(no label)";
+    heading += ":\n";
+    if (heading != shown) out += heading;
+    shown = std::move(heading);
 }
 
 using Row = std::array<std::string, 7>;
@@ -116,7 +155,7 @@ Row row_of(const Range& range, unsigned digits) {
 
 }  // namespace
 
-std::string json(const Map& map) {
+std::string json(const Map& map, std::span<const Label> labels, std::string_view more) {
     std::string out = "{\"schema\": \"ptmap/1\", \"kind\": \"map\", \"mode\": \"";
     out.append(name(map.mode)).append("\", ");
     put_hex_value(out, "root", map.root.value);
@@ -124,6 +163,7 @@ std::string json(const Map& map) {
     put_bool(out, "truncated", map.truncated);
     if (map.as)
         out.append(", \"as\": \"").append(*map.as == Privilege::user ? "user\"" : "kernel\"");
+    out += more;
     put_list(out, "unreadable", map.unreadable, [&](const Gap& gap) { put_gap(out, gap); });
     put_list(out, "malformed", map.malformed, [&](const Gap& gap) { put_gap(out, gap); });
     out.append(",\n\"tables\": ").append(std::to_string(map.tables)).append(", \"pages\": {");
@@ -133,12 +173,13 @@ std::string json(const Map& map) {
             .append("\": ")
             .append(std::to_string(map.pages[i]));
     out += '}';
-    put_list(out, "ranges", map.ranges,
-             [&](const Range& range) { put_range(out, range, map.as.has_value()); });
+    put_list(out, "ranges", map.ranges, [&](const Range& range) {
+        put_range(out, range, map.as.has_value(), labels_in(labels, range.va, range.size));
+    });
     return out += "}\n";
 }
 
-std::string ranges_text(const Map& map) {
+std::string ranges_text(const Map& map, std::span<const Label> labels) {
     if (map.ranges.empty()) return {};
     const unsigned digits = format_of(map.mode).canonical ? 16 : 8;
     const Row head{"start", "end", "size", "rights", "type", "pages", "physical"};
@@ -161,7 +202,11 @@ std::string ranges_text(const Map& map) {
     measure(head);
     for (const Range& range : map.ranges) measure(row_of(range, digits));
     put(head);
-    for (const Range& range : map.ranges) put(row_of(range, digits));
+    std::string shown;
+    for (const Range& range : map.ranges) {
+        if (!labels.empty()) put_heading(out, labels_in(labels, range.va, range.size), shown);
+        put(row_of(range, digits));
+    }
     return out;
 }
 

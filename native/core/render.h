@@ -1,19 +1,25 @@
 // A map as text: one JSON object for machines, one line a range for people.
 #pragma once
 
+#include <span>
 #include <string>
+#include <string_view>
 
+#include "core/labels.h"
 #include "core/map.h"
 
 namespace ptmap {
 
 /// The object of schema ptmap/1, kind "map", with one range a line. A view (MapOptions::as) adds
-/// "as" to the head and "read" to each range.
-std::string json(const Map& map);
+/// "as" to the head and "read" to each range. A range under a label has "label" and
+/// "label_source", several joined by ", " in address order. `more` is further members of the
+/// object, as JSON text that begins with a comma, or nothing.
+std::string json(const Map& map, std::span<const Label> labels = {}, std::string_view more = {});
 
 /// A header and a line a range: start, end (exclusive; the last byte + 1 may be 0), size, rights
 /// (u or s, r, w, x, g or - each), memory type, page sizes, physical address (- where the frames
-/// are not contiguous). Empty for no ranges.
-std::string ranges_text(const Map& map);
+/// are not contiguous). Where there are labels a line "NAME (source):" stands before the ranges
+/// that it holds for, "(no label):" before others. Empty for no ranges.
+std::string ranges_text(const Map& map, std::span<const Label> labels = {});
 
 }  // namespace ptmap

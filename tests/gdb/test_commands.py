@@ -83,7 +83,10 @@ def test_ranges(gdb: GdbSession, pae: Tables) -> None:
         ["0xc0200000", "0xc0401000", "2052K", "srw-g", "WB", "4K,2M", "0x200000"],
         ["0xfffff000", "0x00000000", "4K", "srw--", "UC", "4K", "0xfec00000"],
     ]
-    assert text[7] == "6 tables; pages: 5 of 4K, 2 of 2M; complete"
+    assert text[7:] == [
+        "split 3G/1G: the supervisor's part begins at 0xc0000000",
+        "6 tables; pages: 5 of 4K, 2 of 2M; complete",
+    ]
 
 
 def test_phys_splits_and_nothing_else(gdb: GdbSession, pae: Tables) -> None:
@@ -160,8 +163,8 @@ def test_negative_expressions(gdb: GdbSession, long: Tables) -> None:
     """GDB's general registers are signed: a kernel address in one is negative."""
     assert "PT at 0x" in gdb.run("ptmap -at -4096 -level PT")
     assert ranges(gdb, "-- -4096 0") == [(0xFFFFFFFFFFFFF000, 1 << 64)]
-    refused(gdb, "ptmap -root -1", "no physical address")
-    refused(gdb, "pte -root -1 0", "no physical address")
+    refused(gdb, "ptmap -root -1", "cannot be a 4-level root")
+    refused(gdb, "pte -root -8192 0", "neither a physical address nor mapped")
 
 
 def test_bad_windows(gdb: GdbSession, pae: Tables) -> None:

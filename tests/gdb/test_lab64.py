@@ -158,8 +158,10 @@ def test_grid_says_what_is_missing(gdb: GdbSession) -> None:
 
 def test_rows_are_exact(gdb: GdbSession) -> None:
     """Eight rows of an address and 64 cells, in batch mode; the upper part is sign-extended."""
-    lines = [line for line in gdb.run("ptmap").splitlines() if line.startswith("0x")][:8]
-    bits = 57 if gdb.eval("lab_levels") == 5 else 48
+    levels = gdb.eval("lab_levels")
+    bits = 57 if levels == 5 else 48
+    lines = grid_rows(gdb.run(f"ptmap -at 0 -level {levels}"))
+    assert len(lines) == 8
     for i, line in enumerate(lines):
         address = (i << (bits - 3)) + (0 if i < 4 else (1 << 64) - (1 << bits))
         assert line[:19] == f"0x{address:016x} " and len(line) == 19 + 64

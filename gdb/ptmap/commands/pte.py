@@ -7,10 +7,11 @@ from typing import Any
 
 import gdb
 
-from .. import address_space, native, settings, target
+from .. import address_space, native, settings
 from ..address_space import AddressSpace
 from ..command import JSON, Command, evaluate, register as register_command, size_text, write_json
 from ..errors import Refusal
+from ..linux import not_present
 
 _ACCESSES = ("read", "write", "fetch")
 _PRIVILEGES = ("kernel", "user")
@@ -39,6 +40,9 @@ class PteCommand(Command):
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
 
+    Where Linux is recognised it says what Linux keeps in an entry that is
+    not present: PROT_NONE with its frame, swap, a page on the move.
+
     Bits are named as in the Intel SDM: P RW US PWT PCD A D PS PAT G XD.
     AVL[n] are bits that paging ignores. With paging off an address is its
     own physical address.
@@ -60,7 +64,7 @@ class PteCommand(Command):
         if space.paging is None:
             explained = [_paging_off(va) for va in addresses]
         else:
-            core, memory = native.core(), target.memory()
+            core, memory = native.core(), space.memory
             with memory.reading():
                 walks = [core.walk(space.paging, space.root, va, memory) for va in addresses]
             explained = [_explain(core, space, walk) for walk in walks]
@@ -96,6 +100,11 @@ def _explain(core: Any, space: AddressSpace, walk: Any) -> dict[str, Any]:
         one["level"] = walk.steps[-1].level
     if walk.outcome == "unreadable":
         one["why"] = walk.why
+    if walk.outcome == "not-present":
+        last = walk.steps[-1]
+        linux = not_present.explain(space, walk.va, last.level, last.raw)
+        if linux is not None:
+            one["linux"] = linux
     if walk.outcome == "mapped":
         one["pa"] = hex(walk.pa)
         one["page_size"] = _SIZES[walk.page_size]
@@ -216,7 +225,10 @@ def _outcome_text(space: AddressSpace, one: dict[str, Any]) -> list[str]:
     if outcome == "not-canonical":
         return [f"  not canonical: bits 63:{space.paging.va_bits - 1} are not all the same"]
     if outcome == "not-present":
-        return [f"  not present: the walk ends at the {last['name']} (P=0)"]
+        lines = [f"  not present: the walk ends at the {last['name']} (P=0)"]
+        if "linux" in one:
+            lines.append(f"  {not_present.text(one['linux'], space.mode)}")
+        return lines
     if outcome == "unreadable":
         return [f"  unreadable: the {last['name']} at {last['entry_pa']}: {one['why']}"]
     if outcome == "reserved-bit":

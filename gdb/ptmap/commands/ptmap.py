@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
 import gdb
 
-from .. import address_space, attributes, native, settings, target
+from .. import address_space, attributes, cpus, native, settings, space_labels, summary
 from ..address_space import AddressSpace
 from ..command import JSON, Command, Option, evaluate, plural, size_text, write_json
 from ..errors import Refusal
-from ..grid_text import grid_rows
+from ..grid_text import grid_rows, parts_lines
+from ..overview_text import legend, overview_lines
 
 _LEVELS = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5,
            "PT": 1, "PD": 2, "PDPT": 3, "PML4": 4, "PML5": 5}  # fmt: skip
-_GAPS_SHOWN = 6
-_IMPLY_RANGES = ("ranges", "phys", "filter", "as")
+_IMPLY_RANGES = ("ranges", "phys", "filter", "as", "trampoline")
 
 
 class PtmapCommand(Command):
     """Show the address space of the selected CPU, as its page tables give it.
 
     ptmap [-ranges] [-phys] [-filter ATTRS] [-as user|kernel] [-at VA]
-          [-level N] [-root PA] [-mode MODE] [-json FILE|-] [START END]
+          [-level N] [-trampoline] [-all-cpus] [-json FILE|-]
+          [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N]
+          [-pid N] [-comm NAME] [START END]
 
-    Alone it draws the classic grid, one character for each entry of a level
-    (32-bit: a cell is 4 MiB; PAE: 2 MiB; 4- and 5-level: an entry of the root,
-    with the ranges under it):
+    Alone it draws 32-bit spaces as the classic grid, one character for each
+    page directory entry (4 MiB; PAE: 2 MiB), and 64-bit ones as one screen:
+    a row for each stretch that is in use, with the empty space before it.
 
         .      nothing present
         x      a page, or a table whose first page is one: supervisor
@@ -37,7 +41,9 @@ class PtmapCommand(Command):
         ?      a table could not be read
 
     Rights are those of the whole path from the root. START END (END
-    exclusive, 0 for the top) shows only a window.
+    exclusive, 0 for the top) shows only a window. The parts of Linux are
+    labelled, with symbols or without: "=" is read from this kernel's
+    variables or symbols, "~" deduced from the tables, the rest documented.
 
       -ranges        the merged ranges: start, end, size, rights (u for user
                      or s for supervisor, r, w, x, g for global), memory type,
@@ -51,17 +57,25 @@ class PtmapCommand(Command):
       -at VA         the grid of one table that translates VA, by default one
                      level below the usual grid
       -level N       that table's level: PT PD PDPT PML4 PML5 or 1 to 5
-      -root PA       the tables below this root instead of CR3's
+      -trampoline    what KPTI's user root keeps of the kernel
+      -all-cpus      one map for each distinct root, with the CPUs that use it
+      -root PA       the tables below this root instead of CR3's; a pointer
+                     such as init_mm.pgd is translated
       -mode MODE     read them as 32-bit, pae, 4-level or 5-level
+      -half HALF     KPTI's user or kernel root, whichever CR3 has
+      -cpu N         of this CPU, counted from 0
+      -pid N         of this Linux process (needs the kernel's symbols)
+      -comm NAME     of the Linux process with this name (the same)
       -json FILE|-   the ranges as JSON (schema ptmap/1) to a file, or to
                      GDB's output
 
-    -phys, -filter and -as imply -ranges.
+    -phys, -filter, -as and -trampoline imply -ranges.
 
     Examples:
       ptmap
       ptmap -ranges 0xc0000000 0xd0000000
       ptmap -filter write+exec
+      ptmap -half user -filter supervisor
       ptmap -at $pc -level PT
       ptmap -root 0x1000 -mode 32-bit -json map.json"""
 
@@ -72,35 +86,97 @@ class PtmapCommand(Command):
         Option("as", "MODE", "rights as this mode has them now", choices=("user", "kernel")),
         Option("at", "VA", "the grid of one table"),
         Option("level", "N", "of that table", choices=tuple(_LEVELS)),
+        Option("trampoline", "", "what KPTI's user root keeps of the kernel"),
+        Option("all-cpus", "", "one map for each distinct root"),
         *address_space.OPTIONS,
         JSON,
     )
 
     def run(self, options: dict[str, Any], words: list[str]) -> None:
-        space = address_space.resolve(options)
-        if space.paging is None:
-            raise Refusal(
-                "paging is off (CR0.PG=0): there is no map, every address is physical; "
-                "-root PA -mode MODE reads tables that are not in use yet"
-            )
-        position = _position(space, options)  # of the level that a grid shows
+        if "all-cpus" in options:
+            _all_cpus(options, words)
+            return
+        view = _View.of(_resolve(options), options, words)
+        if "json" in options:
+            write_json(options["json"], view.json())
+        else:
+            gdb.write(view.text())
+
+
+def _resolve(options: dict[str, Any]) -> AddressSpace:
+    if "trampoline" in options:
+        if options.setdefault("half", "user") != "user":
+            raise Refusal("-trampoline is what the user root keeps: it goes with no -half kernel")
+    space = address_space.resolve(options)
+    if space.paging is None:
+        raise Refusal(
+            "paging is off (CR0.PG=0): there is no map, every address is physical; "
+            "-root PA -mode MODE reads tables that are not in use yet"
+        )
+    return space
+
+
+def _all_cpus(options: dict[str, Any], words: list[str]) -> None:
+    """A map for each distinct root, by the first CPU that has it."""
+    for other in ("cpu", "root", "pid", "comm"):
+        if other in options:
+            raise Refusal(f"-all-cpus takes each CPU's own root: it goes with no -{other}")
+    views: dict[tuple[str, int], _View] = {}
+    users: dict[tuple[str, int], list[int]] = {}
+    for cpu in range(cpus.count()):
+        with cpus.selected(cpu):
+            space = address_space.resolve(options)
+            key = (space.mode, space.root)
+            users.setdefault(key, []).append(cpu)
+            if space.paging is not None and key not in views:
+                views[key] = _View.of(space, dict(options), words)
+    if "json" in options:
+        maps = [view.json({"cpus": users[key]}).rstrip() for key, view in views.items()]
+        head = '{"schema": "ptmap/1", "kind": "maps", "maps": [\n'
+        write_json(options["json"], head + ",\n".join(maps) + "]}\n")
+        return
+    parts = []
+    for key, cpu_list in users.items():
+        names = f"CPU {', '.join(map(str, cpu_list))}: "
+        if key in views:
+            parts.append(names + views[key].text())
+        else:
+            parts.append(names + "paging is off\n")
+    gdb.write("\n".join(parts))
+
+
+@dataclass
+class _View:
+    """A space, what was read of it, and what is shown."""
+
+    space: AddressSpace
+    options: dict[str, Any]
+    position: int  # of the level that a grid shows, in paging.levels
+    window: tuple[int, int]  # offsets
+    scanned: Any
+    made: Any
+    walk: Any  # to the table of -at, else None
+    whole: bool  # neither a window nor one table
+    known: space_labels.Known
+
+    @classmethod
+    def of(cls, space: AddressSpace, options: dict[str, Any], words: list[str]) -> _View:
+        position = _position(space, options)
         if "at" in options:
             options["at"] = address_space.in_space(space, options["at"])
             window = _table_window(space, position, options["at"], words)
+        elif "trampoline" in options and not words:
+            window = _kernel_window(space)
         else:
             window = _window(space, words)
         wanted = attributes.parse(options["filter"]) if "filter" in options else []
-
-        core = native.core()
-        memory = target.memory()
-        once = _ReadOnce(memory)
-        walk = None
+        core, memory, walk = native.core(), space.memory, None
         with memory.reading():
             scanned = core.scan(
-                space.paging, space.root, once, *window, max_tables=settings.get("max-tables")
+                space.paging, space.root, memory, *window, max_tables=settings.get("max-tables")
             )
             if "at" in options:
-                walk = core.walk(space.paging, space.root, options["at"], once)
+                walk = core.walk(space.paging, space.root, options["at"], memory)
         made = core.make_map(
             scanned,
             *window,
@@ -111,47 +187,94 @@ class PtmapCommand(Command):
             wanted=wanted,
             max_ranges=settings.get("max-ranges"),
         )
-        if "json" in options:
-            write_json(options["json"], made.json())
-            return
-        lines = [f"{space.mode} paging, root {space.root:#x}\n"]
+        whole = not words and "at" not in options and "trampoline" not in options
+        known = space_labels.of(space, made)
+        return cls(space, options, position, window, scanned, made, walk, whole, known)
+
+    def json(self, more: dict[str, Any] | None = None) -> str:
+        members = dict(more or {})
+        if pair := self.space.kpti_roots:
+            members["kpti"] = {
+                "half": self.space.half, "kernel_root": hex(pair.kernel),
+                "user_root": hex(pair.user),
+            }  # fmt: skip
+        if self.known.kernel:
+            members["regions"] = [
+                {"va": hex(label.start), "size": hex(label.end - label.start),
+                 "label": label.name, "label_source": label.source}
+                for label in self.known.kernel
+            ]  # fmt: skip
+        if self.whole:
+            if (sizes := summary.shared(self.space)) is not None:
+                members["kpti"] |= {"kernel_bytes": hex(sizes[0]), "in_user_root": hex(sizes[1])}
+            if (split := summary.split_of(self.space)) is not None:
+                members["split"] = hex(split)
+        text = "".join(f", {json.dumps(key)}: {json.dumps(value)}"
+                       for key, value in members.items())  # fmt: skip
+        return str(self.made.json(self.known.core(), text))
+
+    def text(self) -> str:
+        space, labels = self.space, self.known.core()
+        lines = [summary.head(space, self.known.linux)]
         lines += [f"assuming {what}\n" for what in space.assumed]
-        only_ranges = any(option in options for option in _IMPLY_RANGES)
-        has_table = True
-        if walk is not None:
-            has_table = len(walk.steps) > position
-            lines.append(_table_line(space, walk, position))
-        if has_table and not only_ranges:
-            lines += _grid(space, core.draw_grid(scanned, position, *window))
-        if only_ranges or space.paging.canonical and "at" not in options:
-            lines.append(made.ranges_text() or "no such range\n")
+        only_ranges = any(option in self.options for option in _IMPLY_RANGES)
+        has_table = self.walk is None or len(self.walk.steps) > self.position
+        is_overview = space.paging.canonical and self.walk is None
+        if self.walk is not None:
+            lines.append(_table_line(space, self.walk, self.position))
+        if only_ranges or is_overview and not self.whole:
+            lines.append(self.made.ranges_text(labels) or "no such range\n")
+        elif is_overview:
+            lines += overview_lines(space, self.scanned, self.made, labels)
+            lines.append(legend(bool(labels)))
+        elif has_table:
+            grid = native.core().draw_grid(self.scanned, self.position, *self.window)
+            lines += _grid(space, grid)
+            if self.whole:
+                lines += parts_lines(space, self.made, self.known)
         if has_table or only_ranges:
-            lines += _summary(space, made, options)
-        gdb.write("".join(lines))
+            lines += self._summary()
+        lines += self._hints(only_ranges)
+        return "".join(lines)
+
+    def _summary(self) -> list[str]:
+        lines = []
+        if self.whole:
+            for line in (summary.split_text(self.space), summary.kpti_text(self.space)):
+                if line is not None:
+                    lines.append(line + "\n")
+        lines.append(summary.counts(self.made))
+        lines += summary.missing(self.space, self.made)
+        if "as" in self.options and self.space.has_keys:
+            lines.append("protection keys are not counted (pte counts them)\n")
+        if self.known.linux and self.known.linux.wrong_symbols:
+            lines.append("the symbols loaded are another kernel's: not used\n")
+        return lines
+
+    def _hints(self, only_ranges: bool) -> list[str]:
+        """Where to go from here: deeper and back."""
+        levels = self.space.paging.levels
+        if only_ranges:
+            return []
+        if self.walk is not None:
+            words = []
+            if self.position + 1 < len(levels) and len(self.walk.steps) > self.position:
+                words.append(f"deeper: ptmap -at VA -level {levels[self.position + 1].table_name}")
+            if self.position > 0:
+                back = f"ptmap -at VA -level {levels[self.position - 1].table_name}"
+                words.append(f"back: {back if self.position > 1 else 'ptmap'}")
+            return ["; ".join(words) + "\n"]
+        if self.space.paging.canonical and self.whole:
+            return ["deeper: ptmap -at VA; all: ptmap -ranges [START END]\n"]
+        return []
 
 
-class _ReadOnce:
-    """A memory that answers again from what it has read: no table is read twice."""
-
-    def __init__(self, memory: Any) -> None:
-        self._memory = memory
-        self._known: dict[int, bytes | str] = {}
-
-    def __call__(self, wanted: list[tuple[int, int]]) -> list[bytes | str]:
-        missing = [read for read in wanted if self._lookup(*read) is None]
-        if missing:
-            answers = self._memory(missing)
-            self._known |= {address: answer for (address, _), answer in zip(missing, answers)}
-        return [self._lookup(*read) or "" for read in wanted]
-
-    def _lookup(self, address: int, length: int) -> bytes | str | None:
-        for start in (address, address & ~0xFFF, address & ~0x1F):
-            known = self._known.get(start)
-            if isinstance(known, str):
-                return known
-            if known is not None and address + length <= start + len(known):
-                return known[address - start : address - start + length]
-        return None
+def _kernel_window(space: AddressSpace) -> tuple[int, int]:
+    """The supervisor's part."""
+    first = space.paging.upper_part or summary.split_of(space)
+    if first is None:
+        raise Refusal("-trampoline: user and supervisor pages are mixed here, there is no split")
+    return first, space.paging.last_offset
 
 
 def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
@@ -240,31 +363,6 @@ def _grid(space: AddressSpace, grid: Any) -> list[str]:
             f"{plural(grid.mixed, 'cell hides', 'cells hide')} a mix: "
             "a cell shows its first present page\n"
         )
-    return lines
-
-
-def _summary(space: AddressSpace, made: Any, options: dict[str, Any]) -> list[str]:
-    pages = ", ".join(f"{count} of {size}" for size, count in made.pages.items() if count)
-    whole = "complete" if made.complete else "INCOMPLETE"
-    lines = [f"{plural(made.tables, 'table')}; pages: {pages or 'none'}; {whole}\n"]
-    names = {level.number: level.table_name for level in space.paging.levels}
-    for gaps, what in (
-        (made.unreadable, ("table could not be read", "tables could not be read")),
-        (made.malformed, ("entry has a reserved bit set", "entries have a reserved bit set")),
-    ):
-        if gaps:
-            lines.append(f"{plural(len(gaps), *what)}:\n")
-        for gap in gaps[:_GAPS_SHOWN]:
-            lines.append(
-                f"  {space.hex(gap.va)} {size_text(gap.size):>7}  "
-                f"{names[gap.level]} at {gap.table:#x}: {gap.why}\n"
-            )
-        if len(gaps) > _GAPS_SHOWN:
-            lines.append(f"  and {len(gaps) - _GAPS_SHOWN} more (-json names all)\n")
-    if made.truncated:
-        lines.append("cut short: the limit max-tables or max-ranges (set ptmap) is reached\n")
-    if "as" in options and space.has_keys:
-        lines.append("protection keys are not counted (pte counts them)\n")
     return lines
 
 

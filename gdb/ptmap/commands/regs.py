@@ -1,16 +1,23 @@
-"""The command ptmap regs: the registers that select the paging mode."""
+"""The command ptmap regs: the registers that select the paging mode, and what they lead to."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import Any, Sequence
 
 import gdb
 
-from .. import address_space, native, target
+from .. import address_space, cpus, native, qemu_monitor, settings, target
 from ..address_space import AddressSpace
-from ..command import JSON, Command, write_json
+from ..command import JSON, Command, plural, write_json
+from ..descriptors import PAGE, Piece, Tables, vectors_text
 from ..errors import Refusal
+from ..linux import kernel
+from ..qemu_monitor import Segment, SystemRegisters
+from ..virtual_memory import Unreadable
 
 # SDM vol. 3A, 2.5 and 2.2.1. Rows of (bit, name).
 _BITS = {
@@ -24,25 +31,38 @@ _BITS = {
     "EFER": ((0, "SCE"), (8, "LME"), (10, "LMA"), (11, "NXE")),
 }  # fmt: skip
 
+_SCE = 1  # IA32_EFER: SYSCALL is on
+_COLUMNS = 80
+
 
 class RegsCommand(Command):
-    """Show the control registers and the paging mode that they select.
+    """Show the control registers, and what entering the kernel needs.
 
-    ptmap regs [-json FILE|-]
+    ptmap regs [-cpu CPU] [-json FILE|-]
 
-    CR0, CR3, CR4 and IA32_EFER of the selected CPU (GDB's thread), with the
-    bits that are set by their SDM names, and the paging mode. A register that
-    the target lacks is "not known" and can be given:
-    `set ptmap cr0|cr3|cr4|efer VALUE`.
+    CR0, CR2, CR3, CR4 and IA32_EFER of the selected CPU (GDB's thread), with
+    the bits that are set by their SDM names, and the paging mode. A register
+    that the target lacks is "not known" and can be given:
+    `set ptmap cr0|cr3|cr4|efer VALUE`. With CR2 comes what that address is
+    now: the fault may be handled since.
 
+    Then what must be mapped while user space runs, and whether it is: the
+    GDT, the IDT and the pages that its handlers begin in, the TSS, its stacks
+    for entries from user mode, and Linux's entry by SYSCALL where symbols
+    tell it. Rights are those of the root in CR3. With KPTI in the kernel
+    root, the last column says of each whether the user root has it too.
+    GDTR, IDTR, LDTR and TR come from QEMU's monitor.
+
+      -cpu CPU      of this CPU, counted from 0, instead of GDB's thread
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
 
     Examples:
       ptmap regs
+      ptmap regs -cpu 1
       ptmap regs -json -"""
 
-    options = (JSON,)
+    options = (*(o for o in address_space.OPTIONS if o.name == "cpu"), JSON)
 
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         if words:
@@ -53,6 +73,7 @@ class RegsCommand(Command):
             name: value
             for name, value in (
                 ("CR0", values.cr0),
+                ("CR2", values.cr2),
                 ("CR3", values.cr3),
                 ("CR4", values.cr4),
                 ("EFER", values.efer),
@@ -64,12 +85,21 @@ class RegsCommand(Command):
             space = address_space.resolve({})
         except Refusal:
             space = None  # a register is missing that decides; the others are worth showing
+        tables = qemu_monitor.system_registers(cpus.current())
+        no_memory = _no_memory(space)
+        cr2 = "" if no_memory else _outcome(space, values.cr2)
+        entry = _Entry(why_not=no_memory) if no_memory else _entry(space, tables)
         if "json" in options:
-            write_json(options["json"], _json(known, space))
+            write_json(options["json"], _json(known, space, cr2, tables, entry))
             return
-        lines = [f"{name:<4}  {_text(name, value, space)}" for name, value in known.items()]
+        lines = [f"{name:<4}  {_text(name, value, space, cr2)}" for name, value in known.items()]
+        lines += _tables_text(tables)
         lines.append(f"mode  {_mode_text(space)}")
+        lines += _entry_text(space, entry)
         gdb.write("\n".join(lines) + "\n")
+
+
+# Control registers
 
 
 def _set_bits(name: str, value: int) -> list[str]:
@@ -92,12 +122,25 @@ def _cr3_words(value: int, space: AddressSpace | None) -> list[str]:
     return words
 
 
-def _text(name: str, value: int | None, space: AddressSpace | None) -> str:
+def _is_set(name: str) -> bool:
+    """Whether the user gave this register instead of the target."""
+    return name != "CR2" and settings.get(name.lower()) is not None
+
+
+def _text(name: str, value: int | None, space: AddressSpace | None, cr2: str) -> str:
     if value is None:
         return "not known"
     words = _cr3_words(value, space) if name == "CR3" else _set_bits(name, value)
+    if name == "CR2" and cr2:
+        words = [f"now {cr2}"]
     digits = 16 if value >> 32 else 8
-    return f"0x{value:0{digits}x}  {' '.join(words)}".rstrip()
+    first = f"0x{value:0{digits}x}"
+    if _is_set(name):
+        words.append(f"(set by `set ptmap {name.lower()}`)")
+    margin = " " * len(f"NAME  {first}  ")
+    return textwrap.fill(
+        " ".join(words), _COLUMNS, initial_indent=margin, subsequent_indent=margin
+    ).replace(margin, f"{first}  ", 1) if words else first
 
 
 def _mode_text(space: AddressSpace | None) -> str:
@@ -109,9 +152,333 @@ def _mode_text(space: AddressSpace | None) -> str:
     return f"{space.mode} paging: {levels}; {space.paging.va_bits}-bit linear addresses"
 
 
-def _json(known: dict[str, int | None], space: AddressSpace | None) -> str:
+def _no_memory(space: AddressSpace | None) -> str:
+    """Why the tables cannot be read; "" where they can."""
+    try:
+        if space is not None and space.paging is not None:
+            space.memory.is_ram(space.root, 1)
+    except Refusal as refusal:
+        return str(refusal)
+    return ""
+
+
+def _outcome(space: AddressSpace | None, va: int | None) -> str:
+    """In words, what an address is under this root; "" where that is not known."""
+    if space is None or space.paging is None or va is None:
+        return ""
+    va &= (1 << (64 if space.paging.canonical else 32)) - 1
+    with space.memory.reading():
+        walk = native.core().walk(space.paging, space.root, va, space.memory)
+    return f"{_rights(walk)} at physical {walk.pa:#x}" if walk.outcome == "mapped" else _why(walk)
+
+
+def _why(walk: Any) -> str:
+    """Why an address is not mapped."""
+    last = walk.steps[-1].entry_name if walk.steps else ""
+    texts = {
+        "not-canonical": "not canonical",
+        "not-present": f"not present: the walk ends at the {last}",
+        "reserved-bit": f"not usable: the {last} has a reserved bit set",
+        "unreadable": f"not known: the {last} cannot be read ({walk.why})",
+    }
+    return texts[walk.outcome]
+
+
+def _rights(walk: Any) -> str:
+    words = ["user" if walk.user else "supervisor", "read"]
+    return " ".join(words + ["write"] * walk.write + ["exec"] * walk.exec)
+
+
+# What entering the kernel needs
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What one root says of a piece."""
+
+    walks: list[Any]  # of each page
+    denied: str  # of the first page where the processor's access would fault: why
+
+    @property
+    def mapped(self) -> int:
+        return sum(walk.outcome == "mapped" for walk in self.walks)
+
+    @property
+    def ok(self) -> bool:
+        return not self.denied
+
+    @property
+    def word(self) -> str:
+        """For a narrow column."""
+        return "yes" if self.ok else "part" if 0 < self.mapped < len(self.walks) else "NO"
+
+    @property
+    def text(self) -> str:
+        if not self.mapped:
+            return "NOT MAPPED"
+        if self.mapped < len(self.walks):
+            return f"ONLY {self.mapped} of {plural(len(self.walks), 'page')}"
+        if not self.ok:
+            return f"FAULTS: {re.split('[:,]', self.denied)[0]}"
+        rights = {_rights(walk) for walk in self.walks}
+        return rights.pop() if len(rights) == 1 else "mapped, various rights"
+
+    @property
+    def frame(self) -> int | None:
+        """The physical page of the first page."""
+        return self.walks[0].pa if self.walks[0].outcome == "mapped" else None
+
+
+@dataclass(frozen=True)
+class _Row:
+    piece: Piece
+    here: _Verdict  # under this root, or the kernel's where that is the one that counts
+    user: _Verdict | None  # under KPTI's user root, where that is another one
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """All of it, or why there is nothing of it."""
+
+    rows: Sequence[_Row] = ()
+    notes: Sequence[str] = ()  # what is not known
+    why_not: str = ""
+
+
+def _entry(space: AddressSpace | None, registers: SystemRegisters | None) -> _Entry:
+    if space is None or space.paging is None:
+        return _Entry()
+    if registers is None:
+        return _Entry(why_not="not known, since only QEMU's monitor tells GDTR, IDTR and TR")
+    tables = Tables(registers, space.kernel.linear, bool(space.paging.canonical), space.cr4)
+    pieces = tables.pieces()
+    system_call, notes = _system_call(space, pieces)
+    notes += [f"not all of the {name} can be read" for name in tables.unread]
+    if registers.tr.is_null:
+        notes.append("TR is null: no TSS, so there is no stack for an entry from user mode")
+    return _Entry([_row(space, piece) for piece in pieces + system_call], notes)
+
+
+def _row(space: AddressSpace, piece: Piece) -> _Row:
+    pair = space.kpti_roots
+    if not piece.before_switch:
+        return _Row(piece, _verdict(space.kernel, piece), None)
+    other = space.half == "kernel" and pair is not None
+    user = _verdict(space.below(pair.user), piece) if other and pair is not None else None
+    return _Row(piece, _verdict(space, piece), user)
+
+
+def _verdict(space: AddressSpace, piece: Piece) -> _Verdict:
+    """By the access that the processor makes, which EFLAGS.AC does not let past SMAP."""
+    core = native.core()
+    with space.memory.reading():
+        walks = [core.walk(space.paging, space.root, page, space.memory) for page in piece.pages]
+    denied = ""
+    for walk in walks:
+        result, reason, _, _ = core.verdict(
+            walk, space.paging, piece.access, "kernel", False, settings.get("pkru")
+        )
+        if result not in ("allowed", "unknown"):
+            denied = denied or reason
+    return _Verdict(walks, denied)
+
+
+# Linux's entry by SYSCALL or SYSENTER: their MSRs are nowhere to be seen, the symbols may be.
+
+
+def _system_call(space: AddressSpace, pieces: list[Piece]) -> tuple[list[Piece], list[str]]:
+    """The entry point and the stack, and what is not known of them."""
+    name = "SYSCALL" if space.paging.canonical else "SYSENTER"
+    if space.paging.canonical and not space.efer & _SCE:
+        return [], ["SYSCALL is off (EFER.SCE=0)"]
+    symbol = "entry_SYSCALL_64" if space.paging.canonical else "entry_SYSENTER_32"
+    # Looking for the kernel reads its tables: only where there may be an answer.
+    linux = kernel.find(space) if kernel.link_address(symbol) is not None else None
+    where = linux.symbol(symbol) if linux else None
+    if linux is None or where is None:
+        return [], [f"{name}: entry and stack not known (no symbols, no MSRs)"]
+    found = [_page_piece(f"{name} entry", name, where, where, "fetch")]
+    if not space.paging.canonical:
+        # Linux gives SYSENTER the stack of the TSS (arch/x86/kernel/cpu/common.c).
+        return found, []
+    top = _top_of_stack(linux, cpus.current())
+    if top is None:
+        return found, ["SYSCALL: stack not known"]
+    stack = _page_piece("SYSCALL stack", " stack", top, top - 8, "write", before_switch=False)
+    return [*found, stack], []
+
+
+def _page_piece(
+    name: str, short: str, address: int, touched: int, access: str, before_switch: bool = True
+) -> Piece:
+    page = touched & (1 << 64) - PAGE
+    return Piece(name, short, address, (page,), access, before_switch=before_switch)
+
+
+def _top_of_stack(linux: kernel.Kernel, cpu: int) -> int | None:
+    """Per-CPU data: cpu_current_top_of_stack, in 6.2 to 6.14 pcpu_hot.top_of_stack.
+
+    Its link address counts from __per_cpu_start, which is 0 before 6.15; where GDB was told of
+    KASLR, both have moved.
+    """
+    start, text = kernel.link_address("__per_cpu_start"), kernel.link_address("_text")
+    offsets = linux.symbol("__per_cpu_offset")
+    for name in ("cpu_current_top_of_stack", "pcpu_hot.top_of_stack"):
+        linked = kernel.link_address(name)
+        if linked is None or start is None or text is None or offsets is None:
+            continue
+        base = 0 if start < text else linux.symbol("__per_cpu_start") or 0
+        try:
+            offset = linux.memory.unsigned(offsets + 8 * cpu, 8)
+            where = offset + base + linked - start & (1 << 64) - 1
+            return linux.memory.unsigned(where, 8)
+        except Unreadable:
+            return None
+    return None
+
+
+# The text
+
+
+def _tables_text(registers: SystemRegisters | None) -> list[str]:
+    if registers is None:
+        return ["GDTR, IDTR, LDTR, TR  not known"]
+    rows = {"GDTR": registers.gdtr, "IDTR": registers.idtr, "LDTR": registers.ldtr,
+            "TR": registers.tr}  # fmt: skip
+    return [f"{name:<4}  {_segment_text(segment)}" for name, segment in rows.items()]
+
+
+def _segment_text(segment: Segment) -> str:
+    if segment.is_null:
+        return "null"
+    where = f"base 0x{segment.base:0{16 if segment.base >> 32 else 8}x} limit {segment.limit:#x}"
+    return where if segment.selector is None else f"{where} selector {segment.selector:#x}"
+
+
+def _entry_text(space: AddressSpace | None, entry: _Entry) -> list[str]:
+    if space is None or space.paging is None:
+        return []
+    if entry.why_not:
+        return textwrap.wrap(f"What entering the kernel needs: {entry.why_not}", _COLUMNS)
+    cells = _rows_text(space, entry.rows)
+    width = [max(len(row[i]) for row in cells) for i in range(4)]
+    room = _COLUMNS - (4 if any(row[6] for row in cells) else 0)
+    lines = []
+    for *fixed, verdict, vectors, user in cells:
+        line = "  " + " ".join(cell.ljust(w) for cell, w in zip(fixed, width)) + " " + verdict
+        if vectors and len(line) + len(vectors) + 3 <= room:
+            line += f" ({vectors})"
+        lines.append(f"{line:<{room}}{user:>4}" if user else line.rstrip())
+    notes = [f"  {note}" for note in entry.notes]
+    answer = textwrap.wrap(_answer(space, entry), _COLUMNS, break_long_words=False)
+    return [*_heading(space), *lines, *notes, *answer]
+
+
+def _heading(space: AddressSpace) -> list[str]:
+    pair = space.kpti_roots
+    half = f", KPTI's {space.half} root" if space.half else ""
+    lines = [f"Entering the kernel needs, under the root {space.root:#x}{half}"]
+    if pair and space.half == "kernel":
+        lines.append(f"(and in the last column, whether under the user root {pair.user:#x} too)")
+    lines[-1] += ":"
+    return lines
+
+
+def _rows_text(space: AddressSpace, rows: Sequence[_Row]) -> list[tuple[str, ...]]:
+    """Cells: neighbouring pages of handlers with the same verdict share a row."""
+    other = any(row.user is not None for row in rows)
+    cells: list[tuple[str, ...]] = [
+        ("", "address", "size", "physical", "rights", "", "user" if other else "")
+    ]
+    for run in _runs(rows):
+        piece, here, user = run[0].piece, run[0].here, run[0].user
+        elsewhere = not piece.before_switch and space.half == "user"
+        cells.append((
+            piece.short,
+            space.hex(piece.address),
+            f"{sum(len(row.piece.pages) for row in run) * PAGE >> 10}K",
+            "-" if here.frame is None else f"{here.frame:#x}",
+            here.text + (" (kernel root)" if elsewhere else ""),
+            "" if here.ok else vectors_text(v for row in run for v in row.piece.vectors),
+            user.word if user else "-" if other else "",
+        ))  # fmt: skip
+    return cells
+
+
+def _runs(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """Rows, those together that share a line."""
+    runs: list[list[_Row]] = []
+    for row in rows:
+        if runs and _continues(runs[-1][-1], row):
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    return runs
+
+
+def _continues(before: _Row, row: _Row) -> bool:
+    if before.piece.name != row.piece.name or before.piece.name != "handlers":
+        return False
+    verdicts = ((before.here, row.here), (before.user, row.user))
+    alike = all((a and a.text) == (b and b.text) for a, b in verdicts)
+    return alike and before.piece.address + PAGE == row.piece.address
+
+
+def _answer(space: AddressSpace, entry: _Entry) -> str:
+    """What must be mapped while user space runs, and is it?"""
+    pair = space.kpti_roots
+    verdicts = [(row.piece, row.user or row.here) for row in entry.rows if row.piece.before_switch]
+    there = _names([piece for piece, verdict in verdicts if verdict.ok])
+    missing = _names([p for p, verdict in verdicts if not verdict.ok and not p.rare])
+    rare = [piece for piece, verdict in verdicts if not verdict.ok and piece.rare]
+    if pair is None:
+        answer = "No KPTI: the kernel stays mapped while user space runs"
+        answer += f", but NOT as needed: {missing}." if missing else f": {there}."
+    else:
+        answer = f"While user space runs (user root {pair.user:#x}), "
+        if missing:
+            answer += f"NOT mapped as needed: {missing}. Mapped: {there or 'nothing'}."
+        else:
+            answer += f"all that it needs is mapped: {there}."
+    if rare:
+        vectors = vectors_text(vector for piece in rare for vector in piece.vectors)
+        only = f"only for vectors that an ordinary machine never raises ({vectors})"
+        answer += f" Not so, but {only if vectors else 'used by no gate'}: {_names(rare)}."
+    return answer
+
+
+def _names(pieces: list[Piece]) -> str:
+    """"GDT, IDT, 3 handler pages, TSS, RSP0/IST1 stacks"."""
+    names = list(dict.fromkeys(piece.name for piece in pieces))
+    handlers = sum(piece.name == "handlers" for piece in pieces)
+    stacks = [name.removesuffix(" stack") for name in names if name.endswith(" stack")]
+    texts = {"handlers": plural(handlers, "handler page")}
+    texts |= {name: "" for name in names if name.endswith(" stack")}
+    if stacks:
+        texts[f"{stacks[0]} stack"] = "/".join(stacks) + (" stacks" if stacks[1:] else " stack")
+    return ", ".join(filter(None, (texts.get(name, name) for name in names)))
+
+
+# JSON
+
+
+def _json(
+    known: dict[str, int | None],
+    space: AddressSpace | None,
+    cr2: str,
+    tables: SystemRegisters | None,
+    entry: _Entry,
+) -> str:
+    """"descriptors" is null where GDTR and the others are not known. Of "pieces" each has "va",
+    "pages" and "mapped" (how many of them), "frame" of the first, "access" (what the processor does
+    there), "ok" (whether it may, on all of its pages); "user" says the same of the KPTI user root
+    where that is another root. "before_switch": needed while CR3 is still user space's (else the
+    verdict is the kernel root's). "rare": only for "vectors" that are never raised ordinarily.
+    With paging off there are no pieces."""
     registers = {
         name.lower(): {"value": hex(value), "bits": _set_bits(name, value)}
+        | ({"set": True} if _is_set(name) else {})
+        | ({"now": cr2} if name == "CR2" and cr2 else {})
         if value is not None
         else None
         for name, value in known.items()
@@ -122,8 +489,54 @@ def _json(known: dict[str, int | None], space: AddressSpace | None) -> str:
         "mode": space.mode if space else None,
         "root": hex(space.root) if space else None,
         "registers": registers,
+        "descriptors": _descriptors_json(space, tables, entry) if tables else None,
     }
     return json.dumps(head, indent=1) + "\n"
+
+
+def _descriptors_json(
+    space: AddressSpace | None, tables: SystemRegisters, entry: _Entry
+) -> dict[str, Any]:
+    pair = space.kpti_roots if space and space.paging is not None else None
+    return {
+        "gdtr": _segment_json(tables.gdtr),
+        "idtr": _segment_json(tables.idtr),
+        "ldtr": _segment_json(tables.ldtr),
+        "tr": _segment_json(tables.tr),
+        "kernel_root": hex(pair.kernel) if pair else None,
+        "user_root": hex(pair.user) if pair else None,
+        "pieces": [_row_json(row) for row in entry.rows],
+        "notes": list(entry.notes),
+        "answer": _answer(space, entry) if space and space.paging is not None else None,
+    }
+
+
+def _segment_json(segment: Segment) -> dict[str, Any]:
+    where: dict[str, Any] = {"base": hex(segment.base), "limit": segment.limit}
+    return where if segment.selector is None else {"selector": segment.selector, **where}
+
+
+def _row_json(row: _Row) -> dict[str, Any]:
+    return {
+        "name": row.piece.name,
+        "va": hex(row.piece.address),
+        "access": row.piece.access,
+        "vectors": list(row.piece.vectors),
+        "before_switch": row.piece.before_switch,
+        "rare": row.piece.rare,
+        **_verdict_json(row.here),
+        "user": _verdict_json(row.user) if row.user else None,
+    }
+
+
+def _verdict_json(verdict: _Verdict) -> dict[str, Any]:
+    return {
+        "pages": len(verdict.walks),
+        "mapped": verdict.mapped,
+        "frame": None if verdict.frame is None else hex(verdict.frame),
+        "verdict": verdict.text,
+        "ok": verdict.ok,
+    }
 
 
 def register() -> None:

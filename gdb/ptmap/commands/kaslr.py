@@ -1,0 +1,114 @@
+"""The command ptmap kaslr: where a Linux kernel is, and its symbols put there."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import gdb
+
+from .. import address_space
+from ..command import JSON, Command, write_json
+from ..errors import Refusal
+from ..linux import kernel, layout, symbols
+from ..linux.kernel import Kernel
+
+# Where kernels are linked unless CONFIG_PHYSICAL_START says otherwise (arch/x86/Kconfig).
+_PHYSICAL_START = 0x1000000
+
+
+class KaslrCommand(Command):
+    """Say where KASLR put the Linux kernel, and load its symbols there.
+
+    ptmap kaslr [-cpu N] [-json FILE|-] [VMLINUX]
+
+    The kernel's text base, the base of its direct map (lowmem on 32-bit) and
+    its offset from the address that it was linked for, without symbols, in
+    user mode and behind KPTI too. Without KASLR the offset is 0.
+
+    With VMLINUX, the kernel's own ELF file, its symbols replace those that
+    are loaded, at the right place; per-CPU variables keep their offsets.
+    It is refused where the file is not this kernel's.
+
+      -cpu N        found through this CPU's tables
+      -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
+                    output
+
+    Examples:
+      ptmap kaslr
+      ptmap kaslr ~/linux/vmlinux"""
+
+    options = (*(o for o in address_space.OPTIONS if o.name == "cpu"), JSON)
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        if len(words) > 1:
+            raise Refusal(f"takes one file, but {words[1]!r} was given too")
+        space = address_space.resolve(options)
+        linux = kernel.find(space)
+        if linux is None:
+            raise Refusal("no Linux kernel is recognised in these tables")
+        if words:
+            symbols.load(linux, os.path.expanduser(words[0]))
+            linux = Kernel(linux.space, linux.ranges, linux.image)
+        found = _found(linux)
+        if "json" in options:
+            head = {"schema": "ptmap/1", "kind": "kaslr", "mode": space.mode, **found}
+            write_json(options["json"], json.dumps(head, indent=1) + "\n")
+            return
+        gdb.write(_text(found, os.path.basename(words[0]) if words else None))
+
+    def complete(self, text: str, word: str) -> Any:
+        if text[: len(text) - len(word)].endswith("-"):
+            return super().complete(text, word)
+        return gdb.COMPLETE_FILENAME
+
+
+def _found(linux: Kernel) -> dict[str, Any]:
+    parts = {label.name: label for label in reversed(layout.labels(linux))}
+    direct = parts.get("direct map") or parts.get("lowmem")
+    text = linux.image.text.start
+    linked = kernel.link_address("_text") if linux.offset is not None else None
+    source = "read"
+    if linked is None:
+        base = kernel.IMAGE_64 if linux.space.paging.canonical else direct.start if direct else 0
+        linked, source = base + _PHYSICAL_START, "assumed"
+    elif linux.offset == 0:
+        linked, source = symbols.linked_text() or linked, "read"
+    return {
+        "version": linux.banner,
+        "text": hex(text),
+        "text_pa": hex(linux.space.linear.translate(text) or 0),
+        "linked": hex(linked),
+        "linked_source": source,
+        "offset": hex(text - linked),
+        "direct_map": hex(direct.start) if direct else None,
+        "direct_map_source": direct.source if direct else None,
+        "symbols": "none" if linux.offset is None and not linux.wrong_symbols
+        else "wrong" if linux.wrong_symbols else "placed" if linux.offset == 0 else "misplaced",
+    }  # fmt: skip
+
+
+def _text(found: dict[str, Any], loaded: str | None) -> str:
+    assumed = " (assumed: the default of CONFIG_PHYSICAL_START)"
+    lines = [
+        str(found["version"] or "Linux, of a version that its memory does not tell")[:80],
+        f"text        {found['text']}, physical {found['text_pa']}",
+        f"linked for  {found['linked']}{assumed if found['linked_source'] == 'assumed' else ''}",
+        f"offset      {found['offset']}",
+    ]
+    if found["direct_map"]:
+        lines.append(f"direct map  {found['direct_map']} ({found['direct_map_source']})")
+    lines.append(
+        {
+            "none": "symbols     none: `ptmap kaslr VMLINUX` loads them",
+            "wrong": "symbols     those loaded are another kernel's",
+            "placed": f"symbols     {'loaded from ' + loaded if loaded else 'at the right place'}",
+            "misplaced": "symbols     at their link addresses: `ptmap kaslr VMLINUX` moves them",
+        }[found["symbols"]]
+    )
+    return "\n".join(lines) + "\n"
+
+
+def register() -> None:
+    KaslrCommand("ptmap kaslr")

@@ -1,0 +1,293 @@
+"""The command xp: GDB's x on physical memory."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any, Iterator
+
+import gdb
+
+from .. import target
+from ..command import Command, evaluate, register as register_command
+from ..errors import Refusal
+from ..qemu_stub import NOT_RAM, PhysicalMemory
+
+_SIZES = {"b": 1, "h": 2, "w": 4, "g": 8}
+_PER_LINE = {"b": 8, "h": 8, "w": 4, "g": 2}
+_FORMATS = "xduotacfsiz"
+# What x pads with zeros and Value.format_string() does not, by the letters that do.
+_PADDED = {"x": "z"}
+_LONGEST_INSTRUCTION = 15  # SDM vol. 2A, 2.3.11
+_BATCH = 4096  # bytes read and shown at once
+_ADDRESSES = 1 << 52  # physical ones are narrower
+
+
+@dataclass(frozen=True)
+class _Format:
+    count: int = 1
+    letter: str = "x"
+    size: str = "w"
+
+
+class XpCommand(Command):
+    """Examine physical memory: GDB's x, with a physical address.
+
+    xp/FMT PA
+
+    FMT is a repeat count, a format letter and a size letter, as x has them:
+    x(hex) d(decimal) u(unsigned) o(octal) t(binary) a(address) c(char)
+    f(float) s(string) i(instruction) z(hex, zero padded), and b(1 byte)
+    h(2) w(4) g(8). PA is any expression. What is left out is as it was
+    before; xp alone goes on behind what was shown, with the same count. A
+    negative count shows what lies before PA.
+
+    Only RAM and ROM are read, never a device, whatever the paging mode; the
+    paging of the guest has no say here.
+
+    Examples:
+      xp/8gx 0x1000
+      xp/4xg $cr3 & ~0xfff
+      xp/3i 0x7c00"""
+
+    # Both names go on where either of them ended.
+    last = _Format()
+    next_address: int | None = None
+
+    def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
+        """/FMT, and all the rest as one expression, as x has it."""
+        found = re.match(r"\s*(?:/(\S*))?\s*(.*?)\s*$", argument, re.S)
+        assert found is not None
+        return {"format": found[1] or ""}, [found[2]] if found[2] else []
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        wanted = _parse(options["format"], self.last)
+        if not options["format"] and not words and self.last.count > 0:
+            wanted = replace(wanted, count=self.last.count)
+        address = evaluate(words[0]) if words else self.next_address
+        if address is None:
+            raise Refusal("which physical address? For example: xp/8gx 0x1000")
+        if not 0 <= address < _ADDRESSES:
+            raise Refusal(f"{address:#x} is no physical address: those have at most 52 bits")
+        memory = target.memory()
+        # As x does: what a string's characters have is no size for the next value.
+        XpCommand.last = replace(wanted, size="b") if wanted.letter == "s" else wanted
+        XpCommand.next_address = int(address)
+        if wanted.letter == "s":
+            self._show(_strings(memory, int(address), wanted))
+        elif wanted.letter == "i":
+            self._show(_instructions(memory, int(address), wanted))
+        else:
+            self._show(_values(memory, int(address), wanted))
+
+    def _show(self, lines: Iterator[tuple[str, int]]) -> None:
+        """Lines, each with the address that follows it."""
+        for line, after in lines:
+            gdb.write(line)
+            XpCommand.next_address = after
+
+
+# Formats, GDB's decode_format()
+
+
+def _parse(text: str, last: _Format) -> _Format:
+    """Error: Refusal where x would have none of it either."""
+    found = re.fullmatch(r"(-?)(\d*)([a-z]*)", text)
+    if not found:
+        raise Refusal(f"/{text} is no format: a count, a letter of {_FORMATS}, a size of bhwg")
+    count = int(found[2] or 1) * (-1 if found[1] else 1)
+    letter, size = "", ""
+    for char in found[3]:
+        if char in _SIZES:
+            size = char
+        elif char in _FORMATS:
+            letter = char
+        else:
+            raise Refusal(f"/{text}: there is no format {char!r}, only {_FORMATS}, and sizes bhwg")
+    letter = letter or last.letter
+    if letter == "s" and size == "g":
+        raise Refusal(f"/{text}: characters of strings have the size b, h or w")
+    if not size:
+        size = _default_size(letter, last.size, bool(set(found[3]) & set(_FORMATS)))
+    return _Format(count, letter, size)
+
+
+def _default_size(letter: str, last: str, letter_given: bool) -> str:
+    if letter == "s":
+        return "b"
+    if not letter_given:
+        return last
+    if letter == "a":
+        return _pointer_size()
+    if letter == "c":
+        return "b"
+    if letter == "f":
+        return last if last in "wg" else "g"
+    return last
+
+
+def _pointer_size() -> str:
+    """Of the program that GDB takes the target for."""
+    size = int(gdb.newest_frame().read_register("sp").type.sizeof)
+    return "g" if size == 8 else "w"
+
+
+# RAM
+
+
+def _readable(memory: PhysicalMemory, address: int, length: int) -> int:
+    """How many of these bytes are RAM, from the first on."""
+    if memory.is_ram(address, length):
+        return length
+    low, high = 0, length  # of `low` bytes it is true, of `high` not
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if memory.is_ram(address, middle) else (low, middle)
+    return low
+
+
+def _read(memory: PhysicalMemory, address: int, length: int) -> bytes:
+    """Error: Refusal where the stub does not give them."""
+    if not length:
+        return b""
+    with memory.reading():
+        answer = memory([(address, length)])[0]
+    if isinstance(answer, str):
+        raise Refusal(f"{address:#x}: {answer}")
+    return answer
+
+
+def _not_ram(address: int) -> Refusal:
+    return Refusal(f"{address:#x}: {NOT_RAM}")
+
+
+# Values
+
+
+def _values(memory: PhysicalMemory, address: int, wanted: _Format) -> Iterator[tuple[str, int]]:
+    size = _SIZES[wanted.size]
+    count, after = abs(wanted.count), None
+    if wanted.count < 0:
+        after = address = max(0, address - count * size)
+    of_type = gdb.selected_inferior().architecture().integer_type(size * 8)
+    while count:
+        batch = min(count, _BATCH // size)
+        there = _readable(memory, address, batch * size)
+        data = _read(memory, address, there - there % size)
+        texts = [_text(data[at : at + size], of_type, wanted) for at in range(0, len(data), size)]
+        per_line = _PER_LINE[wanted.size]
+        for at in range(0, len(texts), per_line):
+            row = texts[at : at + per_line]
+            end = address + (at + len(row)) * size
+            line = "".join("\t" + text for text in row)
+            yield f"{address + at * size:#x}:{line}\n", end if after is None else after
+        if there < batch * size:
+            raise _not_ram(address + there)
+        address, count = address + batch * size, count - batch
+
+
+def _text(data: bytes, of_type: gdb.Type, wanted: _Format) -> str:
+    text = gdb.Value(data, of_type).format_string(format=_PADDED.get(wanted.letter, wanted.letter))
+    return text.rjust(8 * len(data), "0") if wanted.letter == "t" else text
+
+
+# Strings
+
+
+def _strings(memory: PhysicalMemory, address: int, wanted: _Format) -> Iterator[tuple[str, int]]:
+    if wanted.count < 0:
+        raise Refusal("strings are counted forwards only")
+    size = _SIZES[wanted.size]
+    char = _character_type(wanted.size)
+    limit = int(gdb.parameter("print elements") or 0) or _BATCH  # 0: as many as there are
+    for _ in range(wanted.count):
+        there = _readable(memory, address, limit * size)
+        data = _read(memory, address, there - there % size)
+        chars = [data[at : at + size] for at in range(0, len(data), size)]
+        if bytes(size) in chars:
+            shown = chars[: chars.index(bytes(size))]
+            after, ending = address + (len(shown) + 1) * size, ""
+        else:
+            shown, after, ending = chars, address + len(data), "..."
+        if not shown and len(data) < size:
+            raise _not_ram(address + there)
+        yield f"{address:#x}:\t{_string(shown, char)}{ending}\n", after
+        if ending and there < limit * size:
+            raise _not_ram(address + there)
+        address = after
+
+
+def _string(chars: list[bytes], char: gdb.Type) -> str:
+    if not chars:
+        return gdb.Value(bytes(char.sizeof), char.array(0)).format_string()
+    array = char.array(len(chars) - 1)
+    return gdb.Value(b"".join(chars), array).format_string(max_elements=0)
+
+
+def _character_type(size: str) -> gdb.Type:
+    """char, char16_t, char32_t; the wide ones C++ only has built in."""
+    name = {"b": "char", "h": "char16_t", "w": "char32_t"}[size]
+    language = gdb.parameter("language")
+    gdb.execute("set language c++", to_string=True)
+    try:
+        return gdb.lookup_type(name)
+    finally:
+        gdb.execute(f"set language {language}", to_string=True)
+
+
+# Instructions
+
+
+def _instructions(
+    memory: PhysicalMemory, address: int, wanted: _Format
+) -> Iterator[tuple[str, int]]:
+    """By GDB's disassembler, which is handed the bytes: it reads nothing from the target."""
+    if wanted.count < 0:
+        raise Refusal("instructions are counted forwards only")
+    try:
+        disassembler: Any = import_module("gdb.disassembler")
+    except ImportError:
+        raise Refusal(
+            f"/i needs GDB 13 or later, whose disassembler takes bytes; this is {gdb.VERSION}"
+        ) from None
+
+    class Bytes(disassembler.DisassembleInfo):
+        """An instruction whose bytes are given, not read."""
+
+        def __init__(self, info: Any, data: bytes) -> None:
+            super().__init__(info)
+            self._data = data
+
+        def read_memory(self, length: int, offset: int = 0) -> Any:
+            if offset < 0 or offset + length > len(self._data):
+                raise gdb.MemoryError("the instruction ends behind what was read")
+            return memoryview(self._data)[offset : offset + length]
+
+    class FromBytes(disassembler.Disassembler):
+        def __init__(self) -> None:
+            super().__init__("ptmap")
+            self.data = b""
+
+        def __call__(self, info: Any) -> Any:
+            return disassembler.builtin_disassemble(Bytes(info, self.data))
+
+    architecture = gdb.selected_frame().architecture()
+    ours = FromBytes()
+    for _ in range(wanted.count):
+        there = _readable(memory, address, _LONGEST_INSTRUCTION)
+        ours.data = _read(memory, address, there)
+        users = disassembler.register_disassembler(ours, architecture.name())
+        try:
+            one = architecture.disassemble(address)[0]
+        except gdb.MemoryError:
+            raise _not_ram(address + there) from None
+        finally:
+            disassembler.register_disassembler(users, architecture.name())
+        after = address + one["length"]
+        yield f"   {address:#x}:\t{one['asm']}\n", after
+        address = after
+
+
+def register() -> None:
+    register_command(XpCommand, "xp")

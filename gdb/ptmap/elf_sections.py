@@ -1,0 +1,31 @@
+"""Labels from the ELF files that GDB has loaded: their sections, where GDB believes them to be."""
+
+from __future__ import annotations
+
+import re
+
+import gdb
+
+from .labels import Label
+
+# `maintenance info sections` would name them all, and ends GDB 13 with an internal error when its
+# output goes to a string.
+_SECTION = re.compile(r"\s*0x([0-9a-f]+) - 0x([0-9a-f]+) is (.+?)(?: in (/.*))?$")
+_LINUX = {"__ksymtab", ".data..percpu"}
+
+
+def labels() -> list[Label]:
+    """Of every section that is loaded; none of a Linux kernel's, which linux/layout.py places."""
+    files: dict[str, list[Label]] = {}
+    for line in gdb.execute("info files", to_string=True).splitlines():
+        if found := _SECTION.match(line):
+            start, end = int(found[1], 16), int(found[2], 16)
+            if start < end:
+                name = "".join(c if " " <= c <= "~" else "?" for c in found[3])
+                files.setdefault(found[4] or "", []).append(Label(start, end, name, "read"))
+    return [
+        one
+        for sections in files.values()
+        if not _LINUX & {section.name for section in sections}
+        for one in sections
+    ]

@@ -1,0 +1,61 @@
+"""Labels: names of stretches of an address space, whoever gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Iterable, Sequence
+
+
+@dataclass(frozen=True)
+class Label:
+    """A name for [start, end). `source`: read, deduced or documented (see linux/layout.py)."""
+
+    start: int
+    end: int
+    name: str
+    source: str
+
+
+def layered(*layers: Iterable[Label]) -> list[Label]:
+    """One list by rising address, none overlapping: an earlier layer covers the later ones."""
+    result: list[Label] = []
+    for layer in layers:
+        result = sorted(result + _uncovered(layer, result), key=lambda label: label.start)
+    return result
+
+
+def _uncovered(layer: Iterable[Label], covers: Sequence[Label]) -> list[Label]:
+    """What of a layer lies outside `covers`; of its own overlaps the first wins."""
+    found: list[Label] = []
+    for label in sorted(layer, key=lambda label: label.start):
+        at = max(label.start, found[-1].end) if found else label.start
+        for cover in covers:
+            if cover.end <= at:
+                continue
+            if cover.start >= label.end:
+                break
+            if at < cover.start:
+                found.append(replace(label, start=at, end=cover.start))
+            at = max(at, cover.end)
+        if at < label.end:
+            found.append(replace(label, start=at))
+    return found
+
+
+def to_pages(labels: Sequence[Label]) -> list[Label]:
+    """The same with each label grown to whole pages, as far as its neighbours leave room: what is
+    mapped is mapped by pages."""
+    grown = []
+    for at, label in enumerate(labels):
+        before = labels[at - 1].end if at else 0
+        after = labels[at + 1].start if at + 1 < len(labels) else 1 << 64
+        start = label.start & ~0xFFF
+        end = -(-label.end // 0x1000) * 0x1000
+        grown.append(
+            replace(
+                label,
+                start=start if start >= -(-before // 0x1000) * 0x1000 else label.start,
+                end=min(end, after),
+            )
+        )
+    return grown

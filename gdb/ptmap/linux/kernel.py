@@ -1,0 +1,254 @@
+"""Is the target Linux, where did KASLR put it, and what do its symbols say?
+
+Recognised by the shape of its tables, so that no symbols are needed: the cpu_entry_area (Linux 4.15
+and later), whose first page, the IDT, is read-only at a documented address (64-bit) or at the
+beginning of a page directory entry near the top (32-bit); and an executable kernel image. With the
+kernel's own symbols loaded, at the right place or not, their linux_banner decides.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Sequence
+
+import gdb
+
+from .. import native
+from ..virtual_memory import Unreadable, VirtualMemory
+
+if TYPE_CHECKING:
+    from ..address_space import AddressSpace
+
+MIB, GIB = 1 << 20, 1 << 30
+
+# Documentation/x86/x86_64/mm.rst
+IMAGE_64 = 0xFFFFFFFF80000000
+IMAGE_64_END = 0xFFFFFFFFC0000000  # of the largest, 1 GiB
+CPU_ENTRY_AREA_64 = 0xFFFFFE0000000000
+
+# Of one look at the kernel's part; a space that has more is none of Linux's, or says nothing.
+_MAX_TABLES, _MAX_RANGES = 1 << 16, 1 << 18
+_BANNER = b"Linux version "
+_SEARCHED = 64 * MIB  # of the image, for the banner
+_STEP = 64 << 10
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of linear addresses, END exclusive."""
+
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Image:
+    """The kernel's own sections as the tables show them; a part that they don't tell is None."""
+
+    text: Span
+    rodata: Span | None
+    data: Span | None
+
+
+class Kernel:
+    """A Linux that was found. Everything is read from its own root."""
+
+    def __init__(self, space: AddressSpace, ranges: Sequence[Any], image: Image) -> None:
+        self.space = space  # of the kernel root
+        self.ranges = ranges  # its upper part, physically contiguous each
+        self.image = image
+        self.memory: VirtualMemory = space.linear
+
+    # Without symbols
+
+    @cached_property
+    def banner(self) -> str | None:
+        """"Linux version 6.1.0-35-amd64 (...)", from the kernel's memory."""
+        known = self.symbol("linux_banner")
+        where = known if known is not None else self._search_banner()
+        if where is None:
+            return None
+        return self.memory.string(where, 512).decode("ascii", "replace").strip()
+
+    @cached_property
+    def version(self) -> tuple[int, int] | None:
+        """(6, 1)"""
+        found = re.match(r"Linux version (\d+)\.(\d+)", self.banner or "")
+        return (int(found[1]), int(found[2])) if found else None
+
+    def _search_banner(self) -> int | None:
+        """It is in .rodata, near its beginning in the versions that link init/ first."""
+        part = self.image.rodata or self.image.text
+        end = min(part.end, part.start + _SEARCHED)
+        tail = b""
+        for at in range(part.start, end, _STEP):
+            try:
+                chunk = self.memory.read(at, min(_STEP, end - at))
+            except Unreadable:
+                tail = b""
+                continue
+            found = re.search(re.escape(_BANNER) + rb"\d", tail + chunk)
+            if found:
+                return at - len(tail) + found.start()
+            tail = chunk[-len(_BANNER) :]
+        return None
+
+    # With symbols
+
+    @cached_property
+    def offset(self) -> int | None:
+        """From where the loaded symbols say things are to where they are (KASLR, if GDB was not
+        told of it); None without symbols of this very kernel."""
+        linked = link_address("linux_banner")
+        text = link_address("_text") or link_address("_stext")
+        if linked is None or text is None:
+            return None
+        for offset in (self.image.text.start - text, 0):
+            try:
+                if self.memory.read(linked + offset, len(_BANNER)) == _BANNER:
+                    return offset
+            except Unreadable:
+                pass
+        return None
+
+    @property
+    def wrong_symbols(self) -> bool:
+        """Symbols of some Linux are loaded, and it is not this one."""
+        return link_address("linux_banner") is not None and self.offset is None
+
+    def symbol(self, name: str) -> int | None:
+        """A symbol's address in the running kernel."""
+        if self.offset is None:
+            return None
+        linked = link_address(name)
+        return None if linked is None else linked + self.offset & self._mask
+
+    def word(self, name: str) -> int | None:
+        """The pointer-sized variable of that name; None where it is not known or not readable."""
+        where = self.symbol(name)
+        if where is None:
+            return None
+        try:
+            return self.memory.unsigned(where, 8 if self.space.paging.canonical else 4)
+        except Unreadable:
+            return None
+
+    @property
+    def _mask(self) -> int:
+        return (1 << (64 if self.space.paging.canonical else 32)) - 1
+
+
+def link_address(name: str) -> int | None:
+    """Where GDB believes a symbol to be."""
+    try:
+        return int(gdb.parse_and_eval(f"&{name}").cast(gdb.lookup_type("unsigned long")))
+    except gdb.error:
+        return None
+
+
+def find(space: AddressSpace) -> Kernel | None:
+    """The Linux that a space belongs to; None where it is not recognised as one."""
+    if space.paging is None:
+        return None
+    space = space.kernel
+    core = native.core()
+    first = space.paging.upper_part or GIB
+    last = space.paging.last_offset
+    memory = space.memory
+    with memory.reading():
+        scanned = core.scan(
+            space.paging, space.root, memory, first, last, max_tables=_MAX_TABLES
+        )
+    made = core.make_map(scanned, first, last, split_physical=True, max_ranges=_MAX_RANGES)
+    if made.truncated:
+        return None
+    ranges = [r for r in made if not r.user]
+    image = _image_64(ranges) if space.paging.canonical else _image_32(ranges)
+    return Kernel(space, ranges, image) if image else None
+
+
+def _image_64(ranges: Sequence[Any]) -> Image | None:
+    idt = [r for r in ranges if r.va == CPU_ENTRY_AREA_64 and not r.write and r.page_sizes == 1]
+    image = [r for r in ranges if IMAGE_64 <= r.va < IMAGE_64_END]
+    text = _first_run([r for r in image if r.exec])
+    if not idt or text is None:
+        return None
+    rodata = _first_run([r for r in image if r.va >= text.end and not r.exec and not r.write])
+    after = rodata.end if rodata else text.end
+    # What is freed after boot leaves holes of a few MiB; modules begin far behind.
+    data = _first_run([r for r in image if r.va >= after], hole=32 * MIB)
+    return Image(text, rodata, data)
+
+
+def page_offset_32(ranges: Sequence[Any]) -> int | None:
+    """Where lowmem begins: it maps physical 0 at a multiple of 16 MiB."""
+    for r in ranges:
+        if r.pa == 0 and r.va % (16 * MIB) == 0:
+            return int(r.va)
+    return None
+
+
+def lowmem_32(ranges: Sequence[Any]) -> list[Any]:
+    """The ranges that map physical memory at its address plus page_offset_32(), from 0 on."""
+    base = page_offset_32(ranges)
+    if base is None:
+        return []
+    lowmem = []
+    for r in ranges:
+        if r.va < base:
+            continue
+        if r.va - r.pa != base:
+            break
+        lowmem.append(r)
+    return lowmem
+
+
+def cpu_entry_area_32(ranges: Sequence[Any], pde_span: int) -> int | None:
+    """Its first page, the IDT, is the read-only one that begins a page table near the top."""
+    found = [
+        r.va
+        for r in ranges
+        if r.va >= (1 << 32) - 256 * MIB
+        and r.va % pde_span == 0
+        and not r.write
+        and r.page_sizes == 1
+        and r.size == 0x1000
+    ]
+    return int(found[-1]) if found else None
+
+
+def _image_32(ranges: Sequence[Any]) -> Image | None:
+    lowmem = lowmem_32(ranges)
+    if not lowmem or not any(cpu_entry_area_32(ranges, span) for span in (2 * MIB, 4 * MIB)):
+        return None
+    # Above the first MiB, where the BIOS and the real-mode trampoline live.
+    fixed = [r for r in lowmem if not r.write and r.va >= lowmem[0].va + MIB]
+    texts = _runs([r for r in fixed if r.exec], hole=0)
+    text = max(texts, key=lambda span: span.size, default=None)
+    if text is None:
+        return None
+    rodata = _first_run([r for r in fixed if not r.exec and r.va >= text.end], hole=0)
+    if rodata and rodata.start != text.end:
+        rodata = None
+    return Image(text, rodata, None)
+
+
+def _runs(ranges: Sequence[Any], hole: int = 2 * MIB) -> list[Span]:
+    """Ranges that lie near each other, as one span each."""
+    spans: list[Span] = []
+    for r in ranges:
+        if spans and r.va - spans[-1].end <= hole:
+            spans[-1] = Span(spans[-1].start, r.va + r.size)
+        else:
+            spans.append(Span(r.va, r.va + r.size))
+    return spans
+
+
+def _first_run(ranges: Sequence[Any], hole: int = 2 * MIB) -> Span | None:
+    return next(iter(_runs(ranges, hole)), None)

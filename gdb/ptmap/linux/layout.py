@@ -1,0 +1,207 @@
+"""The parts of Linux's address space, as labels. Each says how it is known:
+
+    read        a variable or symbol of this kernel
+    deduced     the shape of its tables
+    documented  the same in every kernel of this mode: Documentation/x86/x86_64/mm.rst and
+                arch/x86/include/asm/pgtable_{32,64}_areas.h, vsyscall.h, fixmap.h
+"""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from .. import native
+from ..labels import Label
+from .kernel import (CPU_ENTRY_AREA_64, GIB, IMAGE_64, IMAGE_64_END, MIB, Kernel, Span,
+                     cpu_entry_area_32, lowmem_32)  # fmt: skip
+
+_TIB = 1 << 40
+
+# Addresses that no configuration moves: (start, end, name).
+_FIXED_64 = (
+    (CPU_ENTRY_AREA_64, 0xFFFFFE8000000000, "cpu_entry_area"),
+    (0xFFFFFF0000000000, 0xFFFFFF8000000000, "espfix"),
+    (0xFFFFFFEF00000000, 0xFFFFFFFF00000000, "EFI runtime"),
+    (0xFFFFFFFFFF000000, 0xFFFFFFFFFF600000, "fixmap"),
+    (0xFFFFFFFFFF600000, 0xFFFFFFFFFF601000, "vsyscall"),
+    (0xFFFFFFFFFF601000, 0xFFFFFFFFFF800000, "fixmap"),
+)
+_MODULES_END = 0xFFFFFFFFFF000000
+
+# Without KASLR: (LDT remap, direct map, vmalloc, its end, vmemmap, its end, KASAN, its end).
+_BASES = {
+    "4-level": (0xFFFF880000000000, 0xFFFF888000000000, 0xFFFFC90000000000, 0xFFFFE90000000000,
+                0xFFFFEA0000000000, 0xFFFFEB0000000000, 0xFFFFEC0000000000, 0xFFFFFC0000000000),
+    "5-level": (0xFF10000000000000, 0xFF11000000000000, 0xFFA0000000000000, 0xFFD2000000000000,
+                0xFFD4000000000000, 0xFFD6000000000000, 0xFFDF000000000000, 0xFFFFFC0000000000),
+}  # fmt: skip
+_VMALLOC_SIZE = {"4-level": 32 * _TIB, "5-level": 12800 * _TIB}
+
+_FIXADDR_TOP_32 = 0xFFFFF000  # unless reservetop= moves it
+_VMALLOC_OFFSET_32 = 8 * MIB
+
+
+def labels(kernel: Kernel) -> list[Label]:
+    """By rising address, none overlapping another. Includes parts that have nothing mapped."""
+    found = _labels_64(kernel) if kernel.space.paging.canonical else _labels_32(kernel)
+    return sorted(found, key=lambda label: label.start)
+
+
+# 64-bit
+
+
+def _labels_64(kernel: Kernel) -> list[Label]:
+    found = [Label(*row, "documented") for row in _FIXED_64]
+    found += _image(kernel)
+    image_end = max(label.end for label in found if IMAGE_64 <= label.start < IMAGE_64_END)
+    # MODULES_VADDR is the end of the largest image, 512 MiB or, with KASLR, 1 GiB.
+    modules = IMAGE_64_END
+    between = [r.va for r in kernel.ranges if image_end <= r.va < modules]
+    if between:
+        modules = IMAGE_64 + GIB // 2 if between[0] >= IMAGE_64 + GIB // 2 else between[0]
+    found.append(Label(modules, _MODULES_END, "modules", "deduced" if between else "documented"))
+    return found + _big_areas(kernel)
+
+
+def _image(kernel: Kernel) -> list[Label]:
+    """Text, rodata and data, by symbols or by their rights."""
+    image = kernel.image
+    parts: tuple[tuple[str, Span | None, str, str], ...] = (
+        ("kernel text", image.text, "_text", "_etext"),
+        ("kernel rodata", image.rodata, "__start_rodata", "__end_rodata"),
+        ("kernel data", image.data, "_sdata", "_end"),
+    )
+    found = []
+    for name, span, first, last in parts:
+        start, end = kernel.symbol(first), kernel.symbol(last)
+        if start is not None and end is not None:
+            if name == "kernel data" and span:
+                end = max(end, span.end)  # brk, and the rest of its last large page
+            found.append(Label(start, -(-end // 0x1000) * 0x1000, name, "read"))
+        elif span is not None:
+            found.append(Label(span.start, span.end, name, "deduced"))
+    return found
+
+
+def _big_areas(kernel: Kernel) -> list[Label]:
+    """Direct map, vmalloc, vmemmap: KASLR moves them, each by a multiple of 1 GiB."""
+    mode = kernel.space.mode
+    ldt, direct, vmalloc, vmalloc_end, vmemmap, vmemmap_end, kasan, kasan_end = _BASES[mode]
+    found = []
+    memory = _direct_map(kernel, direct)
+    if memory is None:
+        return []
+    bases = [kernel.word(f"{name}_base") for name in ("page_offset", "vmalloc", "vmemmap")]
+    struct_pages = -(-(memory.size // 64) // (2 * MIB)) * 2 * MIB
+    if None not in bases:
+        direct, vmalloc, vmemmap = (base or 0 for base in bases)
+        source = "read"
+        vmalloc_end, vmemmap_end = vmalloc + _VMALLOC_SIZE[mode], vmemmap + max(struct_pages, GIB)
+    elif memory.start == direct:
+        source = "documented"
+        found.append(Label(kasan, kasan_end, "KASAN shadow", source))
+    else:
+        direct, source = memory.start, "deduced"
+        others = [r for r in kernel.ranges if memory.end <= r.va < CPU_ENTRY_AREA_64]
+        vmemmap, vmemmap_end = _vmemmap(others, struct_pages)
+        # Something is allocated early, and the first fit is its very beginning.
+        vmalloc = others[0].va // GIB * GIB if others else vmemmap
+        vmalloc_end = min(vmemmap, vmalloc + _VMALLOC_SIZE[mode])
+    found += [
+        Label(direct, memory.end, "direct map", source),
+        Label(vmalloc, vmalloc_end, "vmalloc", source),
+        Label(vmemmap, vmemmap_end, "vmemmap", source),
+    ]
+    if any(ldt <= r.va < memory.start and r.va < ldt + _TIB // 2 for r in kernel.ranges):
+        found.append(Label(ldt, min(ldt + _TIB // 2, memory.start), "LDT remap", "documented"))
+    return [label for label in found if label.start < label.end]
+
+
+def _direct_map(kernel: Kernel, lowest: int) -> Span | None:
+    """All of physical memory at a constant distance, a multiple of 1 GiB; from where 0 would be
+    to the end of what is mapped."""
+    rows = [r for r in kernel.ranges if lowest <= r.va < CPU_ENTRY_AREA_64]
+    if not rows:
+        return None
+    base = rows[0].va - rows[0].pa
+    if base % GIB or rows[0].pa >= MIB:
+        return None
+    end = base
+    for r in rows:
+        if r.va - r.pa != base:
+            break
+        end = r.va + r.size
+    return Span(base, end)
+
+
+def _vmemmap(others: Sequence[Any], struct_pages: int) -> tuple[int, int]:
+    """The last ranges below the cpu_entry_area that fit 64 bytes a page of RAM, in 2 MiB pages from
+    a multiple of 1 GiB on."""
+    for r in others:
+        if r.va % GIB == 0 and r.page_sizes & 2:
+            end = others[-1].va + others[-1].size
+            if end <= r.va + struct_pages:
+                return r.va, end
+    return CPU_ENTRY_AREA_64, CPU_ENTRY_AREA_64
+
+
+# 32-bit
+
+
+def _labels_32(kernel: Kernel) -> list[Label]:
+    """From the top: fixmap, cpu_entry_area, LDT remap, pkmap, vmalloc, lowmem. The middle ones each
+    begin a page directory entry of their own below the next (pgtable_32_areas.h)."""
+    span = kernel.space.paging.levels[-2].entry_span
+    lowmem = lowmem_32(kernel.ranges)
+    start, end = lowmem[0].va, lowmem[-1].va + lowmem[-1].size
+    found = []
+    image = [label for label in _image_32(kernel) if start <= label.start < end]
+    at = start
+    for label in sorted(image, key=lambda label: label.start):
+        found += [Label(at, label.start, "lowmem", "deduced"), label]
+        at = label.end
+    found.append(Label(at, end, "lowmem", "deduced"))
+    area = cpu_entry_area_32(kernel.ranges, span)
+    above = [r for r in kernel.ranges if area is not None and r.va >= area]
+    if area is not None:
+        area_end = _end_of_run(above)
+        ldt, pkmap = area - span, area - 2 * span
+        found += [
+            Label(area, area_end, "cpu_entry_area", "deduced"),
+            Label(area_end, _FIXADDR_TOP_32, "fixmap", "documented"),
+            Label(ldt, area, "LDT remap", "deduced"),
+        ]
+        highmem = _has_highmem(kernel, pkmap)
+        limit = pkmap if highmem else ldt
+        if highmem:
+            found.append(Label(pkmap, ldt, "pkmap", "deduced"))
+        vmalloc = (end + _VMALLOC_OFFSET_32) & ~0xFFF
+        found.append(Label(vmalloc, limit - 0x2000, "vmalloc", "deduced"))
+    return [label for label in found if label.start < label.end]
+
+
+def _image_32(kernel: Kernel) -> list[Label]:
+    found = _image(kernel)
+    if kernel.image.rodata is None and not any(label.name == "kernel rodata" for label in found):
+        # Without NX, or before it is set, nothing tells the two apart.
+        return [Label(label.start, label.end, "kernel text, rodata", label.source)
+                if label.name == "kernel text" else label for label in found]  # fmt: skip
+    return found
+
+
+def _has_highmem(kernel: Kernel, pkmap: int) -> bool:
+    """A kernel with CONFIG_HIGHMEM has a page table for pkmap from boot on."""
+    space = kernel.space
+    with space.memory.reading():
+        walk = native.core().walk(space.paging, space.root, pkmap, space.memory)
+    return len(walk.steps) == len(space.paging.levels)
+
+
+def _end_of_run(ranges: Sequence[Any], hole: int = 16 << 12) -> int:
+    """The area's parts lie a few guard pages apart; the fixmap begins far behind."""
+    end = int(ranges[0].va)
+    for r in ranges:
+        if r.va - end > hole:
+            break
+        end = r.va + r.size
+    return end

@@ -1,0 +1,287 @@
+"""What Linux keeps in entries that the processor ignores: P=0 and yet not zero.
+
+PROT_NONE and swap entries of the user part, as in Linux's
+
+    arch/x86/include/asm/pgtable_64.h, pgtable-3level.h (PAE), pgtable-2level.h: the bits
+    arch/x86/include/asm/pgtable-invert.h: frames and offsets are stored inverted
+    include/linux/swap.h, swapops.h: the highest swap types are no swap areas but say something
+        of the page; which, depends on the version and on the kernel's configuration
+
+Read in Linux 6.1, and in what changed there from 4.19, the first version with all of the inversion
+(it came with the answer to L1TF), to 6.12. Of other versions nothing is decoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, NamedTuple, Sequence
+
+import gdb
+
+from ..virtual_memory import Unreadable
+from .kernel import Kernel, find, page_offset_32
+
+if TYPE_CHECKING:
+    from ..address_space import AddressSpace
+
+Version = tuple[int, int]
+
+_PSE, _PROTNONE = 1 << 7, 1 << 8  # _PAGE_PROTNONE is the bit of G, asm/pgtable_types.h
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a non-present entry of one paging mode has its parts."""
+
+    first: Version
+    last: Version
+    inverted: bool  # the frame of PROT_NONE, and a swap entry's offset
+    type_shift: int
+    offset_shift: int
+    offset_bits: int
+    pfn_bits: int  # of an offset that holds a frame, SWP_PFN_BITS; above are A and D
+    leaves: Mapping[int, int]  # level: bytes that a leaf maps
+
+
+_TYPE_MASK = 0x1F  # SWP_TYPE_BITS is 5 in all of them
+_ENTRY_ADDRESS = (1 << 52) - 1  # __PHYSICAL_MASK
+_FIRST, _LAST = (4, 19), (6, 12)
+_4K, _2M, _4M, _1G = 1 << 12, 1 << 21, 1 << 22, 1 << 30
+
+LAYOUTS: Mapping[str, tuple[Layout, ...]] = {
+    #            first   last  inverted type offset bits pfn bits (MAX_PHYSMEM_BITS - 12)
+    "4-level": (Layout(_FIRST, _LAST, True, 59, 9, 50, 46 - 12, {1: _4K, 2: _2M, 3: _1G}),),
+    "5-level": (Layout(_FIRST, _LAST, True, 59, 9, 50, 52 - 12, {1: _4K, 2: _2M, 3: _1G}),),
+    "pae": (Layout(_FIRST, _LAST, True, 59, 9, 50, 36 - 12, {1: _4K, 2: _2M}),),
+    "32-bit": (Layout(_FIRST, _LAST, False, 1, 9, 23, 32 - 12, {1: _4K, 2: _4M}),),
+}
+
+
+class Group(NamedTuple):
+    """Special swap types that come or go together."""
+
+    kinds: tuple[str, ...]
+    always: bool = False
+    symbol: str = ""  # a function that is there exactly where the group is
+
+
+_HWPOISON = Group(("hwpoison",), symbol="memory_failure")  # CONFIG_MEMORY_FAILURE
+_MIGRATION_2 = Group(("migration read", "migration write"), symbol="migrate_pages")
+_MIGRATION_3 = Group(
+    ("migration read", "migration read-exclusive", "migration write"), symbol="migrate_pages"
+)
+_DEVICE_2 = Group(("device-private write", "device-private read"))  # CONFIG_DEVICE_PRIVATE
+_DEVICE_4 = Group(
+    (*_DEVICE_2.kinds, "device-exclusive write", "device-exclusive read")
+)
+_MARKER = Group(("pte-marker",))
+
+# First and last version, and the groups from MAX_SWAPFILES up to type 31.
+SPECIALS: tuple[tuple[Version, Version, tuple[Group, ...]], ...] = (
+    ((4, 19), (5, 13), (_HWPOISON, _MIGRATION_2, _DEVICE_2)),
+    ((5, 14), (5, 18), (_HWPOISON, _MIGRATION_2, _DEVICE_4)),
+    ((5, 19), (6, 1),
+     (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER, Group(("swapin-error",), always=True))),
+    ((6, 2), (6, 12), (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER._replace(always=True))),
+)  # fmt: skip
+_TYPES = 1 << 5  # 1 << MAX_SWAPFILES_SHIFT
+_WITH_FRAME = ("hwpoison", "migration", "device-private", "device-exclusive")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What symbols tell: MAX_SWAPFILES and which groups there are; None is not known."""
+
+    max_swapfiles: int | None = None
+    symbols: Mapping[str, bool] | None = None  # of Group.symbol
+
+
+def layout_of(mode: str, version: Version) -> Layout | None:
+    """None where the version is not one whose headers were read."""
+    for layout in LAYOUTS.get(mode, ()):
+        if layout.first <= version <= layout.last:
+            return layout
+    return None
+
+
+def special(version: Version, number: int, known: Configuration = Configuration()) -> str:
+    """What a swap type is: "swap" (an area), a special kind, or, where that is not certain,
+    "special" or "swap-or-special"."""
+    meanings = {types.get(number, "swap") for types in _possible(version, known)}
+    if len(meanings) == 1:
+        return meanings.pop()
+    return "swap-or-special" if "swap" in meanings or not meanings else "special"
+
+
+def _possible(version: Version, known: Configuration) -> Iterator[dict[int, str]]:
+    """Special types by number, for every configuration that agrees with what is known."""
+    for first, last, groups in SPECIALS:
+        if not first <= version <= last:
+            continue
+        for choice in product(*(_choices(group, known) for group in groups)):
+            kinds = [kind for group, there in zip(groups, choice) if there for kind in group.kinds]
+            lowest = _TYPES - len(kinds)
+            if known.max_swapfiles in (None, lowest):
+                yield dict(enumerate(kinds, lowest))
+
+
+def _choices(group: Group, known: Configuration) -> Sequence[bool]:
+    if group.always:
+        return (True,)
+    if known.symbols is not None and group.symbol in known.symbols:
+        return (known.symbols[group.symbol],)
+    return (False, True)
+
+
+def decode(
+    layout: Layout, version: Version, level: int, raw: int, known: Configuration = Configuration()
+) -> dict[str, Any] | None:
+    """A non-present entry in the shape of the JSON; None where there is nothing to say: zero, or
+    no level for leaves."""
+    size = layout.leaves.get(level)
+    if raw == 0 or raw & 1 or size is None:
+        return None
+    frame = (raw ^ (_ENTRY_ADDRESS if layout.inverted else 0)) & _ENTRY_ADDRESS & -size
+    if raw & _PROTNONE:
+        return {"what": "prot-none", "pa": hex(frame)}
+    if level > 1 and raw & _PSE:
+        # pmd_mkinvalid(), asm/pgtable.h
+        return {"what": "invalidated", "pa": hex(frame)}
+    if layout.inverted and level == 1 and raw & _PSE and version < (6, 3):
+        return {"what": "unknown"}  # bit 7 is 0 in all that these versions store
+    number = raw >> layout.type_shift & _TYPE_MASK
+    offset = raw >> layout.offset_shift & (1 << layout.offset_bits) - 1
+    if layout.inverted:
+        offset ^= (1 << layout.offset_bits) - 1
+    what, _, access = special(version, number, known).partition(" ")
+    if level > 1 and what == "swap":
+        return {"what": "unknown"}  # large pages are not swapped out whole
+    one: dict[str, Any] = {"what": what, "type": number, "offset": hex(offset)}
+    if access:
+        one["access"] = access
+    if what in _WITH_FRAME:
+        one["pa"] = hex((offset & (1 << layout.pfn_bits) - 1) << 12)
+    return one
+
+
+def text(one: Mapping[str, Any], mode: str) -> str:
+    """A decoded entry in words."""
+    what = one["what"]
+    head = f"Linux {one['version']}: "
+    if what == "prot-none":
+        # They look the same: change_pte_range(), mm/mprotect.c. Only x86_64 has the hints.
+        hint = " or a NUMA hint" if mode in ("4-level", "5-level") else ""
+        return f"{head}PROT_NONE{hint}, frame {one['pa']}"
+    if what == "invalidated":
+        return f"{head}a large page being split or changed, frame {one['pa']}"
+    if what == "unknown-layout":
+        return f"Linux's, of a layout that is not known for this version ({one['version']})"
+    if what == "unknown":
+        return f"{head}nothing that this version stores"
+    place = f"type {one['type']}, offset {one['offset']}"
+    if what == "swap":
+        return f"{head}swapped out: {place}"
+    if what == "special":
+        return f"{head}swap {place} (special)"
+    if what == "swap-or-special":
+        return f"{head}swap {place} (an area, or special)"
+    access = f" ({one['access']})" if "access" in one else ""
+    frame = f", frame {one['pa']}" if "pa" in one else ""
+    return f"{head}{what}{access}{frame}: swap {place}"
+
+
+# On a target
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A Linux that was found: enough to see quickly that it is still there."""
+
+    banner_at: int
+    banner: bytes
+    version: Version
+    user_end: int  # of the part that belongs to processes
+
+
+_found: dict[int, _Known] = {}  # by connection
+
+
+def explain(space: AddressSpace, va: int, level: int, raw: int) -> dict[str, Any] | None:
+    """What Linux means by a non-present entry; None where there is nothing, or no Linux."""
+    if raw == 0 or space.paging is None:
+        return None
+    linux = _linux(space)
+    if linux is None or va >= linux.user_end:
+        return None
+    version = {"version": "{}.{}".format(*linux.version)}
+    layout = layout_of(space.mode, linux.version)
+    if layout is None:
+        return {"what": "unknown-layout", **version}
+    one = decode(layout, linux.version, level, raw)
+    if one is not None and one["what"] in ("special", "swap-or-special"):
+        # Only now is it worth a look at symbols.
+        kernel = find(space)
+        known = _configuration(kernel) if kernel else Configuration()
+        one = decode(layout, linux.version, level, raw, known)
+    return None if one is None else {**one, **version}
+
+
+def _linux(space: AddressSpace) -> _Known | None:
+    """Looked for once a connection; afterwards its banner is read back."""
+    connection = gdb.selected_inferior().connection
+    number = connection.num if connection is not None else 0
+    known = _found.get(number)
+    if known is not None and _banner(space, known.banner_at) == known.banner:
+        return known
+    _found.pop(number, None)
+    known = _look(space)
+    if known is not None:
+        _found[number] = known
+    return known
+
+
+def _look(space: AddressSpace) -> _Known | None:
+    kernel = find(space)
+    if kernel is None:
+        return None
+    if space.paging.canonical:
+        user_end = space.paging.upper_part
+    else:
+        user_end = page_offset_32(kernel.ranges)
+    where = _banner_address(kernel)
+    banner = _banner(space, where) if where is not None else None
+    if where is None or banner is None or kernel.version is None or user_end is None:
+        return None
+    return _Known(where, banner, kernel.version, user_end)
+
+
+def _banner_address(kernel: Kernel) -> int | None:
+    known = kernel.symbol("linux_banner")
+    return known if known is not None else kernel._search_banner()
+
+
+def _banner(space: AddressSpace, address: int) -> bytes | None:
+    try:
+        return space.kernel.linear.string(address, 64)
+    except Unreadable:
+        return None
+
+
+def _configuration(kernel: Kernel) -> Configuration:
+    """What its symbols tell."""
+    if kernel.offset is None:
+        return Configuration()
+    names = {group.symbol for _, _, groups in SPECIALS for group in groups if group.symbol}
+    return Configuration(
+        _max_swapfiles(), {name: kernel.symbol(name) is not None for name in names}
+    )
+
+
+def _max_swapfiles() -> int | None:
+    """The length of swap_info[MAX_SWAPFILES], mm/swapfile.c. Only its type is looked at."""
+    try:
+        first, last = gdb.parse_and_eval("&swap_info").type.target().range()
+        return int(last - first + 1)
+    except (gdb.error, RuntimeError, TypeError, ValueError):
+        return None

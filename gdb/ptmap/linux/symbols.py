@@ -1,0 +1,100 @@
+"""A kernel's symbols, put where KASLR put the kernel."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Iterator
+
+import gdb
+
+from ..errors import Refusal
+from ..virtual_memory import Unreadable
+from .kernel import Kernel
+
+_SECONDS = 120  # that a GDB of its own may take to look into a file
+
+
+@dataclass(frozen=True)
+class Vmlinux:
+    """What a kernel's ELF file says of itself."""
+
+    text: int  # the link addresses of _text
+    banner_at: int  # and linux_banner
+    banner: str
+
+
+def inspect(path: str) -> Vmlinux:
+    """Error: Refusal where it is no Linux kernel's ELF file with symbols.
+
+    Asked of another GDB, so that nothing happens to the symbols of this one.
+    """
+    commands = (
+        r'printf "%#lx %#lx\n", (unsigned long)&_text, (unsigned long)&linux_banner',
+        "x/s &linux_banner",
+    )
+    words = ["/proc/self/exe", "-nx", "-batch", "-readnever", "-iex", "set print elements 0", path]
+    environment = os.environ | {"LC_ALL": "C", "DEBUGINFOD_URLS": ""}
+    try:
+        done = subprocess.run(
+            words + [word for command in commands for word in ("-ex", command)],
+            env=environment, capture_output=True, text=True, errors="replace", timeout=_SECONDS,
+            stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Refusal(f"{path}: {error}") from None
+    addresses = re.search(r"^0x([0-9a-f]+) 0x([0-9a-f]+)$", done.stdout, re.MULTILINE)
+    banner = re.search(r'"(Linux version .*?)(?:\\n)?"$', done.stdout, re.MULTILINE)
+    if not addresses or not banner:
+        raise Refusal(f"{path} is no Linux kernel with symbols (its vmlinux is)")
+    return Vmlinux(int(addresses[1], 16), int(addresses[2], 16), banner[1])
+
+
+def load(linux: Kernel, path: str) -> None:
+    """Makes `path` the one symbol file, at the kernel's place. Error: Refusal where it is another
+    kernel's; the symbols are then as they were."""
+    if not os.path.isfile(path):
+        raise Refusal(f"{path}: no such file")
+    file = inspect(path)
+    offset = linux.image.text.start - file.text
+    _require_same(linux, file, offset, path)
+    # Per-CPU variables are offsets from 0 on 64-bit: they do not move with the kernel.
+    per_cpu = " -s .data..percpu 0" if linux.space.paging.canonical else ""
+    quoted = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    with _unasked():
+        gdb.execute("symbol-file", to_string=True)
+        gdb.execute(f"add-symbol-file {quoted} -o {offset}{per_cpu}", to_string=True)
+
+
+def linked_text() -> int | None:
+    """The link address of _text, from the file whose symbols are loaded."""
+    for file in gdb.objfiles():
+        if file.filename and file.lookup_global_symbol("linux_banner"):
+            try:
+                return inspect(file.filename).text
+            except Refusal:
+                continue
+    return None
+
+
+def _require_same(linux: Kernel, file: Vmlinux, offset: int, path: str) -> None:
+    mask = (1 << (64 if linux.space.paging.canonical else 32)) - 1
+    try:
+        running = linux.memory.string(file.banner_at + offset & mask, 512)
+    except Unreadable:
+        running = b""
+    if running.decode("ascii", "replace").strip() != file.banner.strip():
+        raise Refusal(f"{path} is another kernel's: {file.banner.split(' (')[0]}")
+
+
+@contextmanager
+def _unasked() -> Iterator[None]:
+    confirm = gdb.parameter("confirm")
+    gdb.execute("set confirm off")
+    try:
+        yield
+    finally:
+        gdb.execute(f"set confirm {'on' if confirm else 'off'}")

@@ -1,0 +1,279 @@
+"""Linux's processes: whose address space is whose. Needs vmlinux with its debug information.
+
+Memory is read through the kernel's own root and laid out by the types of vmlinux. GDB evaluates
+nothing in the guest: its own reads go through CR3, which in user mode (KPTI) lacks the kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Iterator
+
+import gdb
+
+from ..command import plural
+from ..errors import Refusal
+from ..virtual_memory import Unreadable
+from .kernel import Kernel, find
+
+if TYPE_CHECKING:
+    from ..address_space import AddressSpace
+
+_MAX_TASKS = 1 << 16
+_PID_LIMIT = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
+_COMM = 15  # TASK_COMM_LEN less its NUL, include/linux/sched.h
+_PF_KTHREAD = 0x00200000  # include/linux/sched.h
+_LISTED = 10
+
+
+class NoType(Refusal):
+    """The symbols know no such structure or field; a caller that can do without may catch it."""
+
+
+class Structures:
+    """Reads fields of the kernel's structures. A field is "task_struct.tasks.next"."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.memory = kernel.memory
+        self.pointer = 8 if kernel.space.paging.canonical else 4
+        self._places: dict[str, tuple[int, gdb.Type]] = {}
+
+    def read(self, address: int, field: str) -> int:
+        """A number or a pointer. Error: NoType, Unreadable."""
+        return self.memory.unsigned(self.at(address, field), self.type(field).sizeof)
+
+    def at(self, address: int, field: str) -> int:
+        """Where the field of the structure at this address is. Error: NoType."""
+        return address + self._place(field)[0]
+
+    def type(self, field: str) -> gdb.Type:
+        return self._place(field)[1]
+
+    def has(self, field: str) -> bool:
+        try:
+            self._place(field)
+        except NoType:
+            return False
+        return True
+
+    def container(self, address: int, field: str) -> int:
+        """The structure whose field is at this address, as container_of()."""
+        return address - self._place(field)[0]
+
+    def _place(self, field: str) -> tuple[int, gdb.Type]:
+        if field not in self._places:
+            name, *path = field.split(".")
+            try:
+                kind = gdb.lookup_type(f"struct {name}")
+            except gdb.error:
+                raise NoType(f"the symbols loaded have no struct {name}: {_NO_TYPES}") from None
+            place = 0
+            for step in path:
+                found = _member(kind.strip_typedefs(), step)
+                if found is None:
+                    raise NoType(f"this kernel's struct {name} has no {step}")
+                place, kind = place + found[0], found[1]
+            self._places[field] = place, kind
+        return self._places[field]
+
+
+_NO_TYPES = "it needs a vmlinux with debug information"
+
+
+def _member(kind: gdb.Type, name: str) -> tuple[int, gdb.Type] | None:
+    """Offset and type of a member, anonymous structures and unions looked into."""
+    if kind.code not in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
+        return None
+    for field in kind.fields():
+        if not hasattr(field, "bitpos") or field.type is None:
+            continue
+        if field.name == name:
+            return field.bitpos // 8, field.type
+        inner = None if field.name else _member(field.type.strip_typedefs(), name)
+        if inner is not None:
+            return field.bitpos // 8 + inner[0], inner[1]
+    return None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A thread; the process is the one whose pid is its tgid."""
+
+    address: int  # of its task_struct
+    pid: int
+    tgid: int
+    comm: str  # printable: see printable()
+    mm: int  # its mm_struct; 0 for a kernel thread, and where it has exited
+    is_kernel_thread: bool
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} ({self.comm})"
+
+
+def printable(name: bytes) -> str:
+    r"""ASCII as it is, other bytes and the backslash as \xNN: a name may hold anything."""
+    return "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in name
+    )
+
+
+def linux(space: AddressSpace) -> Kernel:
+    """The Linux of a space, its symbols loaded. Error: Refusal."""
+    kernel = find(space)
+    if kernel is None:
+        raise Refusal("no Linux recognised here")
+    if kernel.wrong_symbols:
+        raise Refusal("the symbols loaded are not this kernel's")
+    if kernel.offset is None:
+        raise Refusal("needs the kernel's symbols: `file vmlinux`, or `ptmap kaslr VMLINUX`")
+    return kernel
+
+
+def tasks(kernel: Kernel) -> Iterator[Task]:
+    """Every process (its first thread), the idle task first. Error: Refusal at damage."""
+    structures = Structures(kernel)
+    init = kernel.symbol("init_task")
+    if init is None:
+        raise Refusal(f"the symbols loaded have no init_task: {_NO_TYPES}")
+    yield _task(structures, init)
+    head = structures.at(init, "task_struct.tasks")
+    for address in _linked(structures, head, "task_struct.tasks", "the list of tasks"):
+        yield _task(structures, address)
+
+
+def threads(kernel: Kernel, leader: Task) -> Iterator[Task]:
+    """A process's threads, the first one too. Error: Refusal at damage."""
+    structures = Structures(kernel)
+    signal = structures.read(leader.address, "task_struct.signal")
+    head = structures.at(signal, "signal_struct.thread_head")
+    what = f"the list of the threads of {leader}"
+    for address in _linked(structures, head, "task_struct.thread_node", what):
+        yield _task(structures, address)
+
+
+def _linked(structures: Structures, head: int, field: str, what: str) -> Iterator[int]:
+    """The structures on a list_head (include/linux/list.h), which is a ring with HEAD in it."""
+    seen = {head}
+    at = head
+    while True:
+        try:
+            # A list_head's first member is `next`.
+            following = structures.memory.unsigned(at, structures.pointer)
+        except Unreadable as error:
+            raise Refusal(f"{what} is damaged: {error}") from None
+        if following == head:
+            return
+        if following in seen or len(seen) > _MAX_TASKS:
+            raise Refusal(f"{what} is damaged: it comes back to {following:#x}")
+        seen.add(following)
+        at = following
+        yield structures.container(at, field)
+
+
+def _task(structures: Structures, address: int) -> Task:
+    """Error: Refusal where what is there is no task."""
+    read = structures.read
+    try:
+        pid, tgid = read(address, "task_struct.pid"), read(address, "task_struct.tgid")
+        comm = structures.memory.read(structures.at(address, "task_struct.comm"), _COMM + 1)
+        mm, flags = read(address, "task_struct.mm"), read(address, "task_struct.flags")
+    except Unreadable as error:
+        raise Refusal(f"the list of tasks is damaged: {error}") from None
+    if max(pid, tgid) > _PID_LIMIT:
+        raise Refusal(f"the list of tasks is damaged: at {address:#x} is none (pid {pid:#x})")
+    name = printable(comm.split(b"\0")[0][:_COMM])
+    return Task(address, pid, tgid, name, mm, bool(flags & _PF_KTHREAD) or pid == 0)
+
+
+def space_of(space: AddressSpace, pid: int | None, comm: str | None) -> AddressSpace:
+    """The address space of a process, by the pid of any of its threads or by its name.
+
+    Error: Refusal where there is no such process, or several.
+    """
+    if pid is not None and comm is not None:
+        raise Refusal("-pid and -comm each name a process: give one")
+    option = "-comm" if pid is None else "-pid"
+    try:
+        kernel = linux(space)
+        task = _by_comm(kernel, comm or "") if pid is None else _by_pid(kernel, pid)
+        return _space(space, kernel, task)
+    except Refusal as error:
+        raise Refusal(f"{option}: {error}") from None
+
+
+def _by_comm(kernel: Kernel, comm: str) -> Task:
+    wanted = printable(comm.encode(errors="surrogateescape"))
+    found = [task for task in tasks(kernel) if task.comm == wanted]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        cut = f" (Linux keeps {_COMM} characters of a name)" if len(wanted) > _COMM else ""
+        raise Refusal(f"no process is named {wanted}{cut}")
+    pids = " ".join(str(task.pid) for task in found[:_LISTED])
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    raise Refusal(f"{len(found)} processes are named {wanted}: pid {pids}{more}")
+
+
+def _by_pid(kernel: Kernel, pid: int) -> Task:
+    leaders = []
+    for task in tasks(kernel):
+        if task.pid == pid:
+            return task
+        leaders.append(task)
+    for leader in leaders:
+        # Kernel threads are on their own, and all idle tasks share pid 0.
+        if not leader.is_kernel_thread:
+            for task in threads(kernel, leader):
+                if task.pid == pid:
+                    return task
+    raise Refusal(f"no process has the pid {pid} ({plural(len(leaders), 'process', 'processes')})")
+
+
+def _space(space: AddressSpace, kernel: Kernel, task: Task) -> AddressSpace:
+    mm = _mm(kernel, task)
+    if mm is None:
+        if not task.is_kernel_thread:
+            raise Refusal(f"{task} has exited: it has no address space any more")
+        told = f"{task}, a kernel thread without a space of its own: the kernel's, init_mm"
+        mm = kernel.symbol("init_mm")
+        if mm is None:
+            raise Refusal(f"the symbols loaded have no init_mm: {_NO_TYPES}")
+    else:
+        told = str(task)
+    root = _root(kernel, Structures(kernel), mm)
+    if root is None or space.paging.root_of(root) != root:
+        raise Refusal(f"{task}: its mm_struct at {mm:#x} names no page tables")
+    return space.below(root, told=(told,))
+
+
+def _mm(kernel: Kernel, task: Task) -> int | None:
+    """Its own mm_struct; where the first thread has exited that of another."""
+    if task.mm or task.is_kernel_thread:
+        return task.mm or None
+    return next((other.mm for other in threads(kernel, task) if other.mm), None)
+
+
+def _root(kernel: Kernel, structures: Structures, mm: int) -> int | None:
+    """Physical. Under KPTI it is the kernel root: mm->pgd is (arch/x86/mm/pgtable.c)."""
+    try:
+        return kernel.memory.translate(structures.read(mm, "mm_struct.pgd"))
+    except Unreadable:
+        return None
+
+
+def task_of_root(kernel: Kernel, root: int) -> Task | None:
+    """Whose tables these are; either root under KPTI. None where no process has them, and where
+    the symbols or the list do not tell."""
+    if kernel.offset is None:
+        return None
+    pair = kernel.space.kpti_roots
+    wanted = root & ~(pair.kernel ^ pair.user) if pair is not None else root
+    structures = Structures(kernel)
+    try:
+        for task in tasks(kernel):
+            mm = _mm(kernel, task)
+            if mm is not None and _root(kernel, structures, mm) == wanted:
+                return task
+    except Refusal:
+        pass
+    return None

@@ -1,0 +1,188 @@
+"""The names of a process's mappings, as /proc/PID/maps has them. Needs vmlinux with its types."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from ..labels import Label
+from ..virtual_memory import Unreadable
+from .kernel import Kernel
+from .tasks import NoType, Structures, printable
+
+_MAX_VMAS = 1 << 16
+_MAX_DEPTH = 16  # of a maple tree; 4 levels hold more than _MAX_VMAS
+_MAX_PARTS = 256  # of a path
+
+# enum maple_type, include/linux/maple_tree.h: which structure a node is.
+_MAPLE_NODES = {1: "maple_range_64", 2: "maple_range_64", 3: "maple_arange_64"}
+_MAPLE_LEAF = 1
+_MAPLE_NODE_MASK = 0xFF  # nodes are 256-byte aligned; the bits below hold the type
+_MAPLE_TYPE_SHIFT, _MAPLE_TYPE_MASK = 3, 0xF
+_XA_INTERNAL, _XA_INTERNAL_MASK = 2, 3  # xa_is_node(), include/linux/xarray.h
+_XA_SMALLEST_NODE = 4096
+
+
+def labels(kernel: Kernel, mm_address: int) -> list[Label]:
+    """By rising address; what /proc/PID/maps leaves nameless has no label.
+
+    Where the types are missing or memory is damaged it is what could be read until then.
+    """
+    found: list[Label] = []
+    try:
+        vmas = _Vmas(kernel, mm_address)
+        for vma in vmas:
+            start, end = vmas.span(vma)
+            name = vmas.name(vma)
+            if name and start < end:
+                found.append(Label(start, end, name, "read"))
+    except (NoType, Unreadable):
+        pass
+    return sorted(found, key=lambda label: label.start)
+
+
+class _Vmas:
+    """The vm_area_structs of an mm_struct, by address."""
+
+    def __init__(self, kernel: Kernel, mm: int) -> None:
+        self._kernel, self._mm = kernel, mm
+        self._structures = Structures(kernel)
+        self._paths: dict[int, str] = {}  # of struct file
+
+    def __iter__(self) -> Iterator[int]:
+        """Bounded, each once."""
+        walk = self._tree if self._structures.has("mm_struct.mm_mt") else self._list
+        seen: set[int] = set()
+        for vma in walk():
+            if vma in seen or len(seen) >= _MAX_VMAS:
+                return
+            seen.add(vma)
+            yield vma
+
+    def span(self, vma: int) -> tuple[int, int]:
+        return self._of(vma, "vm_start"), self._of(vma, "vm_end")
+
+    def _of(self, vma: int, field: str) -> int:
+        return self._structures.read(vma, f"vm_area_struct.{field}")
+
+    # Where they are
+
+    def _list(self) -> Iterator[int]:
+        """Before Linux 6.1: mm->mmap, linked by vm_next."""
+        vma = self._structures.read(self._mm, "mm_struct.mmap")
+        while vma:
+            yield vma
+            vma = self._of(vma, "vm_next")
+
+    def _tree(self) -> Iterator[int]:
+        """Since Linux 6.1: the maple tree mm->mm_mt (lib/maple_tree.c)."""
+        root = self._structures.read(self._mm, "mm_struct.mm_mt.ma_root")
+        # A root that is no node is a single entry for index 0, where no mapping is.
+        if root & _XA_INTERNAL_MASK == _XA_INTERNAL and root > _XA_SMALLEST_NODE:
+            last = (1 << 8 * self._structures.pointer) - 1
+            yield from self._below(root, last, _MAX_DEPTH)
+
+    def _below(self, node: int, last: int, depth: int) -> Iterator[int]:
+        """The entries below an encoded node; LAST is the last index that it covers."""
+        kind = node >> _MAPLE_TYPE_SHIFT & _MAPLE_TYPE_MASK
+        if kind not in _MAPLE_NODES or depth == 0:
+            return
+        for slot, pivot in self._slots(node & ~_MAPLE_NODE_MASK, _MAPLE_NODES[kind], last):
+            if kind == _MAPLE_LEAF:
+                # An internal entry (XA_ZERO_ENTRY) only reserves its range.
+                if slot and slot & _XA_INTERNAL_MASK != _XA_INTERNAL:
+                    yield slot
+            elif slot:
+                yield from self._below(slot, pivot, depth - 1)
+
+    def _slots(self, node: int, structure: str, last: int) -> Iterator[tuple[int, int]]:
+        """A node's slots in use, each with the last index it covers.
+
+        A pivot of 0 behind the first one ends the node: its slot covers the rest, as in
+        mas_logical_pivot(). The last slot has no pivot; a shorter node keeps metadata there.
+        """
+        size = self._structures.pointer
+        slots = self._words(node, f"{structure}.slot")
+        pivots = self._words(node, f"{structure}.pivot")
+        for position, slot in enumerate(slots):
+            pivot = pivots[position] if position < len(pivots) else last
+            if pivot == 0 and position:
+                pivot = last
+            yield slot, pivot & (1 << 8 * size) - 1
+            if pivot >= last:
+                return
+
+    def _words(self, node: int, field: str) -> list[int]:
+        """An array of pointers or longs."""
+        size = self._structures.pointer
+        raw = self._structures.memory.read(
+            self._structures.at(node, field), self._structures.type(field).sizeof
+        )
+        return [int.from_bytes(raw[at : at + size], "little") for at in range(0, len(raw), size)]
+
+    # What they are called: show_map_vma() in fs/proc/task_mmu.c
+
+    def name(self, vma: int) -> str:
+        file = self._of(vma, "vm_file")
+        if file:
+            if file not in self._paths:
+                self._paths[file] = self._path(file)
+            return self._paths[file]
+        operations = self._of(vma, "vm_ops")
+        if operations and operations == self._kernel.symbol("special_mapping_vmops"):
+            special = self._of(vma, "vm_private_data")
+            text = self._structures.read(special, "vm_special_mapping.name")
+            return printable(self._kernel.memory.string(text, 64)) if text else ""
+        return self._name_by_place(*self.span(vma))
+
+    def _name_by_place(self, start: int, end: int) -> str:
+        read = self._structures.read
+        if start <= read(self._mm, "mm_struct.brk") and end >= read(
+            self._mm, "mm_struct.start_brk"
+        ):
+            return "[heap]"
+        if start <= read(self._mm, "mm_struct.start_stack") <= end:
+            return "[stack]"
+        return ""
+
+    def _path(self, file: int) -> str:
+        """The file's full path, or as much as could be read of it."""
+        dentry = self._structures.read(file, "file.f_path.dentry")
+        parts: list[str] = []
+        try:
+            return self._walk(dentry, self._structures.read(file, "file.f_path.mnt"), parts)
+        except (NoType, Unreadable):
+            return "/".join(reversed(parts)) or self._dentry_name(dentry)
+
+    def _walk(self, dentry: int, vfsmount: int, parts: list[str]) -> str:
+        """From a dentry up to the root of all mounts, as prepend_path() in fs/d_path.c."""
+        read = self._structures.read
+        deleted = self._is_deleted(dentry)
+        mount = self._structures.container(vfsmount, "mount.mnt")
+        for _ in range(_MAX_PARTS):
+            if dentry == read(self._structures.at(mount, "mount.mnt"), "vfsmount.mnt_root"):
+                above = read(mount, "mount.mnt_parent")
+                if above == mount:
+                    return "/" + "/".join(reversed(parts)) + " (deleted)" * deleted
+                dentry, mount = read(mount, "mount.mnt_mountpoint"), above
+                continue
+            parent = read(dentry, "dentry.d_parent")
+            parts.append(self._dentry_name(dentry))
+            if parent == dentry:
+                return _pseudo_name(parts[-1])
+            dentry = parent
+        return ".../" + "/".join(reversed(parts))
+
+    def _dentry_name(self, dentry: int) -> str:
+        text = self._structures.read(dentry, "dentry.d_name.name")
+        return printable(self._kernel.memory.string(text, 256))
+
+    def _is_deleted(self, dentry: int) -> bool:
+        """d_unlinked(), include/linux/dcache.h: unhashed and no root."""
+        read = self._structures.read
+        return not read(dentry, "dentry.d_hash.pprev") and read(dentry, "dentry.d_parent") != dentry
+
+
+def _pseudo_name(name: str) -> str:
+    """A file of no directory: simple_dname() in fs/d_path.c, anon_inodefs_dname() in
+    fs/anon_inodes.c."""
+    return f"anon_inode:{name}" if name.startswith("[") else f"/{name} (deleted)"

@@ -1,0 +1,57 @@
+"""A 64-bit space in one screen: a row for each occupied stretch, what is empty counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gdb
+
+from . import native
+from .address_space import AddressSpace
+from .command import short_size, size_text
+
+_WIDTH, _HEIGHT = 80, 24  # where GDB sets no limit
+_CELLS, _CELLS_MAX = 16, 64
+_OTHER_LINES = 10  # head, parts, legends, summary, prompt
+MARKS = {"read": " =", "deduced": " ~", "documented": ""}
+
+
+def overview_lines(space: AddressSpace, scanned: Any, made: Any, labels: list[Any]) -> list[str]:
+    """The rows, with newlines; as many as GDB's screen has room for, 80x24 without one."""
+    width, height = gdb.parameter("width") or _WIDTH, gdb.parameter("height") or _HEIGHT
+    cells = max(_CELLS, min(_CELLS_MAX, width - _WIDTH + _CELLS))
+    core = native.core()
+    rows = core.overview(made, labels, max(height - _OTHER_LINES, 4), cells)
+    lines = [f"empty {'start':<18}  size  used rwx   {'map':{cells}} what\n"]
+    slots, root = core.draw_grid(scanned, 0).cells, space.paging.levels[0]
+    half = len(slots) // 2
+    for part, in_use, upper in (("lower", slots[:half], False), ("upper", slots[half:], True)):
+        lines.append(
+            f"{part} part: {half - in_use.count('.')} of {half} {root.table_name} slots "
+            f"of {size_text(root.entry_span)} in use\n"
+        )
+        lines += [
+            _row(space, stretch, labels_here, cells, width)
+            for stretch, labels_here in rows
+            if stretch.va >> 63 == upper
+        ]
+    return lines
+
+
+def legend(labelled: bool) -> str:
+    cells = "x r + supervisor, user read-only, user write; X R * large pages"
+    return f"{cells}{'; what: = read, ~ deduced' if labelled else ''}\n"
+
+
+def _row(space: AddressSpace, stretch: Any, labels: list[Any], cells: int, width: int) -> str:
+    rights = "".join((
+        "u" if stretch.user else "", "s" if stretch.supervisor else "", "r",
+        "w" if stretch.write else "-", "x" if stretch.exec else "-",
+    ))  # fmt: skip
+    empty = short_size(stretch.empty) if stretch.empty else ""
+    name = ", ".join(label.name + MARKS.get(label.source, "") for label in labels)
+    text = (
+        f"{empty:>5} {space.hex(stretch.va)} {short_size(stretch.size):>5} "
+        f"{short_size(stretch.mapped):>5} {rights:<5} {stretch.cells:{cells}} {name}"
+    )
+    return (text if len(text) <= width else text[: width - 3] + "...").rstrip() + "\n"

@@ -1,0 +1,65 @@
+"""All that is known of what lies where in a space, as one list of labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import elf_sections, native, target
+from .address_space import AddressSpace
+from .labels import Label, layered, to_pages
+from .linux import kernel, layout, tasks, vmas
+
+_APART = {"stack", "[stack]", "[heap]", "[vdso]"}  # never joined with others in an overview
+
+
+class Known:
+    """What a space's labels come from; `linux` is None where no Linux was recognised."""
+
+    def __init__(self, space: AddressSpace, linux: kernel.Kernel | None, made: Any) -> None:
+        self.linux = linux
+        self.kernel = layout.labels(linux) if linux else []
+        self.all = to_pages(
+            layered(self.kernel, elf_sections.labels(), _process(space, linux, made))
+        )
+
+    def core(self) -> list[Any]:
+        """For the core: _core.Label."""
+        label = native.core().Label
+        kernels = set(self.kernel)
+        return [
+            label(one.start, one.end - 1, one.name, one.source,
+                  apart=one in kernels or one.name in _APART)
+            for one in self.all
+        ]  # fmt: skip
+
+
+def of(space: AddressSpace, made: Any) -> Known:
+    """`made` is the space's map: the range that holds the stack pointer is looked for in it."""
+    return Known(space, kernel.find(space), made)
+
+
+def _process(space: AddressSpace, linux: kernel.Kernel | None, made: Any) -> list[Label]:
+    named: list[Label] = []
+    if linux and linux.offset is not None:
+        task = tasks.task_of_root(linux, linux.space.root)
+        if task is not None and task.mm:
+            named = vmas.labels(linux, task.mm)
+    if any(label.name == "[stack]" for label in named):
+        return named
+    return named + _stack(space, made)
+
+
+def _stack(space: AddressSpace, made: Any) -> list[Label]:
+    """The range that the stack pointer points into, while the CPU is in user mode in this space."""
+    registers = target.registers()
+    pair = space.kpti_roots
+    roots = (space.root,) if pair is None else (pair.kernel, pair.user)
+    if registers.cs is None or registers.cs & 3 != 3 or registers.sp is None:
+        return []
+    if registers.cr3 is None or space.paging.root_of(registers.cr3) not in roots:
+        return []
+    # A stack pointer at the very top of an empty stack points behind it.
+    for address in (registers.sp, registers.sp - 1):
+        if space.paging.translatable(address) and (found := made.at(address)) and found.user:
+            return [Label(found.va, found.va + found.size, "stack", "deduced")]
+    return []

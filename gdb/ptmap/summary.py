@@ -1,0 +1,108 @@
+"""What stands under a map: KPTI, the split, tables, pages, and what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import native, settings
+from .address_space import AddressSpace
+from .command import plural, short_size, size_text
+
+_GAPS_SHOWN = 6
+_GIB = 1 << 30
+
+
+def head(space: AddressSpace, linux: Any) -> str:
+    """Mode and root; which of KPTI's; that it is Linux."""
+    words = [f"{space.mode} paging, root {space.root:#x}"]
+    if space.half:
+        words.append(f"KPTI's {space.half} root")
+    if linux:
+        words.append("Linux")
+    return ", ".join([*words, *space.told]) + "\n"
+
+
+def split_text(space: AddressSpace) -> str | None:
+    """"split 3G/1G: ...", read from the kernel's tables, whatever the OS. Of 32-bit spaces."""
+    va = split_of(space)
+    if va is None:
+        return None
+    user = va / _GIB
+    name = f"{int(user)}G/{4 - int(user)}G" if va % _GIB == 0 else f"{user:.4g}G/{4 - user:.4g}G"
+    return f"split {name}: the supervisor's part begins at {space.hex(va)}"
+
+
+def split_of(space: AddressSpace) -> int | None:
+    if space.paging.canonical:
+        return None
+    made = _map(space.kernel, 0, space.paging.last_offset)
+    va = made.split
+    # A kernel that maps its first MiB late still begins at a page directory entry.
+    return None if va is None else int(va) & -space.paging.levels[-2].entry_span
+
+
+def shared(space: AddressSpace) -> tuple[int, int] | None:
+    """Under KPTI: bytes of the supervisor's part that the kernel root maps, and how many of them
+    the user root maps to the same frames."""
+    pair = space.kpti_roots
+    if pair is None:
+        return None
+    first = space.paging.upper_part or split_of(space)
+    if first is None:
+        return None
+    last = space.paging.last_offset
+    kernel = _map(space.below(pair.kernel), first, last)
+    user = _map(space.below(pair.user), first, last)
+    return sum(r.size for r in kernel), kernel.common(user)
+
+
+def _map(space: AddressSpace, first: int, last: int) -> Any:
+    core = native.core()
+    with space.memory.reading():
+        scanned = core.scan(space.paging, space.root, space.memory, first, last,
+                            max_tables=settings.get("max-tables"))  # fmt: skip
+    return core.make_map(scanned, first, last, split_physical=True,
+                         max_ranges=settings.get("max-ranges"))  # fmt: skip
+
+
+def kpti_text(space: AddressSpace) -> str | None:
+    sizes = shared(space)
+    if sizes is None:
+        return None
+    kernel, both = sizes
+    assert space.kpti_roots
+    other, root = ("user", space.kpti_roots.user)
+    if space.half == "user":
+        other, root = ("kernel", space.kpti_roots.kernel)
+    return (
+        f"KPTI: {short_size(both)} of the kernel's {short_size(kernel)} stay in the user root; "
+        f"-half {other} shows {root:#x}"
+    )
+
+
+def counts(made: Any) -> str:
+    pages = ", ".join(f"{count} of {size}" for size, count in made.pages.items() if count)
+    whole = "complete" if made.complete else "INCOMPLETE"
+    return f"{plural(made.tables, 'table')}; pages: {pages or 'none'}; {whole}\n"
+
+
+def missing(space: AddressSpace, made: Any) -> list[str]:
+    """What could not be read or has reserved bits, and limits that were reached."""
+    lines = []
+    names = {level.number: level.table_name for level in space.paging.levels}
+    for gaps, what in (
+        (made.unreadable, ("table could not be read", "tables could not be read")),
+        (made.malformed, ("entry has a reserved bit set", "entries have a reserved bit set")),
+    ):
+        if gaps:
+            lines.append(f"{plural(len(gaps), *what)}:\n")
+        for gap in gaps[:_GAPS_SHOWN]:
+            lines.append(
+                f"  {space.hex(gap.va)} {size_text(gap.size):>7}  "
+                f"{names[gap.level]} at {gap.table:#x}: {gap.why}\n"
+            )
+        if len(gaps) > _GAPS_SHOWN:
+            lines.append(f"  and {len(gaps) - _GAPS_SHOWN} more (-json names all)\n")
+    if made.truncated:
+        lines.append("cut short: the limit max-tables or max-ranges (set ptmap) is reached\n")
+    return lines

@@ -1,0 +1,14 @@
+#include "core/labels.h"
+
+#include <algorithm>
+
+namespace ptmap {
+
+std::span<const Label> labels_in(std::span<const Label> labels, VirtAddr va, std::uint64_t size) {
+    const VirtAddr last{va.value + (size - 1)};
+    const auto begin = std::ranges::lower_bound(labels, va, {}, &Label::last);
+    const auto end = std::ranges::upper_bound(labels, last, {}, &Label::first);
+    return begin < end ? std::span(begin, end) : std::span<const Label>{};
+}
+
+}  // namespace ptmap

@@ -1,0 +1,38 @@
+// The whole space in few rows: where something is, and what.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/labels.h"
+#include "core/map.h"
+
+namespace ptmap {
+
+/// Neighbouring ranges in one row.
+struct Stretch {
+    VirtAddr va;           ///< of its first mapped byte
+    std::uint64_t size;    ///< bytes, to its last mapped byte
+    std::uint64_t mapped;  ///< bytes of them that are mapped
+    std::uint64_t empty;   ///< bytes before it, to the stretch before or the part's beginning
+    Rights rights;         ///< that some page in it has
+    bool supervisor;       ///< some page in it is the supervisor's
+    /// `size` in equal cells by their first page, a capital (or *) where the range that it belongs
+    /// to has large pages only: . x X r R + * as in a Grid.
+    std::string cells;
+    std::vector<const Label*> labels;  ///< in it, no name twice in a row
+};
+
+/// At most `rows` stretches (more only where Label::apart or the two parts of a canonical space
+/// keep them apart): ranges of one label are one stretch, others are joined over the smallest
+/// holes. `labels` lives longer than the result. Stretches of the lower part come first.
+std::vector<Stretch> overview(const Map& map, std::span<const Label> labels, std::size_t rows,
+                              unsigned cells);
+
+/// Bytes of linear address that both map to the same physical ones. Both maps are split physically
+/// (MapOptions::split_physical).
+std::uint64_t common(const Map& left, const Map& right);
+
+}  // namespace ptmap
