@@ -21,8 +21,7 @@ def labels() -> list[Label]:
         if found := _SECTION.match(line):
             start, end = int(found[1], 16), int(found[2], 16)
             if start < end:
-                name = "".join(c if " " <= c <= "~" else "?" for c in found[3])
-                files.setdefault(found[4] or "", []).append(Label(start, end, name, "read"))
+                files.setdefault(found[4] or "", []).append(Label(start, end, found[3], "read"))
     return [
         one
         for sections in files.values()

@@ -39,8 +39,8 @@ def overview_lines(space: AddressSpace, scanned: Any, made: Any, labels: list[An
 
 
 def legend(labelled: bool) -> str:
-    cells = "x r + supervisor, user read-only, user write; X R * large pages"
-    return f"{cells}{'; what: = read, ~ deduced' if labelled else ''}\n"
+    cells = "x r +: supervisor, user read-only, user write; X R *: large"
+    return f"{cells}{'; =: read, ~: deduced' if labelled else ' pages'}\n"
 
 
 def _row(space: AddressSpace, stretch: Any, labels: list[Any], cells: int, width: int) -> str:

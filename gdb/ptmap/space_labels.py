@@ -6,7 +6,7 @@ from typing import Any
 
 from . import elf_sections, native, target
 from .address_space import AddressSpace
-from .labels import Label, layered, to_pages
+from .labels import Label, layered, printable, to_pages
 from .linux import kernel, layout, tasks, vmas
 
 _APART = {"stack", "[stack]", "[heap]", "[vdso]"}  # never joined with others in an overview
@@ -27,7 +27,7 @@ class Known:
         label = native.core().Label
         kernels = set(self.kernel)
         return [
-            label(one.start, one.end - 1, one.name, one.source,
+            label(one.start, one.end - 1, printable(one.name), one.source,
                   apart=one in kernels or one.name in _APART)
             for one in self.all
         ]  # fmt: skip

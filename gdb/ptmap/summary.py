@@ -75,8 +75,8 @@ def kpti_text(space: AddressSpace) -> str | None:
     if space.half == "user":
         other, root = ("kernel", space.kpti_roots.kernel)
     return (
-        f"KPTI: {short_size(both)} of the kernel's {short_size(kernel)} stay in the user root; "
-        f"-half {other} shows {root:#x}"
+        f"KPTI: {short_size(both)} of the kernel's {short_size(kernel)} stay in the user root "
+        f"(-half {other}: {root:#x})"
     )
 
 

