@@ -30,6 +30,16 @@ linux     python3          python3
 linux     gcc              gcc
 linux     binutils         ld
 
+kernel    gcc              gcc
+kernel    libc6-dev        -
+kernel    binutils         ld
+kernel    make             make
+kernel    flex             flex
+kernel    bison            bison
+kernel    bc               bc
+kernel    libelf-dev       -
+kernel    xz-utils         xz
+
 test      python3          python3
 test      python3-pytest   -
 test      libgtest-dev     -
@@ -53,12 +63,12 @@ install_packages() (
             [ "$program" = - ] || programs+=("$program")
         done <<<"$ptmap_packages"
         if [ -z "$known" ]; then
-            echo "install-packages.sh: no group '$group'; there are build, qemu, linux, test" >&2
+            echo "install-packages.sh: no group '$group'; there are build, qemu, linux, kernel, test" >&2
             exit 2
         fi
     done
     if [ ${#wanted[@]} -eq 0 ]; then
-        echo "usage: install-packages.sh GROUP... (build, qemu, linux, test)" >&2
+        echo "usage: install-packages.sh GROUP... (build, qemu, linux, kernel, test)" >&2
         exit 2
     fi
 

@@ -12,7 +12,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 case ${1-} in
-    '') groups=(build qemu test linux); marks='' ;;
+    '') groups=(build qemu test linux kernel); marks='' ;;
     --quick) groups=(build qemu test); marks='not linux' ;;
     *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac

@@ -8,6 +8,7 @@ from . import native, settings
 from .address_space import AddressSpace
 from .command import plural, short_size, size_text
 
+_COLUMNS = 80
 _GAPS_SHOWN = 6
 _GIB = 1 << 30
 
@@ -19,7 +20,8 @@ def head(space: AddressSpace, linux: Any) -> str:
         words.append(f"KPTI's {space.half} root")
     if linux:
         words.append("Linux")
-    return ", ".join([*words, *space.told]) + "\n"
+    one, two = ", ".join([*words, *space.told]), "\n".join([", ".join(words), *space.told])
+    return (one if len(one) <= _COLUMNS else two) + "\n"
 
 
 def split_text(space: AddressSpace) -> str | None:

@@ -25,7 +25,10 @@ class VirtualMemory:
         self._frames: dict[int, int] = {}
 
     def translate(self, va: int) -> int | None:
-        """The physical address, None where it is not mapped (or a table is unreadable)."""
+        """The physical address, None where it is not mapped (or a table is unreadable), and where
+        it is no address at all."""
+        if not 0 <= va < 1 << 64:
+            return None
         page = va & ~0xFFF
         if page not in self._frames:
             with self._memory.reading():

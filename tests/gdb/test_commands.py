@@ -322,7 +322,8 @@ def test_arguments(gdb: GdbSession, pae: Tables) -> None:
 
 def test_regs(gdb: GdbSession, pae: Tables) -> None:
     text = gdb.run("ptmap regs")
-    lines = {name: rest.strip() for name, _, rest in (row.partition(" ") for row in text.splitlines())}
+    rows = [row.partition(" ") for row in text.splitlines()]
+    lines = {name: rest.strip() for name, _, rest in rows}
     assert lines["CR0"].endswith("PE ET WP PG")
     assert lines["CR3"].endswith(f"root={pae.root:#x}")
     assert lines["CR4"].endswith("PSE PAE PGE") and lines["EFER"].endswith("NXE")

@@ -34,6 +34,7 @@ class Guest:
     qemu: str = "qemu-system-x86_64"
     machine: str = "pc"
     args: tuple[str, ...] = ()  # more QEMU arguments
+    cpus: int = 1  # two: a second process spins on the second one
 
 
 _I386 = "qemu-system-i386"  # gives GDB 32-bit registers, as the CPU has them
@@ -51,6 +52,14 @@ GUESTS = {
     "max": Guest("4-level, 1 GiB pages, SMEP, SMAP, PKE, RAM above 4 GiB", "amd64", "max,-la57",
                  memory="8G", machine="q35"),
     "compat": Guest("a 32-bit process on a 64-bit kernel", "amd64", "qemu64", 32),
+    "smp": Guest("two CPUs, a process with a root of its own on each", "amd64", "qemu64", cpus=2),
+    # Built from source: kgdb, a vmlinux with debug information, the kernel's dump of its tables.
+    "kgdb-64": Guest("4-level, KPTI, KASLR", "kgdb-64", "qemu64", append="pti=on"),
+    "kgdb-64-5level": Guest("5-level, KPTI, KASLR", "kgdb-64", "qemu64,+la57", append="pti=on"),
+    "kgdb-64-nokaslr": Guest("4-level, KPTI, no KASLR: symbols are right as vmlinux has them",
+                             "kgdb-64", "qemu64", append="nokaslr pti=on"),
+    "kgdb-pae": Guest("PAE, NX, KPTI, the space split at 2 GiB", "kgdb-pae", _PAE, 32, "1G",
+                      append="pti=on"),
 }
 
 Where = Literal["ready", "kernel", "running"]
@@ -69,19 +78,21 @@ def boot(
     paused_at  "ready": stopped in user mode, in that process's spin loop
                "kernel": stopped in kernel mode, the process waiting and its root in CR3
                "running": not stopped; the process spins
-    append     more words for the kernel's command line; "big=4096" is one for init
+    append     more words for the kernel's command line; "big=4096 dump=1" are for init (init.c)
 
     GuestError when the kernel cannot be had, QemuError when the guest does not get there.
     """
     guest = GUESTS[name]
     stay = "stay=kernel" if paused_at == "kernel" else ""
-    words = " ".join(filter(None, (_COMMAND_LINE, guest.append, stay, append)))
+    both = "smp=1" if guest.cpus > 1 else ""
+    words = " ".join(filter(None, (_COMMAND_LINE, guest.append, both, stay, append)))
     qemu = Qemu(
         [
             *("-cpu", guest.cpu),
             *("-kernel", str(fetch(guest.kernel))),
             *("-initrd", str(initramfs(guest.width))),
             *("-append", words),
+            *("-smp", str(guest.cpus)),
             *guest.args,
             *extra_args,
         ],
@@ -93,19 +104,22 @@ def boot(
     )
     try:
         qemu.wait_line("init: ready")
-        if paused_at != "running":
-            _stop_where(qemu, "CPL=0 .* HLT=1" if paused_at == "kernel" else "CPL=3 ")
+        if paused_at == "kernel":
+            _stop_where(qemu, "CPL=0 .* HLT=1", 1)
+        elif paused_at == "ready":
+            _stop_where(qemu, "CPL=3 ", guest.cpus)
     except BaseException:
         qemu.close()
         raise
     return qemu
 
 
-def _stop_where(qemu: Qemu, state: str) -> None:
-    """Stop the CPU in this state; it may be in an interrupt, or still on its way there."""
+def _stop_where(qemu: Qemu, state: str, cpus: int) -> None:
+    """Stop the first CPUs in this state; one may be in an interrupt, or still on its way there."""
     for attempt in range(50):
         qemu.stop_cpus()
-        if re.search(state, qemu.hmp("info registers")):
+        registers = re.split(r"^CPU#\d+$", qemu.hmp("info registers -a"), flags=re.M)[1:]
+        if all(re.search(state, of_cpu) for of_cpu in registers[:cpus]):
             return
         qemu.cont()
         time.sleep(0.002 * attempt)

@@ -17,6 +17,29 @@
  *     stay=kernel   pause() for ever: the CPU idles in the kernel. There is no other process,
  *                   so Linux, which switches lazily, leaves this process's root in CR3.
  *     big=MIB       size of the area "big"
+ *
+ * These add lines, in this order. Two come before the areas; forking later would write-protect
+ * those:
+ *
+ *     child=1       a second process, "sleeper", with an area of its own; it sleeps:
+ *                       init: child map KIND ADDRESS SIZE, init: child PID N
+ *     smp=1         a second process that spins on CPU 1, and this one stays on CPU 0:
+ *                       init: child map KIND ADDRESS SIZE (two), init: child spin ADDRESS,
+ *                       init: child PID N
+ *     files=1       a heap and a private mapping of /init: init: map heap..., init: map file...
+ *     swap=1        an area on swap, as far as the kernel takes it: init: map swapped...,
+ *                       init: swapped PAGES, or init: no swap ERRNO
+ *
+ * and these come after /proc/self/maps; nothing changes the tables afterwards:
+ *
+ *     symbols=1     init: symbol NAME ADDRESS, for those of symbols[] the kernel has
+ *     kcore=1       init: kcore VA PA SIZE, for each part of /proc/kcore, where it is: the
+ *                   kernel's own idea of its layout; PA is -1 where it is not contiguous
+ *     pagemap=1     init: pagemap VA ENTRY, for every page whose entry is not 0
+ *     dump=1        init: begin PATH, the kernel's own dump of its tables, init: end PATH;
+ *                   the last one of a PATH counts
+ *
+ *     kgdb=1        after init: ready, the kernel's debugger is entered (with kgdboc=ttyS1)
  */
 
 enum { PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
@@ -26,20 +49,24 @@ enum { PAGE = 4096 };
 #define RW (PROT_READ | PROT_WRITE)
 
 #ifdef __x86_64__
-enum { READ = 0, WRITE = 1, OPEN = 2, MMAP = 9, MPROTECT = 10, PAUSE = 34, SYSLOG = 103,
-       MOUNT = 165 };
+enum { READ = 0, WRITE = 1, OPEN = 2, CLOSE = 3, LSEEK = 8, MMAP = 9, MPROTECT = 10, BRK = 12,
+       PIPE = 22, MADVISE = 28, PAUSE = 34, FORK = 57, SYSLOG = 103, MKNOD = 133, PRCTL = 157,
+       MOUNT = 165, SWAPON = 167, SCHED_SETAFFINITY = 203 };
 /* Areas 1 GiB apart: each has a page directory of its own, two PML4 entries in all. */
 #define AT(n)   (0x100000000000UL + ((unsigned long)(n) << 30))
 #define BIG     0x200000000000UL
 #define BEYOND  0x10000000000000UL      /* bit 52: only 5-level paging reaches it */
 #else
-enum { READ = 3, WRITE = 4, OPEN = 5, MOUNT = 21, PAUSE = 29, SYSLOG = 103, MPROTECT = 125,
-       MMAP = 192 };
+enum { FORK = 2, READ = 3, WRITE = 4, OPEN = 5, CLOSE = 6, MKNOD = 14, LSEEK = 19, MOUNT = 21,
+       PAUSE = 29, PIPE = 42, BRK = 45, SWAPON = 87, SYSLOG = 103, MPROTECT = 125, PRCTL = 172,
+       MMAP = 192, MADVISE = 219, SCHED_SETAFFINITY = 241 };
 /* Areas 4 MiB apart: each has a page table of its own. */
 #define AT(n)   (0x10000000UL + ((unsigned long)(n) << 22))
 #define BIG     0x20000000UL
 #define BEYOND  0xe0000000UL            /* the fourth GiB: only a 64-bit kernel gives it */
 #endif
+
+enum { O_WRONLY = 1, O_RDWR = 2, S_IFBLK = 0060000, RAM0 = 1 << 8, PR_SET_NAME = 15, MADV_PAGEOUT = 21 };
 
 enum touch { LEAVE, LOOK, FILL, ODD };  /* read every page, write every page, every second one */
 
@@ -62,6 +89,24 @@ static const struct area {
     { "shared",    AT(8), 4,    FILL,  RW,                    MAP_SHARED },
     { "beyond",    BEYOND, 4,   FILL,  RW,                    MAP_PRIVATE },
     { "big",       BIG,   2048, FILL,  RW,                    MAP_PRIVATE },
+};
+
+static const struct area
+    child_area = { "child",      AT(10), 4,  FILL, RW,                    MAP_PRIVATE },
+    child_spin = { "child-exec", AT(11), 1,  FILL, PROT_READ | PROT_EXEC, MAP_PRIVATE },
+    swapped    = { "swapped",    AT(12), 16, FILL, RW,                    MAP_PRIVATE };
+
+static const char *const symbols[] = {
+    "page_offset_base", "vmalloc_base", "vmemmap_base", "_text", "_stext", "_etext",
+    "__start_rodata", "__end_rodata", "_sdata", "_edata", "__bss_start", "__bss_stop", "_end",
+    "__brk_base", "__brk_limit", "high_memory", "swapper_pg_dir", "init_top_pgt", "init_mm",
+    "idt_table", "linux_banner", "cpu_entry_area", "entry_SYSCALL_64", "vsyscall_mode",
+    "pkmap_page_table", "init_task", 0
+};
+
+static const char *const dumps[] = {
+    "/sys/kernel/debug/page_tables/kernel", "/sys/kernel/debug/page_tables/current_kernel",
+    "/sys/kernel/debug/page_tables/current_user", 0
 };
 
 /* Twelve lines of assembler: the entry, and a system call of up to six arguments. */
@@ -90,7 +135,7 @@ static void text(const char *s)
         line[used++] = *s++;
 }
 
-static void hex(unsigned long value)
+static void hex(unsigned long long value)
 {
     int digits = 1;
 
@@ -99,6 +144,17 @@ static void hex(unsigned long value)
     text(" 0x");
     while (digits--)
         line[used++] = "0123456789abcdef"[(value >> (4 * digits)) & 15];
+}
+
+static void decimal(unsigned long value)
+{
+    unsigned long unit = 1;
+
+    while (value / unit >= 10)
+        unit *= 10;
+    text(" ");
+    for (; unit; unit /= 10)
+        line[used++] = (char)('0' + value / unit % 10);
 }
 
 static void flush(void)
@@ -138,13 +194,27 @@ static unsigned long number(const char *s)
     return value;
 }
 
-static void show_file(const char *path)
-{
-    static char buffer[4096];
-    long fd = syscall(OPEN, path, 0L, 0L), got;
+static char buffer[16384];
 
-    while ((got = syscall(READ, fd, buffer, (long)sizeof buffer)) > 0)
-        syscall(WRITE, 1, buffer, got);
+static long open(const char *path)
+{
+    return syscall(OPEN, path, 0L, 0L);
+}
+
+/* Returns the FNV-1a hash of what the file holds; prints it or not. */
+static unsigned read_file(long fd, int print)
+{
+    unsigned hash = 2166136261U;
+    long got;
+
+    while ((got = syscall(READ, fd, buffer, (long)sizeof buffer)) > 0) {
+        for (long i = 0; i < got; i++)
+            hash = (hash ^ (unsigned char)buffer[i]) * 16777619U;
+        if (print)
+            syscall(WRITE, 1, buffer, got);
+    }
+    syscall(CLOSE, fd);
+    return hash;
 }
 
 /* Every page written holds its own address in its first word. */
@@ -160,19 +230,21 @@ static void touch(unsigned long address, unsigned long pages, enum touch how)
     }
 }
 
-static void map(const struct area *area, unsigned long pages)
+static void map(const char *who, const struct area *area, unsigned long pages)
 {
     unsigned long size = pages * PAGE;
     long flags = area->share | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
     long got = syscall(MMAP, area->address, size, (long)RW, flags, -1L, 0L);
 
     if ((unsigned long)got != area->address) {
-        say("no ", area->kind);
+        say(who, "no ");
+        text(area->kind);
     } else {
         touch(area->address, pages, area->touch);
         if (area->prot != RW)
             syscall(MPROTECT, area->address, size, (long)area->prot);
-        say("map ", area->kind);
+        say(who, "map ");
+        text(area->kind);
         hex(area->address);
         hex(size);
     }
@@ -192,6 +264,277 @@ static unsigned long write_spin(const struct area *area)
     return (unsigned long)to;
 }
 
+static void spin_at(const char *who, unsigned long at)
+{
+    say(who, "spin");
+    hex(at);
+    flush();
+}
+
+static void stay_on(int cpu)
+{
+    unsigned long mask = 1UL << cpu;
+
+    syscall(SCHED_SETAFFINITY, 0L, (long)sizeof mask, &mask);
+}
+
+/* A second process, which has mapped its memory when this returns. */
+static void start_child(int spins)
+{
+    int ends[2];
+    char byte = 0;
+    long pid;
+
+    syscall(PIPE, ends);
+    pid = syscall(FORK);
+    if (pid == 0) {
+        unsigned long at = 0;
+
+        syscall(PRCTL, (long)PR_SET_NAME, spins ? "spinner" : "sleeper");
+        map("child ", &child_area, child_area.pages);
+        if (spins) {
+            map("child ", &child_spin, child_spin.pages);
+            at = write_spin(&child_spin);
+            spin_at("child ", at);
+            stay_on(1);
+        }
+        syscall(WRITE, (long)ends[1], &byte, 1L);
+        while (!spins)
+            syscall(PAUSE);
+        ((void (*)(void))at)();
+    }
+    syscall(READ, (long)ends[0], &byte, 1L);
+    say("child PID", "");
+    decimal((unsigned long)pid);
+    flush();
+}
+
+static void map_files(void)
+{
+    unsigned long heap = ((unsigned long)syscall(BRK, 0L) + PAGE - 1) & -(unsigned long)PAGE;
+    unsigned long size = 3 * PAGE, file;
+
+    syscall(BRK, heap + size);
+    touch(heap, 3, FILL);
+    say("map heap", "");
+    hex(heap);
+    hex(size);
+    flush();
+    size = 2 * PAGE;
+    file = (unsigned long)syscall(MMAP, 0L, size, (long)PROT_READ, (long)MAP_PRIVATE,
+                                  open("/init"), 0L);
+    touch(file, 2, LOOK);
+    say("map file", "");
+    hex(file);
+    hex(size);
+    flush();
+}
+
+/* What pagemap says of these pages, at most 32. */
+static const unsigned long long *page_map(unsigned long address, unsigned long pages)
+{
+    static unsigned long long entries[32];
+    static long fd = -1;
+
+    if (fd < 0)
+        fd = open("/proc/self/pagemap");
+    for (unsigned long i = 0; i < pages; i++)
+        entries[i] = 0;
+    syscall(LSEEK, fd, (long)(address / PAGE * sizeof *entries), 0L);
+    syscall(READ, fd, entries, (long)(pages * sizeof *entries));
+    return entries;
+}
+
+/* /dev/ram0 becomes a swap area, in mkswap's format, and the pages of "swapped" go there. */
+static void map_swapped(void)
+{
+    enum { PAGES = 256 };
+    unsigned int *head = (unsigned int *)(buffer + 1024);
+    const char *magic = "SWAPSPACE2";
+    unsigned long out = 0;
+    long fd, wrong;
+
+    for (unsigned i = 0; i < PAGE; i++)
+        buffer[i] = 0;
+    head[0] = 1;                        /* version */
+    head[1] = PAGES - 1;                /* last page */
+    for (unsigned i = 0; magic[i]; i++)
+        buffer[PAGE - 10 + i] = magic[i];
+    syscall(MKNOD, "/dev/ram0", (long)(S_IFBLK | 0600), (long)RAM0);
+    fd = syscall(OPEN, "/dev/ram0", (long)O_RDWR, 0L);
+    wrong = fd < 0 ? fd : syscall(WRITE, fd, buffer, (long)PAGE);
+    if (wrong >= 0) {
+        syscall(CLOSE, fd);
+        wrong = syscall(SWAPON, "/dev/ram0", 0L);
+    }
+    if (wrong >= 0) {
+        map("", &swapped, swapped.pages);
+        wrong = syscall(MADVISE, swapped.address, swapped.pages * PAGE, (long)MADV_PAGEOUT);
+    }
+    if (wrong < 0) {
+        say("no swap", "");
+        decimal((unsigned long)-wrong);
+    } else {
+        const unsigned long long *entries = page_map(swapped.address, swapped.pages);
+
+        for (unsigned long i = 0; i < swapped.pages; i++)
+            out += entries[i] >> 62 & 1;
+        say("swapped", "");
+        decimal(out);
+    }
+    flush();
+}
+
+/* A number in hexadecimal; *s is moved behind it. */
+static unsigned long long parse_hex(const char **s)
+{
+    unsigned long long value = 0;
+
+    for (;; ++*s) {
+        unsigned digit = (unsigned)(unsigned char)**s;
+
+        digit = digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : digit - '0';
+        if (digit > 15)
+            return value;
+        value = value << 4 | digit;
+    }
+}
+
+/* The next line of a file, cut at 255 characters, or 0. One file at a time is read this way. */
+static const char *next_line(long fd)
+{
+    static char row[256];
+    static long have, at;
+
+    for (unsigned length = 0;;) {
+        if (at == have) {
+            at = 0;
+            have = syscall(READ, fd, buffer, (long)sizeof buffer);
+            if (have <= 0) {
+                have = 0;
+                syscall(CLOSE, fd);
+                return 0;
+            }
+        }
+        if (buffer[at] == '\n') {
+            at++;
+            row[length] = 0;
+            return row;
+        }
+        if (length < sizeof row - 1)
+            row[length++] = buffer[at];
+        at++;
+    }
+}
+
+static int same(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
+/* Lines "ADDRESS TYPE NAME", in modules with more behind it. */
+static void show_symbols(void)
+{
+    long fd = open("/proc/kallsyms");
+    const char *row;
+
+    while ((row = next_line(fd))) {
+        unsigned long long address = parse_hex(&row);
+
+        for (const char *const *name = symbols; *name; name++) {
+            if (same(row + 3, *name)) {
+                say("symbol ", *name);
+                hex(address);
+                flush();
+            }
+        }
+    }
+}
+
+/* Its program headers: ELF64, or ELF32 of a 32-bit kernel (elf(5)). */
+static void show_kcore(void)
+{
+    long got = syscall(READ, open("/proc/kcore"), buffer, (long)sizeof buffer);
+    int wide = buffer[4] == 2;
+    unsigned at = wide ? 64 : 52, size = wide ? 56 : 32;
+    unsigned count = got > 0 ? *(unsigned short *)(buffer + (wide ? 56 : 44)) : 0;
+
+    for (; count--; at += size) {
+        unsigned *field = (unsigned *)(buffer + at);
+        unsigned long long *far = (unsigned long long *)(buffer + at);
+
+        if (*field != 1)                    /* PT_LOAD */
+            continue;
+        say("kcore", "");
+        hex(wide ? far[2] : field[2]);      /* p_vaddr, p_paddr, p_memsz */
+        hex(wide ? far[3] : field[3]);
+        hex(wide ? far[5] : field[5]);
+        flush();
+    }
+}
+
+/* Every range of /proc/self/maps but vsyscall, which lies in the kernel's part. */
+static void show_pagemap(void)
+{
+    long fd = open("/proc/self/maps");
+    const char *row;
+
+    while ((row = next_line(fd))) {
+        unsigned long long at = parse_hex(&row), end = (row++, parse_hex(&row));
+
+        if (at >> 63)
+            continue;
+        for (; at < end; at += PAGE) {
+            unsigned long long entry = *page_map(at, 1);
+
+            if (entry) {
+                say("pagemap", "");
+                hex(at);
+                hex(entry);
+                flush();
+            }
+        }
+    }
+}
+
+static unsigned read_dumps(int print)
+{
+    unsigned hash = 0;
+
+    for (const char *const *path = dumps; *path; path++) {
+        long fd = open(*path);
+
+        if (fd < 0)
+            continue;
+        if (print) {
+            say("begin ", *path);
+            flush();
+        }
+        hash = 31 * hash + read_file(fd, print);
+        if (print) {
+            say("end ", *path);
+            flush();
+        }
+    }
+    return hash;
+}
+
+/* While they are printed the kernel may map a new thread's stack: until they still hold then. */
+static void show_dumps(void)
+{
+    unsigned printed;
+
+    syscall(MOUNT, "sys", "/sys", "sysfs", 0L, 0L);
+    syscall(MOUNT, "debug", "/sys/kernel/debug", "debugfs", 0L, 0L);
+    for (int tries = 0; tries < 10; tries++) {
+        printed = read_dumps(1);
+        if (read_dumps(0) == printed)
+            break;
+    }
+}
+
 __attribute__((used, noreturn)) static void start(unsigned long *stack)
 {
     char **environ = (char **)(stack + 1 + stack[0] + 1);   /* argc, argv[], 0, environ[] */
@@ -201,13 +544,23 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     syscall(SYSLOG, 6L, 0L, 0L);        /* the kernel's messages off the console; panics come */
     syscall(MOUNT, "proc", "/proc", "proc", 0L, 0L);
 
+    if (option(environ, "child="))
+        start_child(0);
+    if (option(environ, "smp=")) {
+        start_child(1);
+        stay_on(0);
+    }
     for (const struct area *area = areas; area != areas + sizeof areas / sizeof *areas; area++) {
         int is_big = area->address == BIG;
 
-        map(area, is_big && big ? number(big) << 8 : area->pages);
+        map("", area, is_big && big ? number(big) << 8 : area->pages);
         if (area->address == AT(2))
             spin = area;
     }
+    if (option(environ, "files="))
+        map_files();
+    if (option(environ, "swap="))
+        map_swapped();
     say("stack", "");
     hex((unsigned long)stack);
     flush();
@@ -215,14 +568,25 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     int in_kernel = stay && stay[0] == 'k';
     unsigned long at = write_spin(spin);
 
-    if (!in_kernel) {
-        say("spin", "");
-        hex(at);
-        flush();
-    }
-    show_file("/proc/self/maps");
+    if (!in_kernel)
+        spin_at("", at);
+    read_file(open("/proc/self/maps"), 1);
+    if (option(environ, "symbols="))
+        show_symbols();
+    if (option(environ, "kcore="))
+        show_kcore();
+    /* What the rest needs of the stack and of static memory is there before they tell of it. */
+    touch((unsigned long)stack - 2 * PAGE, 2, FILL);
+    touch((unsigned long)buffer, sizeof buffer / PAGE, FILL);
+    page_map(0, 1);
+    if (option(environ, "pagemap="))
+        show_pagemap();
+    if (option(environ, "dump="))
+        show_dumps();
     say("ready", "");
     flush();
+    if (option(environ, "kgdb="))
+        syscall(WRITE, syscall(OPEN, "/proc/sysrq-trigger", (long)O_WRONLY, 0L), "g", 1L);
     while (in_kernel)
         syscall(PAUSE);
     ((void (*)(void))at)();

@@ -1,4 +1,4 @@
-"""The initramfs of a test guest: init.c, a mount point and a console, as one cpio archive."""
+"""The initramfs of a test guest: init.c, mount points and a console, as one cpio archive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from kernels import GuestError, cache
+from store import GuestError, cache
 
 _SOURCE = Path(__file__).with_name("init.c")
 _FLAGS = (
@@ -39,6 +39,7 @@ def initramfs(width: int) -> Path:
                 _entry("dev", _S_IFDIR | 0o755)
                 + _entry("dev/console", _S_IFCHR | 0o600, device=(5, 1))
                 + _entry("proc", _S_IFDIR | 0o755)
+                + _entry("sys", _S_IFDIR | 0o755)
                 + _entry("init", _S_IFREG | 0o755, init.read_bytes())
                 + _entry("TRAILER!!!", 0)
             )

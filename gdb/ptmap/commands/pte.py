@@ -25,7 +25,8 @@ _SIZES = {1 << 12: "4K", 1 << 21: "2M", 1 << 22: "4M", 1 << 30: "1G"}
 class PteCommand(Command):
     """Explain an address: each level's entry, the frame, rights, faults.
 
-    pte [-root PA] [-mode MODE] [-json FILE|-] VA...
+    pte [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N] [-pid N]
+        [-comm NAME] [-json FILE|-] VA...
 
     For each address (an expression; quote one with spaces) it walks the
     tables as the processor does and prints each entry with its decoded bits,
@@ -35,8 +36,13 @@ class PteCommand(Command):
     SMAP with EFLAGS.AC, protection keys and NXE counted), with the #PF error
     code where it faults.
 
-      -root PA      walk the tables below this root instead of CR3's
+      -root PA      walk the tables below this root instead of CR3's; a
+                    pointer such as init_mm.pgd is translated
       -mode MODE    read them as 32-bit, pae, 4-level or 5-level
+      -half HALF    from KPTI's user or kernel root, whichever CR3 has
+      -cpu N        from this CPU's CR3, counted from 0
+      -pid N        in this Linux process (needs the kernel's symbols)
+      -comm NAME    in the Linux process with this name (the same)
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
 
@@ -50,6 +56,7 @@ class PteCommand(Command):
     Examples:
       pte $pc
       pte 0xc0000000 &jiffies "$sp + 8"
+      pte -half user entry_SYSCALL_64
       pte -root 0x1000 -mode pae 0x8048000"""
 
     options = (*address_space.OPTIONS, JSON)
@@ -188,7 +195,7 @@ def _text(space: AddressSpace, one: dict[str, Any]) -> str:
     va = space.hex(int(one["va"], 16))
     if one["outcome"] == "paging-off":
         return f"{va}: paging is off (CR0.PG=0), physical {one['pa']}\n"
-    lines = [f"{va}: {space.mode} paging, root {space.root:#x}"]
+    lines = [", ".join([f"{va}: {space.mode} paging, root {space.root:#x}", *space.told])]
     lines += [f"  assuming {what}" for what in space.assumed]
     lines += _steps_text(space, one)
     lines += _outcome_text(space, one)

@@ -70,11 +70,15 @@ class Kernel:
     @cached_property
     def banner(self) -> str | None:
         """"Linux version 6.1.0-35-amd64 (...)", from the kernel's memory."""
-        known = self.symbol("linux_banner")
-        where = known if known is not None else self._search_banner()
-        if where is None:
+        if self.banner_at is None:
             return None
-        return self.memory.string(where, 512).decode("ascii", "replace").strip()
+        return self.memory.string(self.banner_at, 512).decode("ascii", "replace").strip()
+
+    @cached_property
+    def banner_at(self) -> int | None:
+        """Where linux_banner is."""
+        known = self.symbol("linux_banner")
+        return known if known is not None else self._search_banner()
 
     @cached_property
     def version(self) -> tuple[int, int] | None:
@@ -180,10 +184,12 @@ def _image_64(ranges: Sequence[Any]) -> Image | None:
     if not idt or text is None:
         return None
     rodata = _first_run([r for r in image if r.va >= text.end and not r.exec and not r.write])
-    after = rodata.end if rodata else text.end
+    # Each begins a page directory entry (arch/x86/kernel/vmlinux.lds.S); what lies between is none
+    # of them.
+    after = -(-(rodata.end if rodata else text.end) // (2 * MIB)) * 2 * MIB
     # What is freed after boot leaves holes of a few MiB; modules begin far behind.
-    data = _first_run([r for r in image if r.va >= after], hole=32 * MIB)
-    return Image(text, rodata, data)
+    data = _first_run([r for r in image if r.va + r.size > after], hole=32 * MIB)
+    return Image(text, rodata, Span(max(data.start, after), data.end) if data else None)
 
 
 def page_offset_32(ranges: Sequence[Any]) -> int | None:

@@ -249,16 +249,11 @@ def _look(space: AddressSpace) -> _Known | None:
         user_end = space.paging.upper_part
     else:
         user_end = page_offset_32(kernel.ranges)
-    where = _banner_address(kernel)
+    where = kernel.banner_at
     banner = _banner(space, where) if where is not None else None
     if where is None or banner is None or kernel.version is None or user_end is None:
         return None
     return _Known(where, banner, kernel.version, user_end)
-
-
-def _banner_address(kernel: Kernel) -> int | None:
-    known = kernel.symbol("linux_banner")
-    return known if known is not None else kernel._search_banner()
 
 
 def _banner(space: AddressSpace, address: int) -> bytes | None:

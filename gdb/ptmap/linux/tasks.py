@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator
 
-import gdb
-
 from ..command import plural
 from ..errors import Refusal
 from ..virtual_memory import Unreadable
 from .kernel import Kernel, find
+from .structures import NO_TYPES, Structures
 
 if TYPE_CHECKING:
     from ..address_space import AddressSpace
@@ -24,83 +23,6 @@ _PID_LIMIT = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
 _COMM = 15  # TASK_COMM_LEN less its NUL, include/linux/sched.h
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _LISTED = 10
-
-
-class NoType(Refusal):
-    """The symbols know no such structure or field; a caller that can do without may catch it."""
-
-
-class Structures:
-    """Reads fields of the kernel's structures. A field is "task_struct.tasks.next"."""
-
-    def __init__(self, kernel: Kernel) -> None:
-        self.memory = kernel.memory
-        self.pointer = 8 if kernel.space.paging.canonical else 4
-        self._places: dict[str, tuple[int, gdb.Type]] = {}
-
-    def read(self, address: int, field: str) -> int:
-        """A number or a pointer. Error: NoType, Unreadable."""
-        return self.memory.unsigned(self.at(address, field), self.type(field).sizeof)
-
-    def record(self, address: int, *fields: str) -> list[bytes]:
-        """Several fields of one structure by a single read: a list of tasks may be long."""
-        places = [self._place(field) for field in fields]
-        first = min(at for at, _ in places)
-        end = max(at + kind.sizeof for at, kind in places)
-        raw = self.memory.read(address + first, end - first)
-        return [raw[at - first : at - first + kind.sizeof] for at, kind in places]
-
-    def at(self, address: int, field: str) -> int:
-        """Where the field of the structure at this address is. Error: NoType."""
-        return address + self._place(field)[0]
-
-    def type(self, field: str) -> gdb.Type:
-        return self._place(field)[1]
-
-    def has(self, field: str) -> bool:
-        try:
-            self._place(field)
-        except NoType:
-            return False
-        return True
-
-    def container(self, address: int, field: str) -> int:
-        """The structure whose field is at this address, as container_of()."""
-        return address - self._place(field)[0]
-
-    def _place(self, field: str) -> tuple[int, gdb.Type]:
-        if field not in self._places:
-            name, *path = field.split(".")
-            try:
-                kind = gdb.lookup_type(f"struct {name}")
-            except gdb.error:
-                raise NoType(f"the symbols loaded have no struct {name}: {_NO_TYPES}") from None
-            place = 0
-            for step in path:
-                found = _member(kind.strip_typedefs(), step)
-                if found is None:
-                    raise NoType(f"this kernel's struct {name} has no {step}")
-                place, kind = place + found[0], found[1]
-            self._places[field] = place, kind
-        return self._places[field]
-
-
-_NO_TYPES = "it needs a vmlinux with debug information"
-
-
-def _member(kind: gdb.Type, name: str) -> tuple[int, gdb.Type] | None:
-    """Offset and type of a member, anonymous structures and unions looked into."""
-    if kind.code not in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
-        return None
-    for field in kind.fields():
-        if not hasattr(field, "bitpos") or field.type is None:
-            continue
-        if field.name == name:
-            return field.bitpos // 8, field.type
-        inner = None if field.name else _member(field.type.strip_typedefs(), name)
-        if inner is not None:
-            return field.bitpos // 8 + inner[0], inner[1]
-    return None
 
 
 @dataclass(frozen=True)
@@ -133,7 +55,7 @@ def linux(space: AddressSpace) -> Kernel:
     if kernel.wrong_symbols:
         raise Refusal("the symbols loaded are not this kernel's")
     if kernel.offset is None:
-        raise Refusal("needs the kernel's symbols: `file vmlinux`, or `ptmap kaslr VMLINUX`")
+        raise Refusal("needs the kernel's symbols: `ptmap kaslr VMLINUX` loads them")
     return kernel
 
 
@@ -142,7 +64,7 @@ def tasks(kernel: Kernel) -> Iterator[Task]:
     structures = Structures(kernel)
     init = kernel.symbol("init_task")
     if init is None:
-        raise Refusal(f"the symbols loaded have no init_task: {_NO_TYPES}")
+        raise Refusal(f"the symbols loaded have no init_task: {NO_TYPES}")
     yield _task(structures, init)
     head = structures.at(init, "task_struct.tasks")
     for address in _linked(structures, head, "task_struct.tasks", "the list of tasks"):
@@ -166,7 +88,7 @@ def _linked(structures: Structures, head: int, field: str, what: str) -> Iterato
     while True:
         try:
             # A list_head's first member is `next`.
-            following = structures.memory.unsigned(at, structures.pointer)
+            following = structures.number(at, structures.pointer)
         except Unreadable as error:
             raise Refusal(f"{what} is damaged: {error}") from None
         if following == head:
@@ -246,7 +168,7 @@ def _space(space: AddressSpace, kernel: Kernel, task: Task) -> AddressSpace:
         told = f"{task}, a kernel thread: init_mm"  # it runs in whatever space is there
         mm = kernel.symbol("init_mm")
         if mm is None:
-            raise Refusal(f"the symbols loaded have no init_mm: {_NO_TYPES}")
+            raise Refusal(f"the symbols loaded have no init_mm: {NO_TYPES}")
     else:
         told = str(task)
     root = _root(kernel, Structures(kernel), mm)

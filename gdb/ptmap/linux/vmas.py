@@ -7,7 +7,8 @@ from typing import Iterator
 from ..labels import Label
 from ..virtual_memory import Unreadable
 from .kernel import Kernel
-from .tasks import NoType, Structures, printable
+from .structures import NoType, Structures
+from .tasks import printable
 
 _MAX_VMAS = 1 << 16
 _MAX_DEPTH = 16  # of a maple tree; 4 levels hold more than _MAX_VMAS
@@ -47,6 +48,7 @@ class _Vmas:
         self._kernel, self._mm = kernel, mm
         self._structures = Structures(kernel)
         self._paths: dict[int, str] = {}  # of struct file
+        self._nodes: set[int] = set()  # of the maple tree, seen: a damaged one may have rings
 
     def __iter__(self) -> Iterator[int]:
         """Bounded, each once."""
@@ -84,8 +86,9 @@ class _Vmas:
     def _below(self, node: int, last: int, depth: int) -> Iterator[int]:
         """The entries below an encoded node; LAST is the last index that it covers."""
         kind = node >> _MAPLE_TYPE_SHIFT & _MAPLE_TYPE_MASK
-        if kind not in _MAPLE_NODES or depth == 0:
+        if kind not in _MAPLE_NODES or depth == 0 or node in self._nodes:
             return
+        self._nodes.add(node)
         for slot, pivot in self._slots(node & ~_MAPLE_NODE_MASK, _MAPLE_NODES[kind], last):
             if kind == _MAPLE_LEAF:
                 # An internal entry (XA_ZERO_ENTRY) only reserves its range.
@@ -114,7 +117,7 @@ class _Vmas:
     def _words(self, node: int, field: str) -> list[int]:
         """An array of pointers or longs."""
         size = self._structures.pointer
-        raw = self._structures.memory.read(
+        raw = self._structures.content(
             self._structures.at(node, field), self._structures.type(field).sizeof
         )
         return [int.from_bytes(raw[at : at + size], "little") for at in range(0, len(raw), size)]
@@ -131,7 +134,7 @@ class _Vmas:
         if operations and operations == self._kernel.symbol("special_mapping_vmops"):
             special = self._of(vma, "vm_private_data")
             text = self._structures.read(special, "vm_special_mapping.name")
-            return printable(self._kernel.memory.string(text, 64)) if text else ""
+            return printable(self._structures.string(text, 64)) if text else ""
         return self._name_by_place(*self.span(vma))
 
     def _name_by_place(self, start: int, end: int) -> str:
@@ -174,7 +177,7 @@ class _Vmas:
 
     def _dentry_name(self, dentry: int) -> str:
         text = self._structures.read(dentry, "dentry.d_name.name")
-        return printable(self._kernel.memory.string(text, 256))
+        return printable(self._structures.string(text, 256))
 
     def _is_deleted(self, dentry: int) -> bool:
         """d_unlinked(), include/linux/dcache.h: unhashed and no root."""

@@ -1,0 +1,215 @@
+"""Labels of Linux's parts: for each guest those that must be there, where the kernel itself says
+they are, and none that is wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Iterator
+
+import pytest
+
+import layout
+from gdbsession import GdbSession, ptmap_script
+from guests import GUESTS, boot
+from kernels import KERNELS, fetch
+from layout import GIB, MIB, Part
+from qemu import Qemu
+
+pytestmark = pytest.mark.linux
+
+WIDE = ("direct map", "vmalloc", "vmemmap", "cpu_entry_area", "kernel text", "kernel rodata",
+        "kernel data", "modules", "fixmap", "vsyscall", "espfix")  # fmt: skip
+NARROW = ("lowmem", "vmalloc", "cpu_entry_area", "fixmap")
+PAE = (*NARROW, "kernel text", "kernel rodata", "pkmap", "LDT remap")
+NO_NX = (*NARROW, "kernel text, rodata", "pkmap", "LDT remap")  # rights don't tell them apart
+
+# guest: (labels that must be there, more of the kernel's command line)
+REQUIRED = {
+    "686": (NO_NX, ""),
+    "686-2g": (NO_NX, ""),
+    "686-pae": (PAE, ""),
+    "686-pae-pti": (PAE, ""),
+    "686-pae-nopti": (PAE, ""),
+    "4-level": (WIDE, ""),
+    "4-level-pti": (WIDE, ""),
+    "5-level": (WIDE, ""),
+    "max": (WIDE, ""),
+    "compat": (WIDE, ""),
+    "smp": (WIDE, ""),
+    "kgdb-64": (WIDE, ""),
+    "kgdb-64-5level": (WIDE, ""),
+    "kgdb-64-nokaslr": (WIDE, ""),
+    "kgdb-pae": (PAE, ""),
+}
+STOPS = [(name, "ready") for name in REQUIRED] + [
+    (name, "kernel") for name in ("4-level-pti", "686-pae-pti", "kgdb-64", "kgdb-pae")
+]
+
+# What the kernel's dump calls them.
+MARKERS = {
+    "Low Kernel Mapping": "direct map", "vmalloc() Area": "vmalloc", "Vmemmap": "vmemmap",
+    "CPU entry Area": "cpu_entry_area", "ESPfix Area": "espfix", "Modules": "modules",
+    "Kernel Mapping": "lowmem", "Persistent kmap() Area": "pkmap", "LDT remap": "LDT remap",
+    "CPU entry area": "cpu_entry_area",
+}  # fmt: skip
+
+
+@dataclass
+class Stopped:
+    name: str
+    guest: Qemu
+    gdb: GdbSession
+    truth: dict[str, Part]
+    markers: dict[str, int]
+
+    @property
+    def is_wide(self) -> bool:
+        return GUESTS[self.name].kernel in ("amd64", "kgdb-64")
+
+    @property
+    def half(self) -> str:
+        """The option that selects the root with the kernel in it."""
+        has_kpti = "kpti" in json.loads(self.gdb.run("ptmap -json - 0 0x1000"))
+        return "-half kernel" if has_kpti else ""
+
+    def map(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.gdb.run(f"ptmap -json - {self.half}"))
+        return document
+
+
+@pytest.fixture(scope="module", params=STOPS, ids="-".join)
+def stopped(request: pytest.FixtureRequest) -> Iterator[Stopped]:
+    name, where = request.param
+    dump = " dump=1" if KERNELS[GUESTS[name].kernel].built else ""
+    append = f"symbols=1 kcore=1{dump} {REQUIRED[name][1]}"
+    with boot(name, paused_at=where, append=append) as guest:
+        with GdbSession(script=ptmap_script()) as gdb:
+            gdb.attach(guest.gdb_target)
+            truth = layout.parts(guest.console(), guest.hmp("info registers"))
+            yield Stopped(name, guest, gdb, truth, layout.markers(guest.console()))
+
+
+def regions(document: dict[str, Any]) -> dict[str, Part]:
+    """Each label's whole extent; lowmem and fixmap come in pieces."""
+    found: dict[str, Part] = {}
+    for region in document["regions"]:
+        start, size = int(region["va"], 16), int(region["size"], 16)
+        known = found.get(region["label"], Part(start, start + size))
+        found[region["label"]] = Part(min(known.start, start), max(known.end, start + size))
+    return found
+
+
+def check(stopped: Stopped, document: dict[str, Any]) -> int:
+    """Every label against what the kernel says; how many were compared."""
+    found, compared = regions(document), 0
+    for name, truth in stopped.truth.items():
+        if name not in found:  # in lowmem only symbols tell the data, without NX the rodata too
+            assert not stopped.is_wide
+            assert name == "kernel data" or "kernel text, rodata" in found
+            if name == "kernel text":
+                assert found["kernel text, rodata"].start == truth.start
+            continue
+        ours = found[name]
+        compared += 1
+        assert ours.start == truth.start or name == "vmemmap", (name, ours, truth)
+        if name == "vmemmap":  # a hole in RAM may leave its first pages out
+            assert ours.start <= truth.start and ours.start // GIB == truth.start // GIB
+        if name in ("vmalloc", "modules"):
+            assert abs(ours.end - truth.end) <= 1, (name, ours, truth)
+        elif name == "direct map":  # mapped to the end of RAM, reserved pages too
+            assert truth.end <= ours.end < truth.end + 2 * MIB
+        elif name == "lowmem":
+            assert ours.end == truth.end
+        elif name != "cpu_entry_area":  # to the end of a page, or of the image's last large page
+            assert truth.end <= ours.end <= -(-truth.end // (2 * MIB)) * 2 * MIB
+    for marker, name in MARKERS.items():
+        if marker in stopped.markers and name in found:
+            compared += 1
+            # The line behind a marker begins there, or in the hole that the marker lies in, or
+            # behind a hole that begins there.
+            line = stopped.markers[marker]
+            assert line < found[name].start + 2 * MIB, (marker, found[name])
+            later = [va for va in stopped.markers.values() if va > line]
+            assert not later or found[name].start < min(later)
+    return compared
+
+
+def test_labels_are_where_the_kernel_says(stopped: Stopped) -> None:
+    document = stopped.map()
+    required = REQUIRED[stopped.name][0]
+    assert set(required) <= set(regions(document))
+    assert check(stopped, document) >= 3
+    sources = {r["label"]: r["label_source"] for r in document["regions"]}
+    assert set(sources.values()) <= {"deduced", "documented"}  # no symbols are loaded
+
+
+def test_ranges_carry_them(stopped: Stopped) -> None:
+    """Every range in a part has its label; what lies in none has none (but the stack)."""
+    document = stopped.map()
+    pieces = [(int(r["va"], 16), int(r["va"], 16) + int(r["size"], 16), r["label"])
+              for r in document["regions"]]
+    seen = set()
+    for row in document["ranges"]:
+        start, end = int(row["va"], 16), int(row["va"], 16) + int(row["size"], 16)
+        names = [name for a, b, name in pieces if a < end and start < b]
+        names = [n for at, n in enumerate(names) if at == 0 or names[at - 1] != n]
+        if row["user"] and not names:
+            assert row.get("label", "stack") == "stack"
+            continue
+        assert row.get("label", "") == ", ".join(names)
+        seen.update(names)
+    always = {"direct map", "vmalloc", "vmemmap"} if stopped.is_wide else {"lowmem", "vmalloc"}
+    assert seen >= always | {"cpu_entry_area", "fixmap"}
+
+
+def test_the_stack(stopped: Stopped) -> None:
+    rows = stopped.guest.console().splitlines()
+    stack = int(next(row for row in rows if row.startswith("init: stack")).split()[2], 16)
+    labelled = [r for r in stopped.map()["ranges"] if r.get("label") == "stack"]
+    in_user_mode = stopped.gdb.eval("$cs") & 3 == 3
+    assert len(labelled) == in_user_mode
+    for row in labelled:
+        assert int(row["va"], 16) <= stack < int(row["va"], 16) + int(row["size"], 16)
+
+
+def test_the_overview_names_them(stopped: Stopped) -> None:
+    text = stopped.gdb.run(f"ptmap {stopped.half}")
+    assert all(len(line) <= 80 for line in text.splitlines())
+    if stopped.is_wide:
+        assert len(text.splitlines()) <= 23
+    document = stopped.map()
+    for name in ("direct map", "kernel text") if stopped.is_wide else ("lowmem", "vmalloc"):
+        row = next(line for line in text.splitlines() if name in line)
+        assert f"{regions(document)[name].start:#x}" in row
+    if stopped.is_wide:
+        return
+    split = {"kgdb-pae": ("2G/2G", 0x80000000)}.get(stopped.name, ("3G/1G", 0xC0000000))
+    assert f"split {split[0]}" in text and document["split"] == hex(split[1])
+    lowmem = stopped.truth.get("lowmem")
+    if lowmem:
+        row = next(line for line in text.splitlines() if "lowmem" in line)
+        assert row.split()[1] == f"{round((lowmem.end - lowmem.start) / MIB)}M"
+
+
+@pytest.mark.parametrize("stopped", [s for s in STOPS if s[0].startswith("kgdb")],
+                         indirect=True, ids="-".join)  # fmt: skip
+def test_with_symbols_they_are_read(stopped: Stopped) -> None:
+    """At the same places as without them."""
+    before = regions(stopped.map())
+    vmlinux = fetch(GUESTS[stopped.name].kernel).with_name("vmlinux")
+    stopped.gdb.run(f"ptmap kaslr {vmlinux}")
+    try:
+        document = stopped.map()
+        assert check(stopped, document) >= 3
+        sources = {r["label"]: r["label_source"] for r in document["regions"]}
+        assert sources["kernel text"] == sources["kernel data"] == "read"
+        if stopped.is_wide:
+            assert {sources[n] for n in ("direct map", "vmalloc", "vmemmap")} == {"read"}
+        after = regions(document)
+        for name in ("direct map", "vmalloc", "vmemmap", "lowmem", "kernel text", "kernel rodata"):
+            assert before.get(name, Part(0, 0)).start == after.get(name, Part(0, 0)).start
+        labels = {r.get("label") for r in document["ranges"]}
+        assert {"[stack]", "/init"} <= labels
+    finally:
+        stopped.gdb.run("symbol-file")
