@@ -1,4 +1,4 @@
-"""Which space: KPTI's halves, a CPU's, a kernel pointer's; the trampoline; one map for each root."""
+"""Which space: KPTI's halves, a CPU's, a kernel pointer's; the trampoline; a map for each root."""
 
 from __future__ import annotations
 
@@ -156,7 +156,8 @@ def test_a_kernel_pointer_as_root(name: str, where: Where) -> None:
         by_number = guest.document(f"-root {va:#x}")
         pa = json.loads(guest.gdb.run(f"pte -half kernel -json - {va:#x}"))["addresses"][0]["pa"]
         assert by_pointer["root"] == by_number["root"] == pa
-        assert by_pointer["ranges"] == by_number["ranges"] == guest.document(f"-root {pa}")["ranges"]
+        by_frame = guest.document(f"-root {pa}")
+        assert by_pointer["ranges"] == by_number["ranges"] == by_frame["ranges"]
         assert not any(r["user"] for r in by_pointer["ranges"])
         text = guest.refused("ptmap -root '(long *)16'")
         assert "neither a physical address nor mapped" in text

@@ -50,7 +50,7 @@ class KaslrCommand(Command):
             raise Refusal("no Linux kernel is recognised in these tables")
         if words:
             symbols.load(linux, os.path.expanduser(words[0]))
-            linux = Kernel(linux.space, linux.ranges, linux.image)
+            linux = Kernel(linux.space, linux.ranges, linux.image, linux.cut)
         found = _found(linux)
         if "json" in options:
             head = {"schema": "ptmap/1", "kind": "kaslr", "mode": space.mode, **found}

@@ -59,10 +59,13 @@ class Image:
 class Kernel:
     """A Linux that was found. Everything is read from its own root."""
 
-    def __init__(self, space: AddressSpace, ranges: Sequence[Any], image: Image) -> None:
+    def __init__(
+        self, space: AddressSpace, ranges: Sequence[Any], image: Image, cut: bool = False
+    ) -> None:
         self.space = space  # of the kernel root
         self.ranges = ranges  # its upper part, physically contiguous each
         self.image = image
+        self.cut = cut  # below the cpu_entry_area (64-bit) are more ranges than these
         self.memory: VirtualMemory = space.linear
 
     # Without symbols
@@ -161,20 +164,27 @@ def find(space: AddressSpace) -> Kernel | None:
     if space.paging is None:
         return None
     space = space.kernel
-    core = native.core()
-    first = space.paging.upper_part or GIB
-    last = space.paging.last_offset
-    memory = space.memory
-    with memory.reading():
-        scanned = core.scan(
-            space.paging, space.root, memory, first, last, max_tables=_MAX_TABLES
-        )
-    made = core.make_map(scanned, first, last, split_physical=True, max_ranges=_MAX_RANGES)
-    if made.truncated:
+    if not space.paging.canonical:
+        ranges, cut = _ranges(space, GIB, space.paging.last_offset)
+        image = None if cut else _image_32(ranges)
+        return Kernel(space, ranges, image) if image else None
+    # The top first: it tells whether this is Linux, and what lies below may be endless.
+    areas_end = space.paging.offset_of(CPU_ENTRY_AREA_64)
+    top, cut = _ranges(space, areas_end, space.paging.last_offset)
+    image = None if cut else _image_64(top)
+    if image is None:
         return None
-    ranges = [r for r in made if not r.user]
-    image = _image_64(ranges) if space.paging.canonical else _image_32(ranges)
-    return Kernel(space, ranges, image) if image else None
+    areas, cut = _ranges(space, space.paging.upper_part, areas_end - 1)
+    return Kernel(space, areas + top, image, cut)
+
+
+def _ranges(space: AddressSpace, first: int, last: int) -> tuple[list[Any], bool]:
+    """The supervisor's ranges between two offsets, and whether there are more than these."""
+    core, memory = native.core(), space.memory
+    with memory.reading():
+        scanned = core.scan(space.paging, space.root, memory, first, last, max_tables=_MAX_TABLES)
+    made = core.make_map(scanned, first, last, split_physical=True, max_ranges=_MAX_RANGES)
+    return [r for r in made if not r.user], made.truncated
 
 
 def _image_64(ranges: Sequence[Any]) -> Image | None:

@@ -100,6 +100,8 @@ def _big_areas(kernel: Kernel) -> list[Label]:
     elif memory.start == direct:
         source = "documented"
         found.append(Label(kasan, kasan_end, "KASAN shadow", source))
+    elif kernel.cut:
+        return [Label(memory.start, memory.end, "direct map", "deduced")]
     else:
         direct, source = memory.start, "deduced"
         others = [r for r in kernel.ranges if memory.end <= r.va < CPU_ENTRY_AREA_64]
