@@ -280,11 +280,29 @@ const Range* range_at(const Map& map, VirtAddr va) {
 }
 
 std::optional<VirtAddr> split(const Map& map) {
+    // Bytes on the wrong side: the supervisor's before a range, the user's from it on.
+    std::uint64_t total = 0, wrong = 0;
     const auto is_user = [](const Range& r) { return has(r.attributes.rights, Rights::user); };
-    if (!std::ranges::is_partitioned(map.ranges, is_user)) return std::nullopt;
-    const auto first = std::ranges::partition_point(map.ranges, is_user);
-    if (first == map.ranges.begin() || first == map.ranges.end()) return std::nullopt;
-    return first->va;
+    for (const Range& r : map.ranges) {
+        total += r.size;
+        if (is_user(r)) wrong += r.size;
+    }
+    std::uint64_t least = total / 16 + 1;
+    std::optional<VirtAddr> best;
+    bool user_below = false;
+    for (const Range& r : map.ranges) {
+        if (is_user(r)) {
+            user_below = true;
+            wrong -= r.size;
+            continue;
+        }
+        if (user_below && wrong < least) {
+            least = wrong;
+            best = r.va;
+        }
+        wrong += r.size;
+    }
+    return best;
 }
 
 }  // namespace ptmap

@@ -97,8 +97,10 @@ Map make_map(const Space& space, const MapOptions& options);
 /// The range that holds an address; null where there is none.
 const Range* range_at(const Map& map, VirtAddr va);
 
-/// Where the supervisor's part of a 32-bit space begins: its first page above every page of the
-/// user. Nothing where there are no user pages, or the supervisor has pages among or below them.
+/// Where the supervisor's part of a space begins: the page of its that has the least memory of the
+/// other side before and behind it (a vsyscall page up there, a real-mode trampoline down here).
+/// Nothing where there are no user pages below any of the supervisor's, or more than a sixteenth
+/// of all that is mapped would be on the wrong side.
 std::optional<VirtAddr> split(const Map& map);
 
 }  // namespace ptmap

@@ -68,6 +68,26 @@ def test_picture(gdb: GdbSession, split: str) -> None:
     assert rows(gdb.run("ptmap")) == expected
 
 
+def test_split(gdb: GdbSession, split: str) -> None:
+    """Read from the tables, whatever the OS."""
+    kernel = {"3g": 0xC0000000, "2g": 0x80000000, "1g": 0x40000000}[split]
+    name = {"3g": "3G/1G", "2g": "2G/2G", "1g": "1G/3G"}[split]
+    assert f"split {name}: the supervisor's part begins at {kernel:#x}" in gdb.run("ptmap")
+    assert json.loads(gdb.run("ptmap -json -"))["split"] == hex(kernel)
+
+
+def test_sections_of_the_elf_are_labels(gdb: GdbSession) -> None:
+    """And none of Linux's: this is none."""
+    ranges = json.loads(gdb.run("ptmap -json -"))["ranges"]
+    labels = {r["label"]: r for r in ranges if "label" in r}
+    assert {name for label in labels for name in label.split(", ")} == {".text", ".data", ".bss"}
+    assert {r["label_source"] for r in labels.values()} <= {"read", "read, read"}
+    text = next(r for r in ranges if r.get("label", "").startswith(".text"))
+    pc = gdb.eval("(unsigned long)&lab_wait") & 0xFFFFFFFF
+    assert int(text["va"], 16) <= pc < int(text["va"], 16) + int(text["size"], 16)
+    assert "Linux" not in gdb.run("ptmap")
+
+
 @pytest.mark.parametrize("split", ["3g"], indirect=True)
 @pytest.mark.parametrize("va, entry, letter", [
     (0x00000000, 0x00000083, "X"),  # a large page where nothing was

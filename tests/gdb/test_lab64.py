@@ -165,3 +165,28 @@ def test_rows_are_exact(gdb: GdbSession) -> None:
     for i, line in enumerate(lines):
         address = (i << (bits - 3)) + (0 if i < 4 else (1 << 64) - (1 << bits))
         assert line[:19] == f"0x{address:016x} " and len(line) == 19 + 64
+
+
+def test_overview(gdb: GdbSession) -> None:
+    """A space that is not Linux's: stretches in one screen, the ELF's sections as labels."""
+    text = gdb.run("ptmap")
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert ".text =" in text and "Linux" not in text and "direct map" not in text
+    parts = [line for line in lines if " part: " in line]
+    assert [line.split()[0] for line in parts] == ["lower", "upper"]
+    used = sum(1 for row in grid(gdb.run(f"ptmap -at 0 -level {gdb.eval('lab_levels')}"))
+               for cell in row if cell != ".")  # fmt: skip
+    assert sum(int(line.split()[2]) for line in parts) == used
+
+
+def test_zoom_goes_down_and_back(gdb: GdbSession) -> None:
+    """From the overview to a page table by what each view says, and back."""
+    levels = ["PT", "PD", "PDPT", "PML4", "PML5"][: gdb.eval("lab_levels")]
+    assert "deeper: ptmap -at VA" in gdb.run("ptmap")
+    for at, level in enumerate(levels):
+        text = gdb.run(f"ptmap -at $pc -level {level}")
+        assert f"{level} at 0x" in text
+        assert ("deeper:" in text) == (at > 0) and ("back:" in text) == (at + 1 < len(levels))
+        if at > 0:
+            assert f"-level {levels[at - 1]}" in text

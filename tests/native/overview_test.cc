@@ -157,9 +157,14 @@ TEST(Map, Split) {
     EXPECT_FALSE(of({range(0x1000, 0x1000, user)}));
     EXPECT_FALSE(of({range(0xc0000000, 0x1000, kernel)}));
     EXPECT_FALSE(of({}));
+    // A page or two on the other side do not matter.
+    EXPECT_EQ(of({range(0x1000, 0x1000, kernel), range(0x40000000, 0x10000, user),
+                  range(0xc0000000, 0x100000, kernel), range(0xffffe000, 0x1000, user),
+                  range(0xfffff000, 0x1000, kernel)}),
+              VirtAddr{0xc0000000});
     // Mixed: there is no one place.
     EXPECT_FALSE(of({range(0x1000, 0x1000, kernel), range(0x2000, 0x1000, user),
-                     range(0xc0000000, 0x1000, kernel)}));
+                     range(0x3000, 0x1000, kernel), range(0x4000, 0x1000, user)}));
 }
 
 TEST(Render, Labels) {
