@@ -113,8 +113,10 @@ Wanted make_wanted(unsigned rights_set, unsigned rights_clear, std::optional<boo
 
 Map map_of(const Space& space, std::uint64_t first, std::uint64_t last, bool split_physical,
            std::optional<std::uint64_t> pat, std::optional<std::string> as, bool ac,
-           std::vector<Wanted> wanted, std::size_t max_ranges) {
+           std::vector<Wanted> wanted, std::size_t max_ranges,
+           const std::vector<std::pair<std::uint64_t, std::uint64_t>>& ram) {
     MapOptions options;
+    for (const auto& [begin, end] : ram) options.ram.push_back({{begin}, {end}});
     options.window = {first, last};
     options.split_physical = split_physical;
     options.types = memory_types(pat);
@@ -275,6 +277,7 @@ PYBIND11_MODULE(_core, m) {
         .def_property_readonly("complete", &Map::complete)
         .def_readonly("truncated", &Map::truncated)
         .def_readonly("tables", &Map::tables)
+        .def_readonly("outside_ram", &Map::outside_ram)
         .def_property_readonly("pages",
                                [](const Map& map) {
                                    py::dict pages;
@@ -330,7 +333,8 @@ PYBIND11_MODULE(_core, m) {
     m.def("make_map", &map_of, py::arg("space"), py::arg("first") = 0, py::arg("last") = no_limit,
           py::arg("split_physical") = false, py::arg("pat") = py::none(),
           py::arg("as_") = py::none(), py::arg("ac") = false,
-          py::arg("wanted") = std::vector<Wanted>{}, py::arg("max_ranges") = no_limit);
+          py::arg("wanted") = std::vector<Wanted>{}, py::arg("max_ranges") = no_limit,
+          py::arg("ram") = std::vector<std::pair<std::uint64_t, std::uint64_t>>{});
 
     py::class_<Stretch> stretch(m, "Stretch");
     stretch.def_property_readonly("va", [](const Stretch& s) { return s.va.value; })

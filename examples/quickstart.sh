@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 gdb=${PTMAP_GDB:-gdb}
 kernel=lab32
-case ${1-} in
+case $* in
     '') ;;
     --linux) kernel=686 ;;
     --linux64) kernel=4-level ;;

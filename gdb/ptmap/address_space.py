@@ -196,6 +196,7 @@ def maxphyaddr() -> int:
 
 
 def _missing(register: str) -> Refusal:
+    target.memory()  # where there is none, that is the better reason
     return Refusal(
         f"this target shows no {register.upper()}: give -root PA -mode MODE, "
         f"or `set ptmap {register} VALUE`"

@@ -21,6 +21,7 @@ class Option:
     value: str = ""  # PA, VA, CPU, PID are evaluated; other words are taken as they are
     help: str = ""
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # that VALUE may consist of, for completion
 
 
 _EVALUATED = ("PA", "VA", "CPU", "PID")
@@ -127,8 +128,11 @@ class Command(gdb.Command):
             return ["-" + o.name for o in self.options if ("-" + o.name).startswith(word)]
         last = before.split()[-1:] if before[-1:].isspace() else []
         for option in self.options:
-            if last == ["-" + option.name] and option.choices:
-                return [c for c in option.choices if c.startswith(word)]
+            if last == ["-" + option.name]:
+                if option.value.startswith("FILE"):
+                    return gdb.COMPLETE_FILENAME
+                if option.choices or option.words:
+                    return [c for c in option.choices + option.words if c.startswith(word)]
         return gdb.COMPLETE_EXPRESSION
 
 

@@ -27,7 +27,7 @@ def _why_not(error: ImportError) -> str:
     built = sorted(glob.glob(os.path.join(os.path.dirname(__file__), "_core.*.so")))
     found = re.search(r"cpython-(\d)(\d+)", os.path.basename(built[0])) if built else None
     if not built:
-        made_for = "was built for no Python at all"
+        made_for = "is not built"
     elif found and f"{found[1]}.{found[2]}." != ".".join(running.split(".")[:2]) + ".":
         made_for = f"was built for Python {found[1]}.{found[2]}"
     else:

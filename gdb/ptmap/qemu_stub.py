@@ -69,10 +69,10 @@ class PhysicalMemory:
             if not connection.is_valid():
                 raise
             raise Refusal(f"QEMU's monitor does not say what is RAM: {error}") from None
-        self._ram = _ram_ranges(mtree)
-        if not self._ram:
+        self.ram = _ram_ranges(mtree)  # sorted (first, last)
+        if not self.ram:
             raise Refusal("QEMU's monitor does not say what is RAM (`monitor info mtree -f`)")
-        self._starts = [first for first, _ in self._ram]
+        self._starts = [first for first, _ in self.ram]
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -119,9 +119,9 @@ class PhysicalMemory:
         """Whether all of it is; it may cross from one block into the next."""
         while length > 0:
             at = bisect.bisect_right(self._starts, address) - 1
-            if at < 0 or address > self._ram[at][1]:
+            if at < 0 or address > self.ram[at][1]:
                 return False
-            step = self._ram[at][1] + 1 - address
+            step = self.ram[at][1] + 1 - address
             address, length = address + step, length - step
         return True
 

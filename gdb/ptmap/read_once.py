@@ -18,6 +18,11 @@ class ReadOnce:
     def reading(self) -> AbstractContextManager[None]:
         return self._memory.reading()
 
+    @property
+    def ram(self) -> list[tuple[int, int]]:
+        """Sorted (first, last) of RAM and ROM."""
+        return self._memory.ram
+
     def is_ram(self, address: int, length: int) -> bool:
         return self._memory.is_ram(address, length)
 

@@ -84,12 +84,14 @@ def kpti_text(space: AddressSpace) -> str | None:
 
 def counts(made: Any) -> str:
     pages = ", ".join(f"{count} of {size}" for size, count in made.pages.items() if count)
+    outside = f", {made.outside_ram} not RAM" if made.outside_ram else ""
     whole = "complete" if made.complete else "INCOMPLETE"
-    return f"{plural(made.tables, 'table')}; pages: {pages or 'none'}; {whole}\n"
+    return f"{plural(made.tables, 'table')}; pages: {pages or 'none'}{outside}; {whole}\n"
 
 
-def missing(space: AddressSpace, made: Any) -> list[str]:
-    """What could not be read or has reserved bits, and limits that were reached."""
+def missing(space: AddressSpace, made: Any, cut: bool) -> list[str]:
+    """What could not be read or has reserved bits, and limits that were reached: `cut` is whether
+    that of tables was."""
     lines = []
     names = {level.number: level.table_name for level in space.paging.levels}
     for gaps, what in (
@@ -106,5 +108,6 @@ def missing(space: AddressSpace, made: Any) -> list[str]:
         if len(gaps) > _GAPS_SHOWN:
             lines.append(f"  and {len(gaps) - _GAPS_SHOWN} more (-json names all)\n")
     if made.truncated:
-        lines.append("cut short: the limit max-tables or max-ranges (set ptmap) is reached\n")
+        limit = "max-tables" if cut else "max-ranges"
+        lines.append(f"cut short: the limit of {limit[4:]} is reached (set ptmap {limit})\n")
     return lines

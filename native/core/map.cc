@@ -2,17 +2,28 @@
 
 #include <algorithm>
 #include <cassert>
+#include <span>
 
 namespace ptmap {
 namespace {
 
-using PageCounts = std::array<std::uint64_t, 4>;
+struct PageCounts {
+    std::array<std::uint64_t, 4> pages{};
+    std::uint64_t outside_ram = 0;
+
+    PageCounts& operator+=(const PageCounts& more) {
+        for (std::size_t size = 0; size < pages.size(); ++size) pages[size] += more.pages[size];
+        outside_ram += more.outside_ram;
+        return *this;
+    }
+};
 
 // Pages below each node, by size. Counted through the graph, so that a table shared by a million
 // entries costs as much as one.
 class PageCounter {
 public:
-    explicit PageCounter(const Space& space) : space_(space), below_(space.nodes()) {
+    PageCounter(const Space& space, std::span<const PhysSpan> ram)
+        : space_(space), ram_(ram), below_(space.nodes()) {
         // Children come after their parents.
         for (std::size_t n = space.nodes(); n-- > 0;) {
             const Node& node = space.node(static_cast<std::uint32_t>(n));
@@ -26,21 +37,31 @@ public:
         const PagingLevel& level = space_.level(node);
         const std::uint64_t span = level.entry_span();
         for (unsigned i = level.index(part.first); i <= level.index(part.last); ++i) {
-            const Kind kind = level.kind(space_.entry(node, i));
-            if (kind == Kind::page) ++sum[page_size_index(span)];
+            const std::uint64_t raw = space_.entry(node, i);
+            const Kind kind = level.kind(raw);
+            if (kind == Kind::page) {
+                ++sum.pages[page_size_index(span)];
+                sum.outside_ram += is_outside(level.page.target(raw), span);
+            }
             if (kind != Kind::table) continue;
             const std::uint32_t child = space_.child_index(node, i);
             const Window inner{std::max(part.first, i * span) - i * span,
                                std::min(part.last, i * span + span - 1) - i * span};
             const bool whole = inner.first == 0 && inner.last == span - 1;
-            const PageCounts more = whole ? below_[child] : count(space_.node(child), inner);
-            for (std::size_t size = 0; size < sum.size(); ++size) sum[size] += more[size];
+            sum += whole ? below_[child] : count(space_.node(child), inner);
         }
         return sum;
     }
 
 private:
+    // Whether no byte of a page is RAM, as far as RAM is known.
+    bool is_outside(PhysAddr page, std::uint64_t size) const {
+        const auto next = std::ranges::lower_bound(ram_, page, {}, &PhysSpan::last);
+        return !ram_.empty() && (next == ram_.end() || next->first.value >= page.value + size);
+    }
+
     const Space& space_;
+    std::span<const PhysSpan> ram_;
     std::vector<PageCounts> below_;
 };
 
@@ -266,7 +287,10 @@ Map make_map(const Space& space, const MapOptions& options) {
                         std::min(options.window.last, space.window().last)};
     map.as = options.as;
     if (window.first <= window.last) {
-        map.pages = PageCounter(space).count(space.node(0), window);
+        const PageCounts counts = PageCounter(space, options.ram).count(space.node(0), window);
+        map.pages = counts.pages;
+        map.ram_known = !options.ram.empty();
+        map.outside_ram = counts.outside_ram;
         MapBuilder(space, options, map).run(window);
     }
     map.truncated |= space.cut();

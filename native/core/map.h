@@ -66,6 +66,11 @@ struct Wanted {
     std::uint32_t types = ~0u;    ///< bit t: MemoryType t will do
 };
 
+/// A stretch of physical memory, both ends in it.
+struct PhysSpan {
+    PhysAddr first, last;
+};
+
 struct MapOptions {
     Window window;                ///< in offsets, within the Space's own
     bool split_physical = false;  ///< ranges end where frames stop being contiguous
@@ -73,6 +78,7 @@ struct MapOptions {
     std::optional<Privilege> as;  ///< show what this mode may do now, not what the tables say
     bool ac = false;              ///< EFLAGS.AC, for `as`
     std::vector<Wanted> wanted;   ///< ranges for which one of these holds; empty: all
+    std::vector<PhysSpan> ram;    ///< by rising address; empty: not known
     /// Of ranges, filtered out or not, and gaps; the map is truncated there.
     std::size_t max_ranges = std::numeric_limits<std::size_t>::max();
 };
@@ -82,6 +88,8 @@ struct Map {
     PhysAddr root;
     std::size_t tables;                    ///< distinct ones read
     std::array<std::uint64_t, 4> pages{};  ///< leaves by address, in page_size_names' order
+    bool ram_known = false;                ///< MapOptions::ram was given
+    std::uint64_t outside_ram = 0;         ///< then, of these, pages without a byte of RAM
     std::optional<Privilege> as;
     std::vector<Range> ranges;  ///< by offset: lower part, then upper
     std::vector<Gap> unreadable, malformed;

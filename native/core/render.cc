@@ -173,6 +173,7 @@ std::string json(const Map& map, std::span<const Label> labels, std::string_view
             .append("\": ")
             .append(std::to_string(map.pages[i]));
     out += '}';
+    if (map.ram_known) out.append(", \"outside_ram\": ").append(std::to_string(map.outside_ram));
     put_list(out, "ranges", map.ranges, [&](const Range& range) {
         put_range(out, range, map.as.has_value(), labels_in(labels, range.va, range.size));
     });

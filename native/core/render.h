@@ -11,9 +11,9 @@
 namespace ptmap {
 
 /// The object of schema ptmap/1, kind "map", with one range a line. A view (MapOptions::as) adds
-/// "as" to the head and "read" to each range. A range under a label has "label" and
-/// "label_source", several joined by ", " in address order. `more` is further members of the
-/// object, as JSON text that begins with a comma, or nothing.
+/// "as" to the head and "read" to each range. "outside_ram" is there where RAM is known. A range
+/// under a label has "label" and "label_source", several joined by ", " in address order. `more` is
+/// further members of the object, as JSON text that begins with a comma, or nothing.
 std::string json(const Map& map, std::span<const Label> labels = {}, std::string_view more = {});
 
 /// A header and a line a range: start, end (exclusive; the last byte + 1 may be 0), size, rights

@@ -85,7 +85,7 @@ def test_ranges(gdb: GdbSession, pae: Tables) -> None:
     ]
     assert text[7:] == [
         "split 3G/1G: the supervisor's part begins at 0xc0000000",
-        "6 tables; pages: 5 of 4K, 2 of 2M; complete",
+        "6 tables; pages: 5 of 4K, 2 of 2M, 1 not RAM; complete",
     ]
 
 

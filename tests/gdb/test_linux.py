@@ -19,6 +19,7 @@ pytestmark = pytest.mark.linux
 STOPS: list[tuple[str, Where]] = [
     (name, where) for name in GUESTS for where in ("ready", "kernel")
 ]  # fmt: skip
+MEMORY = ("ram", "rom", "romd")
 OLDEST = [stop for stop in STOPS if stop[0] == "686"]
 
 
@@ -60,6 +61,9 @@ def reports(gdb: GdbSession, guest: Qemu, title: str) -> list[compare.Report]:
             return None
 
         walk = naive.walk(read, cr3, cr4, efer)
+    memory = sorted((r.start, r.start + r.size) for r in regions if r.kind in MEMORY)
+    outside = sum(not any(a < p.pa + p.size and p.pa < b for a, b in memory) for p in walk.pages)
+    assert document["outside_ram"] == outside
     subject = compare.from_json(document)
     found = [compare.with_naive(document, walk, guest=title)]
     is_mapped = judges.mapped_by_gva2gpa(guest.hmp)

@@ -484,5 +484,31 @@ TEST(Map, PageSizeNames) {
     EXPECT_EQ(page_size_names[page_size_index(GiB)], "1G");
 }
 
+TEST(Map, PagesOutsideRam) {
+    Machine m(Mode::level4);
+    m.set(0x1000, 0, 0x2000 | bit::table);
+    m.set(0x2000, 0, 0x3000 | bit::table);
+    m.set(0x2000, 1, 0x40000000 | bit::P | bit::PS);
+    m.set(0x3000, 0, 0x4000 | bit::table);
+    m.set(0x3000, 1, 0x200000 | bit::P | bit::PS);
+    m.set(0x3000, 2, 0x4000 | bit::table);  // the same table again
+    m.set(0x4000, 0, 0x9000 | bit::P);
+    m.set(0x4000, 1, 0xa000 | bit::P);
+    m.set(0x4000, 2, 0xfee00000 | bit::P);
+    EXPECT_EQ(m.map().outside_ram, 0u);
+    EXPECT_FALSE(m.map().ram_known);
+    MapOptions options;
+    options.ram = {{{0}, {0x9fff}}, {{0x3ff000}, {0x3fffff}}};
+    const Map map = m.map(options);
+    // In both uses of the table 0xa000 and the APIC; the 1 GiB page; not the 2 MiB page, whose
+    // last bytes are RAM.
+    EXPECT_EQ(map.outside_ram, 5u);
+    EXPECT_TRUE(map.ram_known);
+    options.window = {0x1000, 0x1fff};
+    EXPECT_EQ(m.map(options).outside_ram, 1u);
+    options.ram = {{{0xa000}, {0xa000}}};
+    EXPECT_EQ(m.map(options).outside_ram, 0u);
+}
+
 }  // namespace
 }  // namespace ptmap

@@ -82,7 +82,7 @@ class PtmapCommand(Command):
     options = (
         Option("ranges", "", "the merged ranges"),
         Option("phys", "", "ranges end where frames stop being contiguous"),
-        Option("filter", "ATTRS", "ranges with these attributes"),
+        Option("filter", "ATTRS", "ranges with these attributes", words=attributes.WORDS),
         Option("as", "MODE", "rights as this mode has them now", choices=("user", "kernel")),
         Option("at", "VA", "the grid of one table"),
         Option("level", "N", "of that table", choices=tuple(_LEVELS)),
@@ -186,6 +186,7 @@ class _View:
             ac=space.ac,
             wanted=wanted,
             max_ranges=settings.get("max-ranges"),
+            ram=memory.ram,
         )
         whole = not words and "at" not in options and "trampoline" not in options
         known = space_labels.of(space, made)
@@ -244,7 +245,7 @@ class _View:
                 if line is not None:
                     lines.append(line + "\n")
         lines.append(summary.counts(self.made))
-        lines += summary.missing(self.space, self.made)
+        lines += summary.missing(self.space, self.made, self.scanned.cut)
         if "as" in self.options and self.space.has_keys:
             lines.append("protection keys are not counted (pte counts them)\n")
         if self.known.linux and self.known.linux.wrong_symbols:
@@ -283,7 +284,10 @@ def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
     if not words:
         return 0, top
     if len(words) != 2:
-        raise Refusal("a window is START END, each one word (quote an expression with spaces)")
+        raise Refusal(
+            f"{words[0]!r} is no subcommand or option (help ptmap); a window is START END, "
+            "each one word (quote an expression with spaces)"
+        )
     start, end = (evaluate(word) for word in words)
     first = _nearest_offset(space, start, upwards=True)
     beyond = 1 << (64 if space.paging.canonical else 32)
