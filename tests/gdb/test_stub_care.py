@@ -566,7 +566,7 @@ def ordinary(session: GdbSession) -> None:
             cr_in_a_variable(session)
         before = session.run("info registers"), session.run("frame")
         for command in ("ptmap", "pte $pc", "ptmap -json -"):
-            refused(session, command, "CR0")
+            refused(session, command, "physical memory")
         refused(session, "ptmap regs", "control registers")
         for command in ("ptmap -root 0x1000 -mode 4-level", "pte -root 0x1000 -mode pae 0"):
             refused(session, command, "physical memory")
