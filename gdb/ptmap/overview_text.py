@@ -12,7 +12,7 @@ from .command import short_size, size_text
 
 _WIDTH, _HEIGHT = 80, 24  # where GDB sets no limit
 _CELLS, _CELLS_MAX = 16, 64
-_OTHER_LINES = 10  # head, parts, legends, summary, prompt
+_OTHER_LINES = 9  # head, parts, legends, summary, prompt; one more where there is KPTI
 MARKS = {"read": " =", "deduced": " ~", "documented": ""}
 
 
@@ -21,7 +21,8 @@ def overview_lines(space: AddressSpace, scanned: Any, made: Any, labels: list[An
     width, height = gdb.parameter("width") or _WIDTH, gdb.parameter("height") or _HEIGHT
     cells = max(_CELLS, min(_CELLS_MAX, width - _WIDTH + _CELLS))
     core = native.core()
-    rows = core.overview(made, labels, max(height - _OTHER_LINES, 4), cells)
+    room = height - _OTHER_LINES - (space.kpti_roots is not None)
+    rows = core.overview(made, labels, max(room, 4), cells)
     lines = [f"empty {'start':<18}  size  used rwx   {'map':{cells}} what\n"]
     slots, root = core.draw_grid(scanned, 0).cells, space.paging.levels[0]
     half = len(slots) // 2

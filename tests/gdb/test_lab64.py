@@ -190,3 +190,23 @@ def test_zoom_goes_down_and_back(gdb: GdbSession) -> None:
         assert ("deeper:" in text) == (at > 0) and ("back:" in text) == (at + 1 < len(levels))
         if at > 0:
             assert f"-level {levels[at - 1]}" in text
+
+
+def test_overview_uses_the_screen_it_has(gdb: GdbSession) -> None:
+    """More rows where it is taller, longer bars where it is wider."""
+
+    def stretches(width: int, height: int) -> list[str]:
+        gdb.run(f"set width {width}")
+        gdb.run(f"set height {height}")
+        try:
+            lines = gdb.run("ptmap").splitlines()
+        finally:
+            gdb.run("set width 0")
+            gdb.run("set height 0")
+        assert max(map(len, lines)) <= width
+        return [line for line in lines if line[6:8] == "0x"]
+
+    low, usual, wide = stretches(80, 16), stretches(80, 24), stretches(120, 24)
+    assert usual == [line for line in gdb.run("ptmap").splitlines() if line[6:8] == "0x"]
+    assert len(low) < len(usual) == len(wide)
+    assert max(len(line) for line in wide) > 80
