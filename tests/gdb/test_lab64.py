@@ -196,13 +196,16 @@ def test_overview_uses_the_screen_it_has(gdb: GdbSession) -> None:
     """More rows where it is taller, longer bars where it is wider."""
 
     def stretches(width: int, height: int) -> list[str]:
-        gdb.run(f"set width {width}")
-        gdb.run(f"set height {height}")
+        # In batch mode GDB has no screen, whatever `set height` says.
+        gdb.python(f"""
+from ptmap import overview_text
+from types import SimpleNamespace
+overview_text.gdb = SimpleNamespace(parameter=dict(width={width}, height={height}).get)
+""")
         try:
             lines = gdb.run("ptmap").splitlines()
         finally:
-            gdb.run("set width 0")
-            gdb.run("set height 0")
+            gdb.python("from ptmap import overview_text; overview_text.gdb = gdb")
         assert max(map(len, lines)) <= width
         return [line for line in lines if line[6:8] == "0x"]
 
