@@ -14,7 +14,8 @@ core (native.py), and prints the map that comes back.
     virtual_memory.py  linear memory through any root
     address_space.py   which tables to read, how: registers and options put together
     kpti.py            the two roots of a process
-    descriptors.py     GDT, IDT and TSS
+    descriptors.py     GDT, IDT and TSS: which pages the processor needs
+    kernel_entry.py    whether they are mapped, and what SYSCALL needs
     attributes.py      the vocabulary of -filter
     labels.py          names of stretches; elf_sections.py and linux/ know some
     space_labels.py    all that is known of a space

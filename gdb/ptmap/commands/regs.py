@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import textwrap
-from dataclasses import dataclass
 from typing import Any, Sequence
 
 import gdb
@@ -13,11 +11,10 @@ import gdb
 from .. import address_space, cpus, native, qemu_monitor, settings, target
 from ..address_space import AddressSpace
 from ..command import JSON, Command, plural, write_json
-from ..descriptors import PAGE, Piece, Tables, vectors_text
+from ..descriptors import PAGE, Piece, vectors_text
 from ..errors import Refusal
-from ..linux import kernel
+from ..kernel_entry import Entry, Row, Verdict, entry_of, rights_words
 from ..qemu_monitor import Segment, SystemRegisters
-from ..virtual_memory import Unreadable
 
 # SDM vol. 3A, 2.5 and 2.2.1. Rows of (bit, name).
 _BITS = {
@@ -31,7 +28,6 @@ _BITS = {
     "EFER": ((0, "SCE"), (8, "LME"), (10, "LMA"), (11, "NXE")),
 }  # fmt: skip
 
-_SCE = 1  # IA32_EFER: SYSCALL is on
 _COLUMNS = 80
 
 
@@ -88,7 +84,7 @@ class RegsCommand(Command):
         tables = qemu_monitor.system_registers(cpus.current())
         no_memory = _no_memory(space)
         cr2 = "" if no_memory else _outcome(space, values.cr2)
-        entry = _Entry(why_not=no_memory) if no_memory else _entry(space, tables)
+        entry = Entry(why_not=no_memory) if no_memory else entry_of(space, tables)
         if "json" in options:
             write_json(options["json"], _json(known, space, cr2, tables, entry))
             return
@@ -170,7 +166,9 @@ def _outcome(space: AddressSpace | None, va: int | None) -> str:
     va &= (1 << (64 if space.paging.canonical else 32)) - 1
     with space.memory.reading():
         walk = native.core().walk(space.paging, space.root, va, space.memory)
-    return f"{_rights(walk)} at physical {walk.pa:#x}" if walk.outcome == "mapped" else _why(walk)
+    if walk.outcome != "mapped":
+        return _why(walk)
+    return f"{rights_words(walk)} at physical {walk.pa:#x}"
 
 
 def _why(walk: Any) -> str:
@@ -183,159 +181,6 @@ def _why(walk: Any) -> str:
         "unreadable": f"not known: the {last} cannot be read ({walk.why})",
     }
     return texts[walk.outcome]
-
-
-def _rights(walk: Any) -> str:
-    words = ["user" if walk.user else "supervisor", "read"]
-    return " ".join(words + ["write"] * walk.write + ["exec"] * walk.exec)
-
-
-# What entering the kernel needs
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    """What one root says of a piece."""
-
-    walks: list[Any]  # of each page
-    denied: str  # of the first page where the processor's access would fault: why
-
-    @property
-    def mapped(self) -> int:
-        return sum(walk.outcome == "mapped" for walk in self.walks)
-
-    @property
-    def ok(self) -> bool:
-        return not self.denied
-
-    @property
-    def word(self) -> str:
-        """For a narrow column."""
-        return "yes" if self.ok else "part" if 0 < self.mapped < len(self.walks) else "NO"
-
-    @property
-    def text(self) -> str:
-        if not self.mapped:
-            return "NOT MAPPED"
-        if self.mapped < len(self.walks):
-            return f"ONLY {self.mapped} of {plural(len(self.walks), 'page')}"
-        if not self.ok:
-            return f"FAULTS: {re.split('[:,]', self.denied)[0]}"
-        rights = {_rights(walk) for walk in self.walks}
-        return rights.pop() if len(rights) == 1 else "mapped, various rights"
-
-    @property
-    def frame(self) -> int | None:
-        """The physical page of the first page."""
-        return self.walks[0].pa if self.walks[0].outcome == "mapped" else None
-
-
-@dataclass(frozen=True)
-class _Row:
-    piece: Piece
-    here: _Verdict  # under this root, or the kernel's where that is the one that counts
-    user: _Verdict | None  # under KPTI's user root, where that is another one
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """All of it, or why there is nothing of it."""
-
-    rows: Sequence[_Row] = ()
-    notes: Sequence[str] = ()  # what is not known
-    why_not: str = ""
-
-
-def _entry(space: AddressSpace | None, registers: SystemRegisters | None) -> _Entry:
-    if space is None or space.paging is None:
-        return _Entry()
-    if registers is None:
-        return _Entry(why_not="not known, since only QEMU's monitor tells GDTR, IDTR and TR")
-    tables = Tables(registers, space.kernel.linear, bool(space.paging.canonical), space.cr4)
-    pieces = tables.pieces()
-    system_call, notes = _system_call(space, pieces)
-    notes += [f"not all of the {name} can be read" for name in tables.unread]
-    if registers.tr.is_null:
-        notes.append("TR is null: no TSS, so there is no stack for an entry from user mode")
-    return _Entry([_row(space, piece) for piece in pieces + system_call], notes)
-
-
-def _row(space: AddressSpace, piece: Piece) -> _Row:
-    pair = space.kpti_roots
-    if not piece.before_switch:
-        return _Row(piece, _verdict(space.kernel, piece), None)
-    other = space.half == "kernel" and pair is not None
-    user = _verdict(space.below(pair.user), piece) if other and pair is not None else None
-    return _Row(piece, _verdict(space, piece), user)
-
-
-def _verdict(space: AddressSpace, piece: Piece) -> _Verdict:
-    """By the access that the processor makes, which EFLAGS.AC does not let past SMAP."""
-    core = native.core()
-    with space.memory.reading():
-        walks = [core.walk(space.paging, space.root, page, space.memory) for page in piece.pages]
-    denied = ""
-    for walk in walks:
-        result, reason, _, _ = core.verdict(
-            walk, space.paging, piece.access, "kernel", False, settings.get("pkru")
-        )
-        if result not in ("allowed", "unknown"):
-            denied = denied or reason
-    return _Verdict(walks, denied)
-
-
-# Linux's entry by SYSCALL or SYSENTER: their MSRs are nowhere to be seen, the symbols may be.
-
-
-def _system_call(space: AddressSpace, pieces: list[Piece]) -> tuple[list[Piece], list[str]]:
-    """The entry point and the stack, and what is not known of them."""
-    name = "SYSCALL" if space.paging.canonical else "SYSENTER"
-    if space.paging.canonical and not space.efer & _SCE:
-        return [], ["SYSCALL is off (EFER.SCE=0)"]
-    symbol = "entry_SYSCALL_64" if space.paging.canonical else "entry_SYSENTER_32"
-    # Looking for the kernel reads its tables: only where there may be an answer.
-    linux = kernel.find(space) if kernel.link_address(symbol) is not None else None
-    where = linux.symbol(symbol) if linux else None
-    if linux is None or where is None:
-        return [], [f"{name}: entry and stack not known (no symbols, no MSRs)"]
-    found = [_page_piece(f"{name} entry", name, where, where, "fetch")]
-    if not space.paging.canonical:
-        # Linux gives SYSENTER the stack of the TSS (arch/x86/kernel/cpu/common.c).
-        return found, []
-    top = _top_of_stack(linux, cpus.current())
-    if top is None:
-        return found, ["SYSCALL: stack not known"]
-    stack = _page_piece("SYSCALL stack", " stack", top, top - 8, "write", before_switch=False)
-    return [*found, stack], []
-
-
-def _page_piece(
-    name: str, short: str, address: int, touched: int, access: str, before_switch: bool = True
-) -> Piece:
-    page = touched & (1 << 64) - PAGE
-    return Piece(name, short, address, (page,), access, before_switch=before_switch)
-
-
-def _top_of_stack(linux: kernel.Kernel, cpu: int) -> int | None:
-    """Per-CPU data: cpu_current_top_of_stack, in 6.2 to 6.14 pcpu_hot.top_of_stack.
-
-    Its link address counts from __per_cpu_start, which is 0 before 6.15; where GDB was told of
-    KASLR, both have moved.
-    """
-    start, text = kernel.link_address("__per_cpu_start"), kernel.link_address("_text")
-    offsets = linux.symbol("__per_cpu_offset")
-    for name in ("cpu_current_top_of_stack", "pcpu_hot.top_of_stack"):
-        linked = kernel.link_address(name)
-        if linked is None or start is None or text is None or offsets is None:
-            continue
-        base = 0 if start < text else linux.symbol("__per_cpu_start") or 0
-        try:
-            offset = linux.memory.unsigned(offsets + 8 * cpu, 8)
-            where = offset + base + linked - start & (1 << 64) - 1
-            return linux.memory.unsigned(where, 8)
-        except Unreadable:
-            return None
-    return None
 
 
 # The text
@@ -356,7 +201,7 @@ def _segment_text(segment: Segment) -> str:
     return where if segment.selector is None else f"{where} selector {segment.selector:#x}"
 
 
-def _entry_text(space: AddressSpace | None, entry: _Entry) -> list[str]:
+def _entry_text(space: AddressSpace | None, entry: Entry) -> list[str]:
     if space is None or space.paging is None:
         return []
     if entry.why_not:
@@ -385,7 +230,7 @@ def _heading(space: AddressSpace) -> list[str]:
     return lines
 
 
-def _rows_text(space: AddressSpace, rows: Sequence[_Row]) -> list[tuple[str, ...]]:
+def _rows_text(space: AddressSpace, rows: Sequence[Row]) -> list[tuple[str, ...]]:
     """Cells: neighbouring pages of handlers with the same verdict share a row."""
     other = any(row.user is not None for row in rows)
     cells: list[tuple[str, ...]] = [
@@ -406,9 +251,9 @@ def _rows_text(space: AddressSpace, rows: Sequence[_Row]) -> list[tuple[str, ...
     return cells
 
 
-def _runs(rows: Sequence[_Row]) -> list[list[_Row]]:
+def _runs(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows, those together that share a line."""
-    runs: list[list[_Row]] = []
+    runs: list[list[Row]] = []
     for row in rows:
         if runs and _continues(runs[-1][-1], row):
             runs[-1].append(row)
@@ -417,7 +262,7 @@ def _runs(rows: Sequence[_Row]) -> list[list[_Row]]:
     return runs
 
 
-def _continues(before: _Row, row: _Row) -> bool:
+def _continues(before: Row, row: Row) -> bool:
     if before.piece.name != row.piece.name or before.piece.name != "handlers":
         return False
     verdicts = ((before.here, row.here), (before.user, row.user))
@@ -425,7 +270,7 @@ def _continues(before: _Row, row: _Row) -> bool:
     return alike and before.piece.address + PAGE == row.piece.address
 
 
-def _answer(space: AddressSpace, entry: _Entry) -> str:
+def _answer(space: AddressSpace, entry: Entry) -> str:
     """What must be mapped while user space runs, and is it?"""
     pair = space.kpti_roots
     verdicts = [(row.piece, row.user or row.here) for row in entry.rows if row.piece.before_switch]
@@ -468,7 +313,7 @@ def _json(
     space: AddressSpace | None,
     cr2: str,
     tables: SystemRegisters | None,
-    entry: _Entry,
+    entry: Entry,
 ) -> str:
     """"descriptors" is null where GDTR and the others are not known. Of "pieces" each has "va",
     "pages" and "mapped" (how many of them), "frame" of the first, "access" (what the processor does
@@ -496,7 +341,7 @@ def _json(
 
 
 def _descriptors_json(
-    space: AddressSpace | None, tables: SystemRegisters, entry: _Entry
+    space: AddressSpace | None, tables: SystemRegisters, entry: Entry
 ) -> dict[str, Any]:
     pair = space.kpti_roots if space and space.paging is not None else None
     return {
@@ -517,7 +362,7 @@ def _segment_json(segment: Segment) -> dict[str, Any]:
     return where if segment.selector is None else {"selector": segment.selector, **where}
 
 
-def _row_json(row: _Row) -> dict[str, Any]:
+def _row_json(row: Row) -> dict[str, Any]:
     return {
         "name": row.piece.name,
         "va": hex(row.piece.address),
@@ -530,7 +375,7 @@ def _row_json(row: _Row) -> dict[str, Any]:
     }
 
 
-def _verdict_json(verdict: _Verdict) -> dict[str, Any]:
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "pages": len(verdict.walks),
         "mapped": verdict.mapped,
