@@ -257,8 +257,8 @@ PYBIND11_MODULE(_core, m) {
         .def_readonly("name", &Label::name)
         .def_readonly("source", &Label::source);
 
-    py::class_<Range> range(m, "Range");
-    range.def_property_readonly("va", [](const Range& r) { return r.va.value; })
+    py::class_<Range>(m, "Range")
+        .def_property_readonly("va", [](const Range& r) { return r.va.value; })
         .def_readonly("size", &Range::size)
         .def_property_readonly(
             "pa",
@@ -303,6 +303,18 @@ PYBIND11_MODULE(_core, m) {
                 return range ? std::optional(*range) : std::nullopt;
             },
             "The range that holds an address, or None.")
+        .def(
+            "last_user_write",
+            [](const Map& map, std::uint64_t first, std::uint64_t end) {
+                std::optional<Range> found;
+                for (const Range& r : map.ranges)
+                    if (r.va.value >= first && r.va.value < end &&
+                        has(r.attributes.rights, Rights::user | Rights::write))
+                        found = r;
+                return found;
+            },
+            py::arg("first"), py::arg("end"),
+            "The last range that begins in [first, end) and that the user may write, or None.")
         .def_property_readonly("split",
                                [](const Map& map) -> std::optional<std::uint64_t> {
                                    const auto va = split(map);
@@ -320,8 +332,15 @@ PYBIND11_MODULE(_core, m) {
                 return ranges_text(map, labels);
             },
             py::arg("labels") = std::vector<Label>{})
-        .def("common", &common, py::arg("other"),
-             "Bytes that both map to the same frames; both split physically.");
+        .def(
+            "common",
+            [](const Map& map, const Map& other) {
+                const Common sum = common(map, other);
+                return py::make_tuple(sum.bytes, sum.frames);
+            },
+            py::arg("other"),
+            "(bytes that both map to the same frames, bytes of those frames); both split "
+            "physically.");
 
     py::class_<Gap>(m, "Gap")
         .def_property_readonly("va", [](const Gap& g) { return g.va.value; })
@@ -341,7 +360,13 @@ PYBIND11_MODULE(_core, m) {
         .def_readonly("size", &Stretch::size)
         .def_readonly("mapped", &Stretch::mapped)
         .def_readonly("empty", &Stretch::empty)
-        .def_readonly("supervisor", &Stretch::supervisor)
+        .def_property_readonly("all_user",
+                               [](const Stretch& s) { return has(s.all_rights, Rights::user); })
+        .def_property_readonly("all_write",
+                               [](const Stretch& s) { return has(s.all_rights, Rights::write); })
+        .def_property_readonly("all_exec",
+                               [](const Stretch& s) { return has(s.all_rights, Rights::exec); })
+        .def_readonly("labelled", &Stretch::labelled)
         .def_readonly("cells", &Stretch::cells);
     def_rights(stretch);
 

@@ -8,10 +8,10 @@ from types import ModuleType
 from typing import Any, Mapping
 
 from . import kpti, native, settings, target
-from .command import Number, Option
+from .command import Number, Option, Unread
 from .errors import Refusal
 from .read_once import ReadOnce
-from .virtual_memory import VirtualMemory
+from .virtual_memory import Unreadable, VirtualMemory
 
 MODES = ("32-bit", "pae", "4-level", "5-level")
 
@@ -116,6 +116,8 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
         return space
     if len([option for option in ("root", "pid", "comm") if option in options]) > 1:
         raise Refusal("-root, -pid and -comm each name a root: give one")
+    if isinstance(root, Unread):
+        root = _read(space, root)
     if root is not None:
         space = _with_root(space, root, registers.cr3 is not None)
     if "pid" in options or "comm" in options:
@@ -126,7 +128,7 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
 
 
 def _base(
-    registers: target.Registers, root: Number | None, assumed: tuple[str, ...]
+    registers: target.Registers, root: Number | Unread | None, assumed: tuple[str, ...]
 ) -> AddressSpace:
     """CR3's space. Error: Refusal where a register that decides is missing."""
     cr0, cr3, cr4, efer = registers.cr0, registers.cr3, registers.cr4, registers.efer
@@ -148,6 +150,21 @@ def _base(
     return AddressSpace(
         **control, ac=registers.ac, mode=mode, root=where, paging=paging, assumed=assumed
     )
+
+
+def _read(space: AddressSpace, root: Unread) -> Number:
+    """A pointer in the kernel's memory that KPTI's user root does not map, such as init_mm.pgd."""
+    from .linux import kernel
+
+    linux = kernel.find(space)
+    if linux is None or linux.offset is None:
+        raise Refusal(root.why)
+    try:
+        pointer = Number(linux.memory.unsigned(linux.moved(root.address), root.size))
+    except Unreadable:
+        raise Refusal(root.why) from None
+    pointer.is_pointer = True
+    return pointer
 
 
 def _with_root(space: AddressSpace, root: Number, has_cr3: bool) -> AddressSpace:
@@ -205,8 +222,8 @@ def _missing(register: str) -> Refusal:
 
 def _root_rule(mode: str) -> str:
     if mode == "pae":
-        return "it is 32-byte aligned and below 4 GiB"
-    return f"it is 4096-byte aligned and below 2^{32 if mode == '32-bit' else maxphyaddr()}"
+        return "one is 32-byte aligned and below 4 GiB"
+    return f"one is 4096-byte aligned and below 2^{32 if mode == '32-bit' else maxphyaddr()}"
 
 
 def _select(

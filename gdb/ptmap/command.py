@@ -35,6 +35,26 @@ class Number(int):
     is_pointer = False
 
 
+@dataclass(frozen=True)
+class Unread:
+    """An expression whose value lies in memory that GDB cannot read: through CR3 it is not mapped.
+    Another root may have it (address_space.py)."""
+
+    expression: str
+    address: int  # where GDB's symbols put it
+    size: int
+    why: str
+
+    @classmethod
+    def of(cls, expression: str, why: str) -> Unread | None:
+        try:
+            place = gdb.parse_and_eval(f"&({expression})")
+            size = place.type.target().sizeof
+        except gdb.error:
+            return None
+        return cls(expression, int(place) & (1 << 64) - 1, size, why) if size in (4, 8) else None
+
+
 def evaluate(expression: str) -> Number:
     """A GDB expression as an integer. Error: Refusal where it does not evaluate to one."""
     try:
@@ -81,7 +101,7 @@ class Command(gdb.Command):
             with cpus.selected(cpu) if cpu is not None else nullcontext():
                 for option in self.options:
                     if option.name in options and option.value in _EVALUATED:
-                        options[option.name] = evaluate(options[option.name])
+                        options[option.name] = _value(option, options[option.name])
                 self.run(options, words)
         except (Refusal, gdb.error) as error:
             # gdb.error: GDB's own words for what the target or connection did.
@@ -134,6 +154,19 @@ class Command(gdb.Command):
                 if option.choices or option.words:
                     return [c for c in option.choices + option.words if c.startswith(word)]
         return gdb.COMPLETE_EXPRESSION
+
+
+def _value(option: Option, expression: str) -> Number | Unread:
+    """Error: Refusal."""
+    try:
+        return evaluate(expression)
+    except Refusal as refusal:
+        unread = None
+        if option.value == "PA" and "Cannot access memory" in str(refusal):
+            unread = Unread.of(expression, str(refusal))
+        if unread is None:
+            raise
+        return unread
 
 
 def _chosen(option: Option, word: str) -> str:

@@ -10,7 +10,7 @@ fixed part; a descriptor beyond its table's limit is none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterable, Iterator
 
 from .qemu_monitor import Segment, SystemRegisters
@@ -95,10 +95,30 @@ class Tables:
         self, registers: SystemRegisters, linear: VirtualMemory, long_mode: bool, cr4: int
     ) -> None:
         self._registers, self._linear, self._long = registers, linear, long_mode
+        self._registers = replace(
+            registers, ldtr=self.whole(registers.ldtr), tr=self.whole(registers.tr)
+        )
         self._rare = _RARE | {vector for vector, bit in _RAISED_WITH if not cr4 & bit}
         self._mask = (1 << (64 if long_mode else 32)) - 1
         self._descriptors: dict[int, int | None] = {}
         self.unread: list[str] = []  # the tables of which a part is not there
+
+    @property
+    def registers(self) -> SystemRegisters:
+        return self._registers
+
+    def whole(self, register: Segment) -> Segment:
+        """LDTR or TR with its whole base. QEMU cuts it to 32 bits while CS is a 32-bit segment; the
+        descriptor that it was loaded from (SDM vol. 3A, Figure 8-4) has the rest."""
+        if not self._long or register.is_null or register.base >> 32:
+            return register
+        at = self._registers.gdtr.base + ((register.selector or 0) & ~7)
+        try:
+            low, high = self._linear.unsigned(at, 8), self._linear.unsigned(at + 8, 8)
+        except Unreadable:
+            return register
+        base = low >> 16 & 0xFFFFFF | low >> 56 << 24 | (high & 0xFFFFFFFF) << 32
+        return replace(register, base=base) if base & 0xFFFFFFFF == register.base else register
 
     def pieces(self) -> list[Piece]:
         registers = self._registers
@@ -187,6 +207,8 @@ class Tables:
         tr = self._registers.tr
         layout = _TSS_LAYOUTS[64 if self._long else 16 if tr.type in _TSS_16 else 32]
         tss = self._available("TSS", tr.base, min(tr.limit + 1, layout.size))
+        if "TSS" in self.unread:
+            return  # its stacks are not known then
         levels = {0} | {self._level(gate) for gate in gates if gate.type != _TASK_GATE}
         letter = {8: "R", 4: "E", 2: ""}[layout.pointer]
         for level, at in enumerate(layout.stacks):

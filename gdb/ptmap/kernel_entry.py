@@ -78,6 +78,7 @@ class Entry:
     rows: Sequence[Row] = ()
     notes: Sequence[str] = ()  # what is not known
     why_not: str = ""
+    registers: SystemRegisters | None = None  # those that it was worked out with
 
 
 def entry_of(space: AddressSpace | None, registers: SystemRegisters | None) -> Entry:
@@ -90,9 +91,12 @@ def entry_of(space: AddressSpace | None, registers: SystemRegisters | None) -> E
     pieces = tables.pieces()
     system_call, notes = _system_call(space, pieces)
     notes += [f"not all of the {name} can be read" for name in tables.unread]
+    if "TSS" in tables.unread:
+        notes.append("so the stacks are not known")
     if registers.tr.is_null:
         notes.append("TR is null: no TSS, so there is no stack for an entry from user mode")
-    return Entry([_row(space, piece) for piece in pieces + system_call], notes)
+    rows = [_row(space, piece) for piece in pieces + system_call]
+    return Entry(rows, notes, registers=tables.registers)
 
 
 def _row(space: AddressSpace, piece: Piece) -> Row:
@@ -135,8 +139,8 @@ def _system_call(space: AddressSpace, pieces: list[Piece]) -> tuple[list[Piece],
         return [], [f"{name}: entry and stack not known (no symbols, no MSRs)"]
     found = [_page_piece(f"{name} entry", name, where, where, "fetch")]
     if not space.paging.canonical:
-        # Linux gives SYSENTER the stack of the TSS (arch/x86/kernel/cpu/common.c).
-        return found, []
+        # Of the entry stack, below the TSS (arch/x86/kernel/cpu/common.c): an MSR tells where.
+        return found, ["SYSENTER: stack not known (no MSRs)"]
     top = _top_of_stack(linux, cpus.current())
     if top is None:
         return found, ["SYSCALL: stack not known"]

@@ -5,8 +5,9 @@ behind it, so that bit 12 of CR3 tells them apart. Whether two neighbouring page
 is read from the tables, so that no symbols are needed:
 
   - 4- and 5-level: the lower halves are the same entries, but for XD, which the kernel root sets
-    on what is the user's. The user root's upper half has fewer entries, each present in the kernel
-    root too: the cpu_entry_area and the entry code.
+    on what is the user's (one in four may differ: damaged tables are looked at too). The user
+    root's upper half has fewer entries, each present in the kernel root too, and with 4 levels one
+    at least the very same (that of the cpu_entry_area; the entry code has tables of its own).
   - PAE: the user's PDPTEs are the same, the kernel's are present in both but name different page
     directories. The roots are page-aligned then; without KPTI they are only 32-byte aligned.
 
@@ -44,7 +45,7 @@ def roots(space: AddressSpace) -> Roots | None:
     entries = [_entries(table) for table in tables if isinstance(table, bytes)]
     if len(entries) != 2:
         return None
-    is_pair = _is_pae_pair if space.mode == "pae" else _is_pair
+    is_pair = _IS_PAIR[space.mode]
     return pair if is_pair(*entries) else None
 
 
@@ -54,13 +55,19 @@ def _entries(table: bytes) -> list[int]:
 
 def _is_pair(kernel: list[int], user: list[int]) -> bool:
     ignored = _A | _XD
-    upper = [(k & _P, u & _P) for k, u in zip(kernel[256:], user[256:])]
-    kernels, users = sum(k for k, _ in upper), sum(u for _, u in upper)
+    lower = [(k & ~ignored, u & ~ignored) for k, u in zip(kernel[:256], user[:256]) if (k | u) & _P]
+    upper = [(k & ~_A, u & ~_A) for k, u in zip(kernel[256:], user[256:]) if (k | u) & _P]
     return (
-        all(k & ~ignored == u & ~ignored for k, u in zip(kernel[:256], user[:256]))
-        and all(k >= u for k, u in upper)
-        and 0 < users < kernels
+        4 * sum(k != u for k, u in lower) <= len(lower)
+        and all(k & _P for k, _ in upper)
+        and any(u & _P for _, u in upper)
+        and any(not u & _P for _, u in upper)
     )
+
+
+def _is_4_level_pair(kernel: list[int], user: list[int]) -> bool:
+    same = any(k & ~_A == u & ~_A and u & _P for k, u in zip(kernel[256:], user[256:]))
+    return same and _is_pair(kernel, user)
 
 
 def _is_pae_pair(kernel: list[int], user: list[int]) -> bool:
@@ -70,3 +77,6 @@ def _is_pae_pair(kernel: list[int], user: list[int]) -> bool:
     same = [k & ~_A == u & ~_A for k, u in zip(kernel, user)]
     users = same.index(False) if False in same else len(same)  # PDPTEs of the user part
     return 0 < users < 4 and not any(same[users:]) and bool(kernel[3] & user[3] & _P)
+
+
+_IS_PAIR = {"pae": _is_pae_pair, "4-level": _is_4_level_pair, "5-level": _is_pair}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import elf_sections, native, target
+from . import elf_sections, native, summary, target
 from .address_space import AddressSpace
 from .labels import Label, layered, printable, to_pages
 from .linux import kernel, layout, tasks, vmas
@@ -46,7 +46,7 @@ def _process(space: AddressSpace, linux: kernel.Kernel | None, made: Any) -> lis
             named = vmas.labels(linux, task.mm)
     if any(label.name == "[stack]" for label in named):
         return named
-    return named + _stack(space, made)
+    return named + (_stack(space, made) or (_linux_stack(space, made) if linux else []))
 
 
 def _stack(space: AddressSpace, made: Any) -> list[Label]:
@@ -61,5 +61,26 @@ def _stack(space: AddressSpace, made: Any) -> list[Label]:
     # A stack pointer at the very top of an empty stack points behind it.
     for address in (registers.sp, registers.sp - 1):
         if space.paging.translatable(address) and (found := made.at(address)) and found.user:
-            return [Label(found.va, found.va + found.size, "stack", "deduced")]
+            return [_as_stack(found)]
     return []
+
+
+# Where Linux's exec puts the stack: within this much of the end of the user's part, whatever else
+# is mapped there (vvar and vdso) being read-only; mmap begins below (fs/binfmt_elf.c,
+# arch/x86/mm/mmap.c). The ends are TASK_SIZE_MAX and the split.
+_STACK_ROOM_64, _STACK_ROOM_32 = 16 << 30, 8 << 20
+_TASK_SIZE_64 = 0x7FFFFFFFF000
+
+
+def _linux_stack(space: AddressSpace, made: Any) -> list[Label]:
+    """The highest range there that the process can write: in kernel mode, and of a space that is
+    not the CPU's."""
+    end, room = _TASK_SIZE_64, _STACK_ROOM_64
+    if not space.paging.canonical:
+        end, room = summary.split_of(space) or 0, _STACK_ROOM_32
+    found = made.last_user_write(max(end - room, 0), end)
+    return [_as_stack(found)] if found else []
+
+
+def _as_stack(found: Any) -> Label:
+    return Label(found.va, found.va + found.size, "stack", "deduced")

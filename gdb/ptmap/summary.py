@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from dataclasses import dataclass
 from typing import Any
 
 from . import native, settings
@@ -43,9 +45,19 @@ def split_of(space: AddressSpace) -> int | None:
     return None if va is None else int(va) & -space.paging.levels[-2].entry_span
 
 
-def shared(space: AddressSpace) -> tuple[int, int] | None:
-    """Under KPTI: bytes of the supervisor's part that the kernel root maps, and how many of them
-    the user root maps to the same frames."""
+@dataclass(frozen=True)
+class Shared:
+    """Of the supervisor's part, in bytes: what the kernel root maps, and what of that the user root
+    maps to the same frames. Frames count once, however often they are mapped."""
+
+    kernel: int
+    kernel_frames: int
+    user: int
+    user_frames: int
+
+
+def shared(space: AddressSpace) -> Shared | None:
+    """None without KPTI, or where there is no split."""
     pair = space.kpti_roots
     if pair is None:
         return None
@@ -55,7 +67,7 @@ def shared(space: AddressSpace) -> tuple[int, int] | None:
     last = space.paging.last_offset
     kernel = _map(space.below(pair.kernel), first, last)
     user = _map(space.below(pair.user), first, last)
-    return sum(r.size for r in kernel), kernel.common(user)
+    return Shared(*kernel.common(kernel), *kernel.common(user))
 
 
 def _map(space: AddressSpace, first: int, last: int) -> Any:
@@ -68,17 +80,13 @@ def _map(space: AddressSpace, first: int, last: int) -> Any:
 
 
 def kpti_text(space: AddressSpace) -> str | None:
-    sizes = shared(space)
-    if sizes is None:
+    sizes, pair = shared(space), space.kpti_roots
+    if sizes is None or pair is None:
         return None
-    kernel, both = sizes
-    assert space.kpti_roots
-    other, root = ("user", space.kpti_roots.user)
-    if space.half == "user":
-        other, root = ("kernel", space.kpti_roots.kernel)
+    other, root = ("kernel", pair.kernel) if space.half == "user" else ("user", pair.user)
     return (
-        f"KPTI: {short_size(both)} of the kernel's {short_size(kernel)} stay in the user root "
-        f"(-half {other}: {root:#x})"
+        f"KPTI: {short_size(sizes.user_frames)} of the kernel's {short_size(sizes.kernel_frames)} "
+        f"stay in the user root (-half {other}: {root:#x})"
     )
 
 
@@ -101,10 +109,11 @@ def missing(space: AddressSpace, made: Any, cut: bool) -> list[str]:
         if gaps:
             lines.append(f"{plural(len(gaps), *what)}:\n")
         for gap in gaps[:_GAPS_SHOWN]:
-            lines.append(
+            line = (
                 f"  {space.hex(gap.va)} {size_text(gap.size):>7}  "
-                f"{names[gap.level]} at {gap.table:#x}: {gap.why}\n"
+                f"{names[gap.level]} at {gap.table:#x}: {gap.why}"
             )
+            lines += [row + "\n" for row in textwrap.wrap(line, _COLUMNS, subsequent_indent="    ")]
         if len(gaps) > _GAPS_SHOWN:
             lines.append(f"  and {len(gaps) - _GAPS_SHOWN} more (-json names all)\n")
     if made.truncated:

@@ -21,4 +21,7 @@ struct Label {
 /// Those of `labels` that touch size bytes from va on, a subspan.
 std::span<const Label> labels_in(std::span<const Label> labels, VirtAddr va, std::uint64_t size);
 
+/// Whether they leave no byte of it out.
+bool cover(std::span<const Label> labels, VirtAddr va, std::uint64_t size);
+
 }  // namespace ptmap

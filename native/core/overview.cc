@@ -85,13 +85,15 @@ private:
         constexpr std::uint64_t page = 4096;
         const std::uint64_t cell = ((size + page - 1) / page + cells_ - 1) / cells_ * page;
         Stretch row{.va = address(begin), .size = size, .empty = begin - before};
+        row.all_rights = Rights::all;
         row.cells.assign((size + cell - 1) / cell, '.');
         for (const Piece& piece : pieces) {
             if (piece.label && (row.labels.empty() || row.labels.back()->name != piece.label->name))
                 row.labels.push_back(piece.label);
             row.mapped += piece.end - piece.begin;
             row.rights = row.rights | piece.range->attributes.rights;
-            row.supervisor |= !has(piece.range->attributes.rights, Rights::user);
+            row.all_rights = row.all_rights & piece.range->attributes.rights;
+            row.labelled &= piece.label != nullptr;
             for (std::uint64_t at = (piece.begin - begin) / cell;
                  at <= (piece.end - 1 - begin) / cell; ++at)
                 if (row.cells[at] == '.') row.cells[at] = letter(*piece.range);
@@ -123,8 +125,12 @@ std::vector<Stretch> overview(const Map& map, std::span<const Label> labels, std
     return Overview(map, labels, std::max(cells, 1u)).rows(rows);
 }
 
-std::uint64_t common(const Map& left, const Map& right) {
-    std::uint64_t sum = 0;
+Common common(const Map& left, const Map& right) {
+    Common sum;
+    struct Span {
+        std::uint64_t first, last;
+    };
+    std::vector<Span> frames;
     for (auto a = left.ranges.begin(), b = right.ranges.begin();
          a != left.ranges.end() && b != right.ranges.end();) {
         // Last bytes, not ends: the last range of a space ends at 2^64.
@@ -132,11 +138,21 @@ std::uint64_t common(const Map& left, const Map& right) {
         const std::uint64_t b_last = b->va.value + (b->size - 1);
         const std::uint64_t first = std::max(a->va.value, b->va.value);
         const std::uint64_t last = std::min(a_last, b_last);
-        if (first <= last &&
-            a->pa.value + (first - a->va.value) == b->pa.value + (first - b->va.value))
-            sum += last - first + 1;
+        const std::uint64_t pa = a->pa.value + (first - a->va.value);
+        if (first <= last && pa == b->pa.value + (first - b->va.value)) {
+            sum.bytes += last - first + 1;
+            frames.push_back({pa, pa + (last - first)});
+        }
         if (a_last <= b_last) ++a;
         if (b_last <= a_last) ++b;
+    }
+    std::ranges::sort(frames, {}, &Span::first);
+    std::uint64_t next = 0;  // the first byte that is not counted yet
+    for (const Span& span : frames) {
+        const std::uint64_t first = std::max(span.first, next);
+        if (first > span.last) continue;
+        sum.frames += span.last - first + 1;
+        next = span.last + 1;
     }
     return sum;
 }

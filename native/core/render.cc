@@ -79,6 +79,7 @@ void put_range(std::string& out, const Range& range, bool view, std::span<const 
     if (!labels.empty()) {
         put_joined(out, "label", labels, &Label::name);
         put_joined(out, "label_source", labels, &Label::source);
+        if (!cover(labels, range.va, range.size)) put_bool(out, "label_partial", true);
     }
     out += '}';
 }
@@ -114,20 +115,32 @@ std::string size_text(std::uint64_t bytes) {
     return std::to_string(bytes) + units[unit];
 }
 
-// The heading of a range's labels, where it is another one than the last that was shown.
-void put_heading(std::string& out, std::span<const Label> labels, std::string& shown) {
-    std::string heading;
+// The heading of a range's labels.
+std::string heading(std::span<const Label> labels, const Range& range) {
+    const auto here = labels_in(labels, range.va, range.size);
+    if (here.empty()) return "(no label):\n";
+    std::string text = cover(here, range.va, range.size) ? "" : "partly ";
     std::string before;
-    for (const Label& label : labels) {
-        const std::string name = label.name + " (" + label.source + ')';
+    for (const Label& label : here) {
+        std::string name = label.name + " (" + label.source + ')';
         if (name == before) continue;
-        heading.append(before.empty() ? "" : ", ").append(name);
-        before = name;
+        text.append(before.empty() ? "" : ", ").append(name);
+        before = std::move(name);
     }
-    if (heading.empty()) heading = "(no label)";
-    heading += ":\n";
-    if (heading != shown) out += heading;
-    shown = std::move(heading);
+    return text + ":\n";
+}
+
+// How many ranges from `first` on map one frame again and again, at equal distances.
+std::size_t aliases(const std::vector<Range>& ranges, std::size_t first) {
+    const auto alike = [&](std::size_t i) {
+        const Range &a = ranges[first], &b = ranges[i];
+        return b.contiguous && a.pa == b.pa && a.size == b.size && a.attributes == b.attributes &&
+               b.va.value - ranges[i - 1].va.value == ranges[first + 1].va.value - a.va.value;
+    };
+    std::size_t end = first + 1;
+    if (!ranges[first].contiguous) return 1;
+    while (end < ranges.size() && alike(end)) ++end;
+    return end - first;
 }
 
 using Row = std::array<std::string, 7>;
@@ -204,9 +217,24 @@ std::string ranges_text(const Map& map, std::span<const Label> labels) {
     for (const Range& range : map.ranges) measure(row_of(range, digits));
     put(head);
     std::string shown;
-    for (const Range& range : map.ranges) {
-        if (!labels.empty()) put_heading(out, labels_in(labels, range.va, range.size), shown);
+    constexpr std::size_t folded = 8;  // fewer are not worth it
+    for (std::size_t i = 0; i < map.ranges.size();) {
+        const Range& range = map.ranges[i];
+        if (!labels.empty()) {
+            std::string text = heading(labels, range);
+            if (text != shown) out += text;
+            shown = std::move(text);
+        }
         put(row_of(range, digits));
+        const std::size_t same = aliases(map.ranges, i);
+        if (same < folded) {
+            ++i;
+            continue;
+        }
+        const std::uint64_t distance = map.ranges[i + 1].va.value - range.va.value;
+        out.append("  and the same frame ").append(std::to_string(same - 1));
+        out.append(" times more, ").append(size_text(distance)).append(" on from one another\n");
+        i += same;
     }
     return out;
 }

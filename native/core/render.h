@@ -19,7 +19,9 @@ std::string json(const Map& map, std::span<const Label> labels = {}, std::string
 /// A header and a line a range: start, end (exclusive; the last byte + 1 may be 0), size, rights
 /// (u or s, r, w, x, g or - each), memory type, page sizes, physical address (- where the frames
 /// are not contiguous). Where there are labels a line "NAME (source):" stands before the ranges
-/// that it holds for, "(no label):" before others. Empty for no ranges.
+/// that it holds for, "partly NAME (source):" or "(no label):" before others. A frame that is
+/// mapped again and again at equal distances has two lines: its first page, and how many follow.
+/// Empty for no ranges.
 std::string ranges_text(const Map& map, std::span<const Label> labels = {});
 
 }  // namespace ptmap

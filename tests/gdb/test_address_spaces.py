@@ -116,10 +116,15 @@ def test_the_trampoline(kpti: Stopped) -> None:
         assert over.pa + page.va - over.va == page.pa
     numbers = kpti.document()["kpti"]
     assert int(numbers["in_user_root"], 16) == size
+    frames = {pa for p in kept.values() for pa in range(p.pa, p.pa + p.size, 4096)}
+    assert int(numbers["frames_in_user_root"], 16) == 4096 * len(frames)
     assert int(numbers["kernel_bytes"], 16) == sum(p.size for p in kernel.values() if not p.user)
     text = kpti.gdb.run("ptmap -trampoline")
     assert "cpu_entry_area" in text and len(text.splitlines()[0]) <= 80
+    assert len(text.splitlines()) < 40  # espfix, one frame 65536 times, is folded
     assert "goes with no -half kernel" in kpti.refused("ptmap -trampoline -half kernel")
+    assert "goes with no -at" in kpti.refused("ptmap -trampoline -at 0")
+    assert "goes with no START END" in kpti.refused("ptmap -trampoline 0 0x1000")
 
 
 @linux
@@ -159,6 +164,9 @@ def test_a_kernel_pointer_as_root(name: str, where: Where) -> None:
         by_frame = guest.document(f"-root {pa}")
         assert by_pointer["ranges"] == by_number["ranges"] == by_frame["ranges"]
         assert not any(r["user"] for r in by_pointer["ranges"])
+        # In user mode the user root has no init_mm: GDB itself cannot read it.
+        by_variable = guest.document("-root init_mm.pgd")
+        assert (by_variable["root"], by_variable["ranges"]) == (pa, by_frame["ranges"])
         text = guest.refused("ptmap -root '(long *)16'")
         assert "neither a physical address nor mapped" in text
 

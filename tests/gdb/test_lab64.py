@@ -176,7 +176,7 @@ def test_overview(gdb: GdbSession) -> None:
     parts = [line for line in lines if " part: " in line]
     assert [line.split()[0] for line in parts] == ["lower", "upper"]
     used = sum(1 for row in grid(gdb.run(f"ptmap -at 0 -level {gdb.eval('lab_levels')}"))
-               for cell in row if cell != ".")  # fmt: skip
+               for cell in row if cell not in ".?")  # fmt: skip
     assert sum(int(line.split()[2]) for line in parts) == used
 
 
@@ -187,7 +187,7 @@ def test_zoom_goes_down_and_back(gdb: GdbSession) -> None:
     for at, level in enumerate(levels):
         text = gdb.run(f"ptmap -at $pc -level {level}")
         assert f"{level} at 0x" in text
-        assert ("deeper:" in text) == (at > 0) and ("back:" in text) == (at + 1 < len(levels))
+        assert ("deeper:" in text) == (at > 0) and "back: ptmap" in text
         if at > 0:
             assert f"-level {levels[at - 1]}" in text
 

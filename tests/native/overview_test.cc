@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "core/render.h"
 #include "fake_memory.h"
 
@@ -52,11 +54,11 @@ TEST(Overview, ARowForEachStretchWithTheEmptySpaceBeforeIt) {
     EXPECT_EQ(rows[0].mapped, 0x2000u);
     EXPECT_EQ(rows[0].empty, 0x1000u);
     EXPECT_EQ(rows[0].cells, "++");
-    EXPECT_FALSE(rows[0].supervisor);
+    EXPECT_EQ(rows[0].all_rights, user);
     EXPECT_EQ(rows[1].va, VirtAddr{upper + 0x5000});
     EXPECT_EQ(rows[1].empty, 0x5000u);  // from where the upper part begins
     EXPECT_EQ(rows[1].cells, "x");
-    EXPECT_TRUE(rows[1].supervisor);
+    EXPECT_EQ(rows[1].rights, kernel);
 }
 
 TEST(Overview, JoinsOverTheSmallestHoles) {
@@ -73,6 +75,8 @@ TEST(Overview, JoinsOverTheSmallestHoles) {
     const auto two = overview(map, {}, 2, 16);
     ASSERT_EQ(two.size(), 2u);
     EXPECT_EQ(two[0].cells, "+..............r");
+    EXPECT_EQ(two[0].rights, user);
+    EXPECT_EQ(two[0].all_rights, Rights::user);
     EXPECT_EQ(two[1].va, VirtAddr{0x40000000});
 }
 
@@ -97,6 +101,17 @@ TEST(Overview, LabelsKeepTogetherAndApart) {
     EXPECT_EQ(rows[1].mapped, 0x11000u);
     EXPECT_EQ(rows[1].labels, std::vector<const Label*>{&labels[1]});
     EXPECT_TRUE(rows[2].labels.empty());
+    EXPECT_TRUE(rows[0].labelled && rows[1].labelled);
+    EXPECT_FALSE(rows[2].labelled);
+}
+
+TEST(Overview, ARowIsLabelledOnlyWhereAllOfItIs) {
+    const std::vector<Label> labels{{{0x1000}, {0x1fff}, "a.so", "read", false}};
+    const Map map = map_of({range(0x1000, 0x1000, user), range(0x3000, 0x1000, user)});
+    const auto rows = overview(map, labels, 1, 16);
+    ASSERT_EQ(rows.size(), 1u);
+    EXPECT_EQ(rows[0].labels.size(), 1u);
+    EXPECT_FALSE(rows[0].labelled);
 }
 
 TEST(Overview, JoinsLabelsThatNeedNotStandApart) {
@@ -134,10 +149,29 @@ TEST(Common, SamePagesOfTheSameFrames) {
     const Map b =
         map_of({range(0x2000, 0x1000, kernel, 0x11000), range(0x4000, 0x4000, user, 0x99000),
                 range(top, 0x1000, kernel, 0x50000)});
-    EXPECT_EQ(common(a, b), 0x2000u);
-    EXPECT_EQ(common(b, a), 0x2000u);
-    EXPECT_EQ(common(a, a), 0x5000u);
-    EXPECT_EQ(common(a, map_of({})), 0u);
+    EXPECT_EQ(common(a, b).bytes, 0x2000u);
+    EXPECT_EQ(common(b, a).bytes, 0x2000u);
+    EXPECT_EQ(common(a, a).bytes, 0x5000u);
+    EXPECT_EQ(common(a, a).frames, 0x5000u);
+    EXPECT_EQ(common(a, map_of({})).bytes, 0u);
+}
+
+TEST(Common, FramesCountOnce) {
+    const Map a =
+        map_of({range(0x1000, 0x2000, user, 0x10000), range(0x8000, 0x1000, user, 0x11000),
+                range(0x9000, 0x2000, user, 0x10000)});
+    EXPECT_EQ(common(a, a).bytes, 0x5000u);
+    EXPECT_EQ(common(a, a).frames, 0x2000u);
+}
+
+TEST(Labels, Cover) {
+    const std::vector<Label> labels{{{0x1000}, {0x1fff}, "a", "read"},
+                                    {{0x2000}, {0x2fff}, "b", "read"}};
+    EXPECT_TRUE(cover(labels, {0x1000}, 0x2000));
+    EXPECT_TRUE(cover(labels, {0x1800}, 0x1000));
+    EXPECT_FALSE(cover(labels, {0x1000}, 0x2001));
+    EXPECT_FALSE(cover(labels, {0xfff}, 0x1000));
+    EXPECT_FALSE(cover({}, {0x1000}, 0x1000));
 }
 
 TEST(Map, RangeAt) {
@@ -181,6 +215,33 @@ TEST(Render, Labels) {
     EXPECT_EQ(ranges_text(map).find("label"), std::string::npos);
     EXPECT_NE(json(map, {}, ", \"more\": 1").find(R"("truncated": false, "more": 1,)"),
               std::string::npos);
+}
+
+TEST(Render, PartlyLabelled) {
+    const std::vector<Label> labels{{{0x2000}, {0x2fff}, "b", "deduced"}};
+    const Map map = map_of({range(0x1000, 0x2000, user), range(0x2000, 0x1000, kernel)});
+    EXPECT_NE(ranges_text(map, labels).find("partly b (deduced):\n0x0000000000001000"),
+              std::string::npos);
+    EXPECT_NE(ranges_text(map, labels).find("\nb (deduced):\n0x0000000000002000"),
+              std::string::npos);
+    const std::string text = json(map, labels);
+    EXPECT_NE(text.find(R"("label_source": "deduced", "label_partial": true})"), std::string::npos);
+    EXPECT_NE(text.find(R"("label_source": "deduced"})"), std::string::npos);
+}
+
+TEST(Render, AliasesOfOneFrameAreFolded) {
+    std::vector<Range> ranges;
+    for (std::uint64_t i = 0; i < 20; ++i)
+        ranges.push_back(range(0x1000 + i * 0x10000, 0x1000, kernel, 0x5000));
+    ranges.push_back(range(0x1000000, 0x1000, kernel, 0x5000));  // further on than the others
+    const std::string text = ranges_text(map_of(ranges));
+    EXPECT_EQ(std::ranges::count(text, '\n'), 4);
+    EXPECT_NE(text.find("  and the same frame 19 times more, 64K on from one another\n"),
+              std::string::npos);
+    ranges.resize(7);
+    EXPECT_EQ(std::ranges::count(ranges_text(map_of(ranges)), '\n'), 8);
+    ranges = {range(0x1000, 0x1000, kernel, 0x5000)};
+    EXPECT_EQ(std::ranges::count(ranges_text(map_of(ranges)), '\n'), 2);
 }
 
 }  // namespace

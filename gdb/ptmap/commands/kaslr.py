@@ -91,8 +91,9 @@ def _found(linux: Kernel) -> dict[str, Any]:
 
 def _text(found: dict[str, Any], loaded: str | None) -> str:
     assumed = " (assumed: the default of CONFIG_PHYSICAL_START)"
+    version = str(found["version"] or "Linux, of a version that its memory does not tell")
     lines = [
-        str(found["version"] or "Linux, of a version that its memory does not tell")[:80],
+        version if len(version) <= 80 else version[:77] + "...",
         f"text        {found['text']}, physical {found['text_pa']}",
         f"linked for  {found['linked']}{assumed if found['linked_source'] == 'assumed' else ''}",
         f"offset      {found['offset']}",

@@ -104,9 +104,13 @@ class PtmapCommand(Command):
 
 
 def _resolve(options: dict[str, Any]) -> AddressSpace:
+    """The space. Error: Refusal with paging off, and for what -trampoline does not go with."""
     if "trampoline" in options:
         if options.setdefault("half", "user") != "user":
             raise Refusal("-trampoline is what the user root keeps: it goes with no -half kernel")
+        for other in ("at", "level"):
+            if other in options:
+                raise Refusal(f"-trampoline is a view of its own: it goes with no -{other}")
     space = address_space.resolve(options)
     if space.paging is None:
         raise Refusal(
@@ -162,10 +166,14 @@ class _View:
     @classmethod
     def of(cls, space: AddressSpace, options: dict[str, Any], words: list[str]) -> _View:
         position = _position(space, options)
+        if "level" in options and position == 0:
+            options.setdefault("at", 0)  # there is only one such table
         if "at" in options:
             options["at"] = address_space.in_space(space, options["at"])
             window = _table_window(space, position, options["at"], words)
-        elif "trampoline" in options and not words:
+        elif "trampoline" in options:
+            if words:
+                raise Refusal("-trampoline is a view of its own: it goes with no START END")
             window = _kernel_window(space)
         else:
             window = _window(space, words)
@@ -207,7 +215,11 @@ class _View:
             ]  # fmt: skip
         if self.whole:
             if (sizes := summary.shared(self.space)) is not None:
-                members["kpti"] |= {"kernel_bytes": hex(sizes[0]), "in_user_root": hex(sizes[1])}
+                members["kpti"] |= {
+                    "kernel_bytes": hex(sizes.kernel), "in_user_root": hex(sizes.user),
+                    "kernel_frames": hex(sizes.kernel_frames),
+                    "frames_in_user_root": hex(sizes.user_frames),
+                }  # fmt: skip
             if (split := summary.split_of(self.space)) is not None:
                 members["split"] = hex(split)
         text = "".join(f", {json.dumps(key)}: {json.dumps(value)}"
@@ -261,9 +273,8 @@ class _View:
             words = []
             if self.position + 1 < len(levels) and len(self.walk.steps) > self.position:
                 words.append(f"deeper: ptmap -at VA -level {levels[self.position + 1].table_name}")
-            if self.position > 0:
-                back = f"ptmap -at VA -level {levels[self.position - 1].table_name}"
-                words.append(f"back: {back if self.position > 1 else 'ptmap'}")
+            back = f"ptmap -at VA -level {levels[self.position - 1].table_name}"
+            words.append(f"back: {back if self.position > 1 else 'ptmap'}")
             return ["; ".join(words) + "\n"]
         if self.space.paging.canonical and self.whole:
             return ["deeper: ptmap -at VA; all: ptmap -ranges [START END]\n"]
@@ -318,7 +329,7 @@ def _position(space: AddressSpace, options: dict[str, Any]) -> int:
         return overview + 1 if "at" in options else overview
     for position, level in enumerate(levels):
         if level.number == _LEVELS[options["level"]]:
-            if position != overview and "at" not in options:
+            if position not in (overview, 0) and "at" not in options:
                 raise Refusal("-level needs -at VA: there is more than one such table")
             return position
     names = ", ".join(level.table_name for level in levels)
@@ -354,8 +365,8 @@ def _table_line(space: AddressSpace, walk: Any, position: int) -> str:
         "unreadable": f"could not be read ({walk.why})",
     }[walk.outcome]
     return (
-        f"no {level.table_name} translates {space.hex(walk.va)}: "
-        f"{last.entry_name} {last.index} at {last.entry_address:#x} {ends}\n"
+        f"no {level.table_name} translates {space.hex(walk.va)}:\n"
+        f"  {last.entry_name} {last.index} at {last.entry_address:#x} {ends}\n"
     )
 
 

@@ -85,6 +85,7 @@ class RegsCommand(Command):
         no_memory = _no_memory(space)
         cr2 = "" if no_memory else _outcome(space, values.cr2)
         entry = Entry(why_not=no_memory) if no_memory else entry_of(space, tables)
+        tables = entry.registers or tables
         if "json" in options:
             write_json(options["json"], _json(known, space, cr2, tables, entry))
             return
@@ -241,10 +242,11 @@ def _rows_text(space: AddressSpace, rows: Sequence[Row]) -> list[tuple[str, ...]
         elsewhere = not piece.before_switch and space.half == "user"
         cells.append((
             piece.short,
-            space.hex(piece.address),
+            # Of a stack the page below its pointer.
+            space.hex(piece.pages[0] if piece.access == "write" else piece.address),
             f"{sum(len(row.piece.pages) for row in run) * PAGE >> 10}K",
             "-" if here.frame is None else f"{here.frame:#x}",
-            here.text + (" (kernel)" if elsewhere else ""),
+            here.text + (" (kernel root)" if elsewhere else ""),
             "" if here.ok else vectors_text(v for row in run for v in row.piece.vectors),
             user.word if user else "-" if other else "",
         ))  # fmt: skip
@@ -278,7 +280,7 @@ def _answer(space: AddressSpace, entry: Entry) -> str:
     missing = _names([p for p, verdict in verdicts if not verdict.ok and not p.rare])
     rare = [piece for piece, verdict in verdicts if not verdict.ok and piece.rare]
     if pair is None:
-        answer = "No KPTI: the kernel stays mapped while user space runs"
+        answer = "No KPTI here: the kernel stays mapped while user space runs"
         answer += f", but NOT as needed: {missing}." if missing else f": {there}."
     else:
         answer = f"While user space runs (user root {pair.user:#x}), "

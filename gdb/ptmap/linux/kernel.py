@@ -134,7 +134,11 @@ class Kernel:
         if self.offset is None:
             return None
         linked = link_address(name)
-        return None if linked is None else linked + self.offset & self._mask
+        return None if linked is None else self.moved(linked)
+
+    def moved(self, linked: int) -> int:
+        """From where the symbols say something is to where it is; only with an offset."""
+        return linked + (self.offset or 0) & self._mask
 
     def word(self, name: str) -> int | None:
         """The pointer-sized variable of that name; None where it is not known or not readable."""

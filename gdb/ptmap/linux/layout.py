@@ -22,11 +22,9 @@ _FIXED_64 = (
     (CPU_ENTRY_AREA_64, 0xFFFFFE8000000000, "cpu_entry_area"),
     (0xFFFFFF0000000000, 0xFFFFFF8000000000, "espfix"),
     (0xFFFFFFEF00000000, 0xFFFFFFFF00000000, "EFI runtime"),
-    (0xFFFFFFFFFF000000, 0xFFFFFFFFFF600000, "fixmap"),
-    (0xFFFFFFFFFF600000, 0xFFFFFFFFFF601000, "vsyscall"),
-    (0xFFFFFFFFFF601000, 0xFFFFFFFFFF800000, "fixmap"),
 )
 _MODULES_END = 0xFFFFFFFFFF000000
+_VSYSCALL, _FIXADDR_END_64 = 0xFFFFFFFFFF600000, 0xFFFFFFFFFF800000  # the one is in the other
 
 # Without KASLR: (LDT remap, direct map, vmalloc, its end, vmemmap, its end, KASAN, its end).
 _BASES = {
@@ -52,8 +50,12 @@ def labels(kernel: Kernel) -> list[Label]:
 
 def _labels_64(kernel: Kernel) -> list[Label]:
     found = [Label(*row, "documented") for row in _FIXED_64]
-    found += _image(kernel)
+    found.append(Label(_VSYSCALL, _VSYSCALL + 0x1000, "vsyscall", "documented"))
+    found += _fixmap(kernel, _MODULES_END, _VSYSCALL)
+    found.append(Label(_VSYSCALL + 0x1000, _FIXADDR_END_64, "fixmap", "documented"))
+    found += _gaps(_image(kernel))
     image_end = max(label.end for label in found if IMAGE_64 <= label.start < IMAGE_64_END)
+    image_end = -(-image_end // (2 * MIB)) * 2 * MIB  # its last large page is mapped whole
     # MODULES_VADDR is the end of the largest image, 512 MiB or, with KASLR, 1 GiB.
     modules = IMAGE_64_END
     between = [r.va for r in kernel.ranges if image_end <= r.va < modules]
@@ -61,6 +63,22 @@ def _labels_64(kernel: Kernel) -> list[Label]:
         modules = IMAGE_64 + GIB // 2 if between[0] >= IMAGE_64 + GIB // 2 else between[0]
     found.append(Label(modules, _MODULES_END, "modules", "deduced" if between else "documented"))
     return found + _big_areas(kernel)
+
+
+def _fixmap(kernel: Kernel, lowest: int, end: int) -> list[Label]:
+    """Where it begins depends on the configuration: said to be where its first page is."""
+    pages = [r.va for r in kernel.ranges if lowest <= r.va < end]
+    return [Label(pages[0], end, "fixmap", "documented")] if pages else []
+
+
+def _gaps(image: list[Label]) -> list[Label]:
+    """The image with what was freed between its parts, by the names that the kernel gives it when
+    it does that (free_kernel_image_pages(), arch/x86/mm/init.c)."""
+    found = list(image)
+    for before, after in zip(image, image[1:]):
+        name = f"{before.name.split()[-1]}/{after.name.split()[-1]} gap"
+        found.append(Label(before.end, after.start, name, after.source))
+    return found
 
 
 def _image(kernel: Kernel) -> list[Label]:
@@ -75,8 +93,6 @@ def _image(kernel: Kernel) -> list[Label]:
     for name, span, first, last in parts:
         start, end = kernel.symbol(first), kernel.symbol(last)
         if start is not None and end is not None:
-            if name == "kernel data" and span:
-                end = max(end, span.end)  # brk, and the rest of its last large page
             found.append(Label(start, -(-end // 0x1000) * 0x1000, name, "read"))
         elif span is not None:
             found.append(Label(span.start, span.end, name, "deduced"))
@@ -109,6 +125,8 @@ def _big_areas(kernel: Kernel) -> list[Label]:
         # Something is allocated early, and the first fit is its very beginning.
         vmalloc = others[0].va // GIB * GIB if others else vmemmap
         vmalloc_end = min(vmemmap, vmalloc + _VMALLOC_SIZE[mode])
+        if any(vmalloc_end <= r.va < vmemmap for r in others):
+            vmalloc_end = vmalloc  # there is more than Linux has there: not certain
     found += [
         Label(direct, memory.end, "direct map", source),
         Label(vmalloc, vmalloc_end, "vmalloc", source),
@@ -170,7 +188,7 @@ def _labels_32(kernel: Kernel) -> list[Label]:
         ldt, pkmap = area - span, area - 2 * span
         found += [
             Label(area, area_end, "cpu_entry_area", "deduced"),
-            Label(area_end, _FIXADDR_TOP_32, "fixmap", "documented"),
+            *_fixmap(kernel, area_end, _FIXADDR_TOP_32),
             Label(ldt, area, "LDT remap", "deduced"),
         ]
         highmem = _has_highmem(kernel, pkmap)

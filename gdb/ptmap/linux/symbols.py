@@ -58,7 +58,7 @@ def load(linux: Kernel, path: str) -> None:
     """Makes `path` the one symbol file, at the kernel's place. Error: Refusal where it is another
     kernel's; the symbols are then as they were."""
     if not os.path.isfile(path):
-        raise Refusal(f"{path}: no such file")
+        raise Refusal(f"{path}: {'no file' if os.path.exists(path) else 'no such file'}")
     file = inspect(path)
     offset = linux.image.text.start - file.text
     _require_same(linux, file, offset, path)
