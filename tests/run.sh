@@ -7,7 +7,7 @@
 # Installs what is missing (as root or by sudo, and says what), builds, checks formats and types,
 # runs the native tests under sanitizers and the tests in GDB on real QEMUs, and shows that each
 # mutant is noticed (tests/mutants). The last line is "N passed, N failed". Kernels are kept in
-# ~/.cache/ptmap (PTMAP_CACHE).
+# ~/.cache/ptmap (PTMAP_CACHE); two of them are built there, once, in some ten minutes.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 

@@ -45,8 +45,7 @@ def roots(space: AddressSpace) -> Roots | None:
     entries = [_entries(table) for table in tables if isinstance(table, bytes)]
     if len(entries) != 2:
         return None
-    is_pair = _IS_PAIR[space.mode]
-    return pair if is_pair(*entries) else None
+    return pair if _IS_PAIR[space.mode](*entries) else None
 
 
 def _entries(table: bytes) -> list[int]:

@@ -212,16 +212,16 @@ def test_cpus_that_share_a_root() -> None:
     space.map(0x1000, 0x300000, 4096, P | RW | US)
     with BareMachine(script=ptmap_script(), args=["-smp", "3"]) as machine:
         space.write_to(machine)
-        for thread in (1, 3):
+        for thread in (1, 2):
             machine.session.run(f"thread {thread}")
             machine.session.eval("$cr3")
             machine.session.packet(f"Hgp1.{thread}".encode())
             machine.set_mode("4-level", space.root)
         machine.session.run("maintenance flush register-cache")
         text = machine.session.run("ptmap -all-cpus")
-        assert "CPU 0, 2: 4-level paging" in text and "CPU 1: paging is off" in text
+        assert "CPU 0, 1: 4-level paging" in text and "CPU 2: paging is off" in text
         document = json.loads(machine.session.run("ptmap -all-cpus -json -"))
-        assert [m["cpus"] for m in document["maps"]] == [[0, 2]]
+        assert [m["cpus"] for m in document["maps"]] == [[0, 1]]
 
 
 def test_two_pages_that_are_no_pair() -> None:
@@ -235,3 +235,23 @@ def test_two_pages_that_are_no_pair() -> None:
         with pytest.raises(GdbFailure, match="no KPTI here"):
             machine.session.run("ptmap -half user")
         assert "KPTI" not in machine.session.run("ptmap")
+
+
+def test_a_damaged_pair_is_a_pair() -> None:
+    """One slot of the kernel root overwritten: the user root is there all the same."""
+    space = Tables("4-level")
+    kernel, user = space.alloc(0x100000), space.alloc(0x101000)
+    for slot in range(8):
+        space.set(kernel, slot, 0x200000 + slot * 0x1000 | P | RW | US | 1 << 63)
+        space.set(user, slot, 0x200000 + slot * 0x1000 | P | RW | US)
+    for slot in (273, 508, 511):
+        space.set(kernel, slot, 0x300000 + slot * 0x1000 | P | RW)
+    space.set(user, 508, 0x300000 + 508 * 0x1000 | P | RW)
+    space.set(user, 511, 0x400000 | P | RW)
+    with BareMachine(script=ptmap_script()) as machine:
+        for changed, is_pair in ((None, True), (1, True), (3, False)):
+            for slot in range(changed or 0):
+                space.set(kernel, slot, 0x500000 | P | RW | US)
+            space.write_to(machine)
+            machine.set_mode("4-level", kernel)
+            assert ("KPTI" in machine.session.run("ptmap")) == is_pair

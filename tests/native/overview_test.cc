@@ -80,6 +80,14 @@ TEST(Overview, JoinsOverTheSmallestHoles) {
     EXPECT_EQ(two[1].va, VirtAddr{0x40000000});
 }
 
+TEST(Overview, RightsOfAJoinedRow) {
+    const auto rows = overview(
+        map_of({range(0x1000, 0x1000, Rights::user), range(0x3000, 0x1000, kernel)}), {}, 1, 16);
+    ASSERT_EQ(rows.size(), 1u);
+    EXPECT_EQ(rows[0].rights, user);  // user of the one, write of the other
+    EXPECT_EQ(rows[0].all_rights, Rights::none);
+}
+
 TEST(Overview, NeverJoinsTheTwoParts) {
     const Map map = map_of({range(0x7ffffffff000, 0x1000, user), range(upper, 0x1000, kernel)});
     const auto rows = overview(map, {}, 1, 16);
@@ -195,6 +203,10 @@ TEST(Map, Split) {
     EXPECT_EQ(of({range(0x1000, 0x1000, kernel), range(0x40000000, 0x10000, user),
                   range(0xc0000000, 0x100000, kernel), range(0xffffe000, 0x1000, user),
                   range(0xfffff000, 0x1000, kernel)}),
+              VirtAddr{0xc0000000});
+    // The supervisor's pages far below the user's are not its part.
+    EXPECT_EQ(of({range(0x1000, 0x1000, user), range(0x10000, 0x1000, kernel),
+                  range(0x40000000, 0x100000, user), range(0xc0000000, 0x100000, kernel)}),
               VirtAddr{0xc0000000});
     // Mixed: there is no one place.
     EXPECT_FALSE(of({range(0x1000, 0x1000, kernel), range(0x2000, 0x1000, user),
