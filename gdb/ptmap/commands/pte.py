@@ -13,6 +13,7 @@ from ..command import JSON, Command, evaluate, register as register_command, siz
 from ..errors import Refusal
 from ..linux import not_present
 
+_COLUMNS = 80
 _ACCESSES = ("read", "write", "fetch")
 _PRIVILEGES = ("kernel", "user")
 # The error code of a page fault, SDM vol. 3A, 4.7, and the words of its Figure 4-12.
@@ -217,13 +218,34 @@ def _steps_text(space: AddressSpace, one: dict[str, Any]) -> list[str]:
                   for n in step.get("ignored", ())]  # fmt: skip
         words += [f"{_brackets(n)} RESERVED" for n in step.get("reserved", ())]
         words += [f"{_brackets(n)} (reserved for MOV CR3)" for n in step.get("load", ())]
-        lines.append(f"{place}  0x{int(step['raw'], 16):0{raw_digits}x}  {' '.join(words)}")
+        lines += _wrapped(f"{place}  0x{int(step['raw'], 16):0{raw_digits}x}  ", words)
     return lines
 
 
+def _wrapped(start: str, words: list[str]) -> list[str]:
+    """`start` and the words, on as many lines as 80 columns need."""
+    lines, line = [], start
+    for word in words:
+        if len(line) + len(word) > _COLUMNS and line.strip() and line != start:
+            lines.append(line.rstrip())
+            line = " " * len(start)
+        line += f"{word} "
+    return [*lines, line.rstrip()]
+
+
 def _brackets(name: str) -> str:
-    """"bits 9,10" as "[9,10]"."""
-    return f"[{name.split(' ')[1]}]" if name.startswith("bit") else name
+    """"bits 9,10" as "[9,10]", three or more in a row as the SDM writes them: "[62:52]"."""
+    if not name.startswith("bit"):
+        return name
+    bits = [int(bit) for bit in name.split(" ")[1].split(",")]
+    runs: list[list[int]] = []
+    for bit in bits:
+        if runs and bit == runs[-1][-1] + 1:
+            runs[-1].append(bit)
+        else:
+            runs.append([bit])
+    texts = [f"{run[-1]}:{run[0]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs]
+    return f"[{','.join(texts)}]"
 
 
 def _outcome_text(space: AddressSpace, one: dict[str, Any]) -> list[str]:
