@@ -19,8 +19,8 @@ core (native.py), and prints the map that comes back.
     attributes.py      the vocabulary of -filter
     labels.py          names of stretches; elf_sections.py and linux/ know some
     space_labels.py    all that is known of a space
-    overview_text.py, grid_text.py, summary.py
-                       a map as text
+    map_view.py        what `ptmap` shows of a space; as text by overview_text.py,
+                       grid_text.py and summary.py
     linux/             what only Linux has: its layout, tasks, VMAs, swapped pages, KASLR
 """
 

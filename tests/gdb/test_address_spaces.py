@@ -122,6 +122,7 @@ def test_the_trampoline(kpti: Stopped) -> None:
     text = kpti.gdb.run("ptmap -trampoline")
     assert "cpu_entry_area" in text and len(text.splitlines()[0]) <= 80
     assert len(text.splitlines()) < 40  # espfix, one frame 65536 times, is folded
+    assert "cpu_entry_area" in kpti.gdb.run("ptmap -all-cpus -trampoline")
     assert "goes with no -half kernel" in kpti.refused("ptmap -trampoline -half kernel")
     assert "goes with no -at" in kpti.refused("ptmap -trampoline -at 0")
     assert "goes with no START END" in kpti.refused("ptmap -trampoline 0 0x1000")

@@ -206,6 +206,30 @@ def test_another_system_has_no_linux_in_its_entries() -> None:
             assert "Linux" not in machine.session.run("pte 0x401000")
 
 
+EXPLAIN = """
+from ptmap import address_space
+from ptmap.linux import not_present as n
+n._linux = lambda space: n._Known(0, b"", (6, 1), {user_end})
+space = address_space.resolve({{}})
+result = [n.explain(space, va, 1, {raw}) for va in {addresses}]
+"""
+
+
+def test_only_the_user_part_is_a_process_s() -> None:
+    """Linux keeps no swap entries in the kernel's part: what is there means something else."""
+    for mode, user_end in (("32-bit", 0xC0000000), ("4-level", 1 << 47)):
+        space = Tables(mode)
+        kernel_part = user_end if mode == "32-bit" else 0xFFFF888000000000
+        with BareMachine(script=ptmap_script()) as machine:
+            space.write_to(machine)
+            machine.set_mode(mode, space.root)
+            code = EXPLAIN.format(user_end=user_end, raw=protnone(mode, 0x123000),
+                                  addresses=[user_end - 0x1000, kernel_part])  # fmt: skip
+            assert machine.session.python(code) == [
+                {"what": "prot-none", "pa": "0x123000", "version": "6.1"}, None
+            ]  # fmt: skip
+
+
 def explain(gdb: GdbSession, va: int) -> dict[str, Any]:
     one: dict[str, Any] = json.loads(gdb.run(f"pte -json - {va:#x}"))["addresses"][0]
     return one

@@ -71,6 +71,7 @@ def lay_out(machine: BareMachine, mode: str, gates: bytes, *more: tuple[int, int
 def test_handlers(machine: BareMachine) -> None:
     gates = gate64(0x10000) + gate64(0x10FFF) + gate64(0x20000) + gate64(0x30000) + bytes(16)
     gates += gate64(0xDEAD000000000123) + gate64(0xFFFFFFFFFFFFFFFF) + gate64(0x10000, kind=0)
+    gates += gate64(0x40000, kind=GATE & ~0x8000)  # not present
     lay_out(machine, "4-level", gates)
     found = {int(one["va"], 16): one for one in pieces(machine.session, "handlers")}
     assert {va: one["vectors"] for va, one in found.items()} == {
@@ -176,6 +177,117 @@ def test_arguments(machine: BareMachine) -> None:
                            ("ptmap regs -cpu", "CPU")):  # fmt: skip
         with pytest.raises(GdbFailure, match=words):
             machine.session.run(command)
+
+
+# QEMU's monitor says what is in the registers here, whatever the machine has.
+
+ENTRY = """
+from ptmap import address_space, kernel_entry
+from ptmap.qemu_monitor import Segment, SystemRegisters
+gdt_limit, tr = {gdt_limit}, Segment(*{tr})
+registers = SystemRegisters(Segment(0x800, gdt_limit), Segment(0, 0x2F), Segment(0, 0, 0), tr)
+entry = kernel_entry.entry_of(address_space.resolve({{}}), registers)
+result = dict(
+    tr=entry.registers.tr.base,
+    pieces={{row.piece.name: [row.piece.address, row.piece.pages[0]] for row in entry.rows}},
+    verdicts={{row.piece.name: row.here.text for row in entry.rows}},
+)
+"""
+# In the GDT: a code segment of DPL 0, one of DPL 2 and the TSS's 16 bytes.
+CODE_0, CODE_2, TSS = 8, 0x10, 0x18
+TSS_AT, STACKS_TOP = 0xFFFFFE0000003000, 0x41000
+IST1_ENDS = 36 + 8
+
+
+def entry(machine: BareMachine, gdt_limit: int = 0x27, tr_base: int = TSS_AT,
+          tr_limit: int = 103) -> dict[str, Any]:  # fmt: skip
+    """With RSP0 on a read-only page, RSP2 and IST1 on a good one."""
+    tables = gate64(0x10000, selector=CODE_0) + gate64(0x10000, selector=CODE_2)
+    tables = (tables + gate64(0x10000, selector=CODE_0, ist=1)).ljust(0x800, b"\0")
+    tables += struct.pack("<QQQHHBBBBQ", 0, 0x00AF9B000000FFFF, 0x00AFDB000000FFFF, 103,
+                          TSS_AT & 0xFFFF, TSS_AT >> 16 & 0xFF, 0x8B, 0, TSS_AT >> 24 & 0xFF,
+                          TSS_AT >> 32)  # fmt: skip
+    lay_out(machine, "4-level", tables, (TSS_AT, P | RW), (0x40000, P | RW), (0x50000, P))
+    tss = struct.pack("<IQQQQQ", 0, 0x51000, 0, STACKS_TOP, 0, STACKS_TOP + 8)
+    machine.write_phys(0x303000, tss.ljust(104, b"\0"))
+    code = ENTRY.format(gdt_limit=gdt_limit, tr=(tr_base, tr_limit, TSS, 0x8B00))
+    found: dict[str, Any] = machine.session.python(code)
+    return found
+
+
+def stacks(found: dict[str, Any]) -> list[str]:
+    return [name.removesuffix(" stack") for name in found["pieces"] if name.endswith("stack")]
+
+
+def test_stacks(machine: BareMachine) -> None:
+    found = entry(machine)
+    assert stacks(found) == ["RSP0", "RSP2", "IST1"]
+    # A push is a write, and the processor aligns the pointer first.
+    assert found["verdicts"]["RSP0 stack"].startswith("FAULTS: ")
+    assert found["pieces"]["RSP0 stack"] == [0x51000, 0x50000]
+    assert found["pieces"]["IST1 stack"] == [STACKS_TOP, 0x40000]
+    assert found["verdicts"]["IST1 stack"] == "supervisor read write exec"
+
+
+def test_limits(machine: BareMachine) -> None:
+    """What lies behind a table's limit is not in it."""
+    assert stacks(entry(machine, tr_limit=IST1_ENDS - 1)) == ["RSP0", "RSP2", "IST1"]
+    assert stacks(entry(machine, tr_limit=IST1_ENDS - 2)) == ["RSP0", "RSP2"]
+    assert stacks(entry(machine, tr_limit=26)) == ["RSP0"]
+    # The gate to DPL 2 leads nowhere.
+    assert stacks(entry(machine, gdt_limit=CODE_2 + 7)) == ["RSP0", "RSP2", "IST1"]
+    assert stacks(entry(machine, gdt_limit=CODE_2 + 6)) == ["RSP0", "IST1"]
+
+
+def test_a_base_that_qemu_cut(machine: BareMachine) -> None:
+    """In 32-bit code QEMU shows 32 bits of TR's base; the GDT has all of it, if it is that TSS."""
+    found = entry(machine, tr_base=TSS_AT & 0xFFFFFFFF)
+    assert found["tr"] == TSS_AT
+    assert found["pieces"]["TSS"] == [TSS_AT, TSS_AT]
+    assert stacks(found) == ["RSP0", "RSP2", "IST1"]
+    found = entry(machine, tr_base=0x14000)
+    assert (found["tr"], stacks(found)) == (0x14000, [])
+    assert found["verdicts"]["TSS"] == "NOT MAPPED"
+    assert entry(machine, tr_base=1 << 32)["tr"] == 1 << 32  # not cut
+
+
+MONITOR = """CPU#{cpu}
+LDT=0000 00000000 0000ffff 00008200 DPL=0 LDT
+TR ={cpu:04x} 00000000 0000ffff 00008b00 DPL=0 TSS64-busy
+GDT=     0000000{cpu:x} 00000000
+IDT=     000000{cpu:x}0 00000000
+"""
+
+
+def test_eleven_cpus(machine: BareMachine) -> None:
+    text = "".join(MONITOR.format(cpu=cpu) for cpu in range(11))
+    found = machine.session.python(f"""
+from ptmap.qemu_monitor import parse
+all_of_them = [parse({text!r}, cpu) for cpu in range(11)]
+result = [[one.gdtr.base, one.idtr.base, one.tr.selector] for one in all_of_them if one]
+result.append(parse({text!r}, 11))
+""")
+    assert found == [*([cpu, cpu << 4, cpu] for cpu in range(11)), None]
+
+
+@pytest.mark.parametrize("offset", [0, 0x20])
+def test_pae_roots_of_a_pair_are_aligned(machine: BareMachine, offset: int) -> None:
+    """Two neighbouring pages with the same user part; without KPTI roots share a page."""
+    kernel = Tables("pae", at=0x100000, root_offset=offset)
+    user_root = kernel.alloc() + offset
+    assert user_root == kernel.root + 0x1000
+    kernel.map(0x10000, 0x300000, KIB4, P | US)
+    kernel.map(0xC0000000, 0x301000, KIB4, P)
+    kernel.set(user_root, 0, kernel.get(kernel.root, 0))
+    kernel.set(user_root, 3, kernel.alloc() | P)
+    kernel.write_to(machine)
+    machine.set_mode("pae", kernel.root)
+    if offset == 0:
+        assert regs(machine.session)["descriptors"]["user_root"] == hex(user_root)
+        return
+    with pytest.raises(GdbFailure, match="no KPTI here"):
+        machine.session.run("ptmap -half user")
+    assert regs(machine.session)["descriptors"]["user_root"] is None
 
 
 # The teaching kernels
@@ -300,7 +412,7 @@ def test_what_user_space_needs(guest: tuple[str, Qemu, GdbSession]) -> None:
     text = gdb.run("ptmap regs")
     assert max(map(len, text.splitlines())) <= 80
     if "pti" not in name:
-        assert found["user_root"] is None and "No KPTI: the kernel stays mapped" in text
+        assert found["user_root"] is None and "No KPTI here: the kernel stays mapped" in text
         assert "NOT as needed" not in text
         return
     assert found["user_root"] == f"{gdb.eval('$cr3') & -PAGE:#x}"
@@ -362,7 +474,7 @@ def test_system_call() -> None:
         assert stack["ok"] and not stack["before_switch"]
         gdb.run("set ptmap cr3 $cr3 | 0x1000")
         text = gdb.run("ptmap regs")
-        assert re.search(r"^   stack .* supervisor read write \(kernel\)$", text, re.M)
+        assert re.search(r"^   stack .* supervisor read write \(kernel root\)$", text, re.M)
         assert "SYSCALL entry." in text.replace("\n", " ")
         assert max(map(len, text.splitlines())) <= 80
 
@@ -387,3 +499,18 @@ def test_cpus() -> None:
         assert regs(gdb)["descriptors"]["tr"]["base"] == bases[1]
         with pytest.raises(GdbFailure, match="no CPU 2"):
             gdb.run("ptmap regs -cpu 2")
+
+
+@pytest.mark.linux
+def test_compatibility_mode() -> None:
+    """A 32-bit process: QEMU cuts TR's base, which is cpu_entry_area's (CPU_ENTRY_AREA_TSS)."""
+    with boot("compat") as qemu, GdbSession(script=ptmap_script()) as gdb:
+        gdb.attach(qemu.gdb_target)
+        assert monitor(qemu.hmp("info registers"), "TR", 3)[1] == TSS_AT & 0xFFFFFFFF
+        found = regs(gdb)["descriptors"]
+        assert found["tr"]["base"] == hex(TSS_AT)
+        needed = {one["name"]: one["ok"] for one in found["pieces"] if not one["rare"]}
+        assert needed["TSS"] and needed["RSP0 stack"] and all(needed.values())
+        text = gdb.run("ptmap regs")
+        assert re.search(r"^ +TSS +0xfffffe0000003000 ", text, re.M)
+        assert "NOT as needed" not in text

@@ -246,7 +246,7 @@ def _rows_text(space: AddressSpace, rows: Sequence[Row]) -> list[tuple[str, ...]
             space.hex(piece.pages[0] if piece.access == "write" else piece.address),
             f"{sum(len(row.piece.pages) for row in run) * PAGE >> 10}K",
             "-" if here.frame is None else f"{here.frame:#x}",
-            here.text + (" (kernel root)" if elsewhere else ""),
+            here.text + (" (kernel's)" if elsewhere else ""),
             "" if here.ok else vectors_text(v for row in run for v in row.piece.vectors),
             user.word if user else "-" if other else "",
         ))  # fmt: skip
