@@ -474,7 +474,7 @@ def test_system_call() -> None:
         assert stack["ok"] and not stack["before_switch"]
         gdb.run("set ptmap cr3 $cr3 | 0x1000")
         text = gdb.run("ptmap regs")
-        assert re.search(r"^   stack .* supervisor read write \(kernel root\)$", text, re.M)
+        assert re.search(r"^   stack .* supervisor read write \(kernel's\)$", text, re.M)
         assert "SYSCALL entry." in text.replace("\n", " ")
         assert max(map(len, text.splitlines())) <= 80
 
