@@ -6,8 +6,9 @@ is read from the tables, so that no symbols are needed:
 
   - 4- and 5-level: the lower halves are the same entries, but for XD, which the kernel root sets
     on what is the user's (one in four may differ: damaged tables are looked at too). The user
-    root's upper half has fewer entries, each present in the kernel root too, and with 4 levels one
-    at least the very same (that of the cpu_entry_area; the entry code has tables of its own).
+    root's upper half has fewer entries, each present in the kernel root too, and one at least is
+    the very same: the cpu_entry_area's (with 5 levels in the PML4 of the last one; the entry code
+    has tables of its own).
   - PAE: the user's PDPTEs are the same, the kernel's are present in both but name different page
     directories. The roots are page-aligned then; without KPTI they are only 32-byte aligned.
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _USER_BIT = 1 << 12
 _P, _A, _XD = 1, 1 << 5, 1 << 63
+_ADDRESS = 0xFFFFFFFFFF000  # bits 51:12
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,21 @@ def roots(space: AddressSpace) -> Roots | None:
     entries = [_entries(table) for table in tables if isinstance(table, bytes)]
     if len(entries) != 2:
         return None
-    return pair if _IS_PAIR[space.mode](*entries) else None
+    if space.mode == "pae":
+        return pair if _is_pae_pair(*entries) else None
+    return pair if _is_pair(*entries) and _share(space, *entries) else None
+
+
+def _share(space: AddressSpace, kernel: list[int], user: list[int]) -> bool:
+    """Whether an upper entry is the same in both, or one of the last PML4's."""
+    if any(k & ~_A == u & ~_A and u & _P for k, u in zip(kernel[256:], user[256:])):
+        return True
+    if space.mode != "5-level" or not kernel[-1] & user[-1] & _P:
+        return False
+    with space.memory.reading():
+        tables = space.memory([(entry & _ADDRESS, 4096) for entry in (kernel[-1], user[-1])])
+    below = [_entries(table) for table in tables if isinstance(table, bytes)]
+    return len(below) == 2 and any(k & ~_A == u & ~_A and u & _P for k, u in zip(*below))
 
 
 def _entries(table: bytes) -> list[int]:
@@ -64,11 +80,6 @@ def _is_pair(kernel: list[int], user: list[int]) -> bool:
     )
 
 
-def _is_4_level_pair(kernel: list[int], user: list[int]) -> bool:
-    same = any(k & ~_A == u & ~_A and u & _P for k, u in zip(kernel[256:], user[256:]))
-    return same and _is_pair(kernel, user)
-
-
 def _is_pae_pair(kernel: list[int], user: list[int]) -> bool:
     # Reserved bits would make a PDPTE unusable: such a page is no root.
     if any(entry >> 52 or entry & _P and entry & 0x1E6 & ~_A for entry in user):
@@ -76,6 +87,3 @@ def _is_pae_pair(kernel: list[int], user: list[int]) -> bool:
     same = [k & ~_A == u & ~_A for k, u in zip(kernel, user)]
     users = same.index(False) if False in same else len(same)  # PDPTEs of the user part
     return 0 < users < 4 and not any(same[users:]) and bool(kernel[3] & user[3] & _P)
-
-
-_IS_PAIR = {"pae": _is_pae_pair, "4-level": _is_4_level_pair, "5-level": _is_pair}

@@ -66,11 +66,13 @@ class MapView:
             ram=memory.ram,
         )
         whole = not words and "at" not in options and "trampoline" not in options
-        known = space_labels.of(space, made)
+        known = space_labels.of(space)
         return cls(space, options, position, window, scanned, made, walk, whole, known)
 
     def json(self, more: dict[str, Any] | None = None) -> str:
         members = dict(more or {})
+        if "filter" in self.options:
+            members["filter"] = self.options["filter"]  # of the ranges; pages are not filtered
         if pair := self.space.kpti_roots:
             members["kpti"] = {
                 "half": self.space.half, "kernel_root": hex(pair.kernel),
@@ -125,7 +127,8 @@ class MapView:
             for line in (summary.split_text(self.space), summary.kpti_text(self.space)):
                 if line is not None:
                     lines.append(line + "\n")
-        lines.append(summary.counts(self.made))
+        before = "before -filter: " if "filter" in self.options else ""
+        lines.append(before + summary.counts(self.made))
         lines += summary.missing(self.space, self.made, self.scanned.cut)
         if "as" in self.options and self.space.has_keys:
             lines.append("protection keys are not counted (pte counts them)\n")
@@ -152,7 +155,7 @@ class MapView:
 
 def _kernel_window(space: AddressSpace) -> tuple[int, int]:
     """The supervisor's part."""
-    first = space.paging.upper_part or summary.split_of(space)
+    first = summary.supervisor_part(space)
     if first is None:
         raise Refusal("-trampoline: user and supervisor pages are mixed here, there is no split")
     return first, space.paging.last_offset

@@ -15,11 +15,11 @@ _APART = {"stack", "[stack]", "[heap]", "[vdso]"}  # never joined with others in
 class Known:
     """What a space's labels come from; `linux` is None where no Linux was recognised."""
 
-    def __init__(self, space: AddressSpace, linux: kernel.Kernel | None, made: Any) -> None:
+    def __init__(self, space: AddressSpace, linux: kernel.Kernel | None) -> None:
         self.linux = linux
         self.kernel = layout.labels(linux) if linux else []
         self.all = to_pages(
-            layered(self.kernel, elf_sections.labels(), _process(space, linux, made))
+            layered(self.kernel, elf_sections.labels(), _process(space, linux))
         )
 
     def core(self) -> list[Any]:
@@ -33,12 +33,11 @@ class Known:
         ]  # fmt: skip
 
 
-def of(space: AddressSpace, made: Any) -> Known:
-    """`made` is the space's map: the range that holds the stack pointer is looked for in it."""
-    return Known(space, kernel.find(space), made)
+def of(space: AddressSpace) -> Known:
+    return Known(space, kernel.find(space))
 
 
-def _process(space: AddressSpace, linux: kernel.Kernel | None, made: Any) -> list[Label]:
+def _process(space: AddressSpace, linux: kernel.Kernel | None) -> list[Label]:
     named: list[Label] = []
     if linux and linux.offset is not None:
         task = tasks.task_of_root(linux, linux.space.root)
@@ -46,10 +45,14 @@ def _process(space: AddressSpace, linux: kernel.Kernel | None, made: Any) -> lis
             named = vmas.labels(linux, task.mm)
     if any(label.name == "[stack]" for label in named):
         return named
-    return named + (_stack(space, made) or (_linux_stack(space, made) if linux else []))
+    return named + (_stack(space) or (_linux_stack(space) if linux else []))
 
 
-def _stack(space: AddressSpace, made: Any) -> list[Label]:
+# What is shown may be a window, filtered or split: the stack is looked for in a map of its own.
+_STACK_REACH = 64 << 20  # of a stack that is shown whole, to either side of the stack pointer
+
+
+def _stack(space: AddressSpace) -> list[Label]:
     """The range that the stack pointer points into, while the CPU is in user mode in this space."""
     registers = target.registers()
     pair = space.kpti_roots
@@ -58,28 +61,41 @@ def _stack(space: AddressSpace, made: Any) -> list[Label]:
         return []
     if registers.cr3 is None or space.paging.root_of(registers.cr3) not in roots:
         return []
+    if not space.paging.translatable(registers.sp):
+        return []
+    made = _around(space, registers.sp - _STACK_REACH, registers.sp + _STACK_REACH)
     # A stack pointer at the very top of an empty stack points behind it.
     for address in (registers.sp, registers.sp - 1):
-        if space.paging.translatable(address) and (found := made.at(address)) and found.user:
+        if (found := made.at(address)) and found.user:
             return [_as_stack(found)]
     return []
 
 
 # Where Linux's exec puts the stack: within this much of the end of the user's part, whatever else
 # is mapped there (vvar and vdso) being read-only; mmap begins below (fs/binfmt_elf.c,
-# arch/x86/mm/mmap.c). The ends are TASK_SIZE_MAX and the split.
-_STACK_ROOM_64, _STACK_ROOM_32 = 16 << 30, 8 << 20
-_TASK_SIZE_64 = 0x7FFFFFFFF000
+# arch/x86/mm/mmap.c, STACK_RND_MASK in asm/elf.h).
+_TASK_SIZE_64, _ROOM_64 = 0x7FFFFFFFF000, 16 << 30
+_TASK_SIZE_COMPAT, _ROOM_32 = 0xFFFFE000, 8 << 20
 
 
-def _linux_stack(space: AddressSpace, made: Any) -> list[Label]:
+def _linux_stack(space: AddressSpace) -> list[Label]:
     """The highest range there that the process can write: in kernel mode, and of a space that is
     not the CPU's."""
-    end, room = _TASK_SIZE_64, _STACK_ROOM_64
-    if not space.paging.canonical:
-        end, room = summary.split_of(space) or 0, _STACK_ROOM_32
-    found = made.last_user_write(max(end - room, 0), end)
-    return [_as_stack(found)] if found else []
+    if space.paging.canonical:
+        places = [(_TASK_SIZE_64, _ROOM_64), (_TASK_SIZE_COMPAT, _ROOM_32)]
+    else:
+        places = [(summary.split_of(space) or 0, _ROOM_32)]
+    for end, room in places:
+        found = _around(space, end - room, end).last_user_write(max(end - room, 0), end)
+        if found:
+            return [_as_stack(found)]
+    return []
+
+
+def _around(space: AddressSpace, first: int, end: int) -> Any:
+    """The merged map of some of the user's part."""
+    last = min(end - 1, (space.paging.upper_part or 1 << 32) - 1)
+    return summary.map_of(space, max(first, 0), max(last, 0), split=False)
 
 
 def _as_stack(found: Any) -> Label:

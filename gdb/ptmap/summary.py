@@ -39,10 +39,20 @@ def split_text(space: AddressSpace) -> str | None:
 def split_of(space: AddressSpace) -> int | None:
     if space.paging.canonical:
         return None
-    made = _map(space.kernel, 0, space.paging.last_offset)
+    made = map_of(space.kernel, 0, space.paging.last_offset)
     va = made.split
     # A kernel that maps its first MiB late still begins at a page directory entry.
     return None if va is None else int(va) & -space.paging.levels[-2].entry_span
+
+
+def supervisor_part(space: AddressSpace) -> int | None:
+    """The offset where it begins; None where user and supervisor pages are mixed."""
+    if space.paging.canonical:
+        return int(space.paging.upper_part)
+    split = split_of(space)
+    if split is None and not any(r.user for r in map_of(space.kernel, 0, space.paging.last_offset)):
+        return 0
+    return split
 
 
 @dataclass(frozen=True)
@@ -61,21 +71,22 @@ def shared(space: AddressSpace) -> Shared | None:
     pair = space.kpti_roots
     if pair is None:
         return None
-    first = space.paging.upper_part or split_of(space)
+    first = supervisor_part(space)
     if first is None:
         return None
     last = space.paging.last_offset
-    kernel = _map(space.below(pair.kernel), first, last)
-    user = _map(space.below(pair.user), first, last)
+    kernel = map_of(space.below(pair.kernel), first, last)
+    user = map_of(space.below(pair.user), first, last)
     return Shared(*kernel.common(kernel), *kernel.common(user))
 
 
-def _map(space: AddressSpace, first: int, last: int) -> Any:
+def map_of(space: AddressSpace, first: int, last: int, split: bool = True) -> Any:
+    """A map of some of a space, in offsets; split physically or not."""
     core = native.core()
     with space.memory.reading():
         scanned = core.scan(space.paging, space.root, space.memory, first, last,
                             max_tables=settings.get("max-tables"))  # fmt: skip
-    return core.make_map(scanned, first, last, split_physical=True,
+    return core.make_map(scanned, first, last, split_physical=split,
                          max_ranges=settings.get("max-ranges"))  # fmt: skip
 
 

@@ -46,7 +46,8 @@ def registers() -> Registers:
         # Not $cr3: where the target has no such register that is a convenience variable, and
         # somebody may have set it.
         try:
-            return int(gdb.newest_frame().read_register(name))
+            value = gdb.newest_frame().read_register(name)
+            return int(value) & (1 << 8 * value.type.sizeof) - 1  # GDB's are signed
         except ValueError:
             return None
 
@@ -62,13 +63,8 @@ def registers() -> Registers:
         efer=read_or_set("efer"),
         eflags=read("eflags"),
         cs=read("cs"),
-        sp=_unsigned(read("rsp"), 64) or _unsigned(read("esp"), 32),
+        sp=read("rsp") or read("esp"),
     )
-
-
-def _unsigned(value: int | None, width: int) -> int | None:
-    """GDB's stack pointers are data pointers, and may come out negative."""
-    return None if value is None else value & (1 << width) - 1
 
 
 def memory() -> qemu_stub.PhysicalMemory:

@@ -41,18 +41,19 @@ void put_escaped(std::string& out, std::string_view text) {
     }
 }
 
-// A member that joins one field of several labels, none twice in a row.
-void put_joined(std::string& out, const char* key, std::span<const Label> labels,
-                std::string Label::*field) {
-    out.append(", \"").append(key).append("\": \"");
-    const std::string* before = nullptr;
+// The members "label" and "label_source": names in address order, none twice in a row, and the
+// source of each, as many of them.
+void put_labels(std::string& out, std::span<const Label> labels) {
+    std::string names, sources;
+    const Label* before = nullptr;
     for (const Label& label : labels) {
-        if (before && *before == label.*field) continue;
-        if (before) out += ", ";
-        put_escaped(out, label.*field);
-        before = &(label.*field);
+        if (before && before->name == label.name && before->source == label.source) continue;
+        put_escaped(names.append(before ? ", " : ""), label.name);
+        put_escaped(sources.append(before ? ", " : ""), label.source);
+        before = &label;
     }
-    out += '"';
+    out.append(", \"label\": \"").append(names);
+    out.append("\", \"label_source\": \"").append(sources) += '"';
 }
 
 void put_range(std::string& out, const Range& range, bool view, std::span<const Label> labels) {
@@ -77,8 +78,7 @@ void put_range(std::string& out, const Range& range, bool view, std::span<const 
     });
     out += ']';
     if (!labels.empty()) {
-        put_joined(out, "label", labels, &Label::name);
-        put_joined(out, "label_source", labels, &Label::source);
+        put_labels(out, labels);
         if (!cover(labels, range.va, range.size)) put_bool(out, "label_partial", true);
     }
     out += '}';
@@ -130,10 +130,15 @@ std::string heading(std::span<const Label> labels, const Range& range) {
     return text + ":\n";
 }
 
-// How many ranges from `first` on map one frame again and again, at equal distances.
-std::size_t aliases(const std::vector<Range>& ranges, std::size_t first) {
+// How many ranges from `first` on map one frame again and again, at equal distances, under the same
+// label.
+std::size_t aliases(const std::vector<Range>& ranges, std::size_t first,
+                    std::span<const Label> labels) {
     const auto alike = [&](std::size_t i) {
         const Range &a = ranges[first], &b = ranges[i];
+        const auto under_a = labels_in(labels, a.va, a.size);
+        const auto under_b = labels_in(labels, b.va, b.size);
+        if (under_a.data() != under_b.data() || under_a.size() != under_b.size()) return false;
         return b.contiguous && a.pa == b.pa && a.size == b.size && a.attributes == b.attributes &&
                b.va.value - ranges[i - 1].va.value == ranges[first + 1].va.value - a.va.value;
     };
@@ -226,7 +231,7 @@ std::string ranges_text(const Map& map, std::span<const Label> labels) {
             shown = std::move(text);
         }
         put(row_of(range, digits));
-        const std::size_t same = aliases(map.ranges, i);
+        const std::size_t same = aliases(map.ranges, i, labels);
         if (same < folded) {
             ++i;
             continue;

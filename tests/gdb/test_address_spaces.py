@@ -223,6 +223,9 @@ def test_cpus_that_share_a_root() -> None:
         assert "CPU 0, 1: 4-level paging" in text and "CPU 2: paging is off" in text
         document = json.loads(machine.session.run("ptmap -all-cpus -json -"))
         assert [m["cpus"] for m in document["maps"]] == [[0, 1]]
+        assert document["paging_off"] == [2]
+        with pytest.raises(GdbFailure, match="CPU 0: -half user: no KPTI here"):
+            machine.session.run("ptmap -all-cpus -half user")
 
 
 def test_two_pages_that_are_no_pair() -> None:
@@ -256,3 +259,16 @@ def test_a_damaged_pair_is_a_pair() -> None:
             space.write_to(machine)
             machine.set_mode("4-level", kernel)
             assert ("KPTI" in machine.session.run("ptmap")) == is_pair
+
+
+def test_an_empty_pml5_has_no_pair() -> None:
+    """A kernel without KPTI keeps its root's PML4 behind the root: one entry, the last one."""
+    space = Tables("5-level")
+    kernel, other = space.alloc(0x100000), space.alloc(0x101000)
+    for slot in (273, 402, 511):
+        space.set(kernel, slot, 0x300000 + slot * 0x1000 | P | RW)
+    space.set(other, 511, 0x400000 | P | RW)
+    with BareMachine(script=ptmap_script()) as machine:
+        space.write_to(machine)
+        machine.set_mode("5-level", kernel)
+        assert "KPTI" not in machine.session.run("ptmap")

@@ -365,3 +365,18 @@ def test_text_fits_80_columns(gdb: GdbSession, pae: Tables) -> None:
                     "ptmap -at 0x08048000"):  # fmt: skip
         assert max(map(len, gdb.run(command).splitlines())) <= 80
         assert gdb.run(command).isascii()
+
+
+def test_cr2_is_unsigned(machine: BareMachine, gdb: GdbSession, long: Tables) -> None:
+    """GDB's registers are signed."""
+    gdb.run("set $cr2 = 0xffffc90000001234")
+    assert "CR2   0xffffc90000001234" in gdb.run("ptmap regs")
+    registers = json.loads(gdb.run("ptmap regs -json -"))["registers"]
+    assert registers["cr2"]["value"] == "0xffffc90000001234"
+
+
+def test_a_filter_is_said(gdb: GdbSession, pae: Tables) -> None:
+    """The pages are those of the whole window."""
+    assert "before -filter: 6 tables" in gdb.run("ptmap -filter user")
+    assert json.loads(gdb.run("ptmap -filter user -json -"))["filter"] == "user"
+    assert "filter" not in json.loads(gdb.run("ptmap -json -"))

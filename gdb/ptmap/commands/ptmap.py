@@ -125,26 +125,40 @@ def _all_cpus(options: dict[str, Any], words: list[str]) -> None:
             raise Refusal(f"-all-cpus takes each CPU's own root: it goes with no -{other}")
     views: dict[tuple[str, int], MapView] = {}
     users: dict[tuple[str, int], list[int]] = {}
+    off = []
     for cpu in range(cpus.count()):
         with cpus.selected(cpu):
-            space = address_space.resolve(options)
-            key = (space.mode, space.root)
-            users.setdefault(key, []).append(cpu)
-            if space.paging is not None and key not in views:
-                views[key] = MapView.of(space, dict(options), words)
+            try:
+                view = _view_of_cpu(options, words)
+            except Refusal as refusal:
+                raise Refusal(f"CPU {cpu}: {refusal}") from None
+        if view is None:
+            off.append(cpu)
+            continue
+        key = (view.space.mode, view.space.root)
+        views.setdefault(key, view)
+        users.setdefault(key, []).append(cpu)
     if "json" in options:
         maps = [view.json({"cpus": users[key]}).rstrip() for key, view in views.items()]
-        head = '{"schema": "ptmap/1", "kind": "maps", "maps": [\n'
+        head = f'{{"schema": "ptmap/1", "kind": "maps", "paging_off": {off}, "maps": [\n'
         write_json(options["json"], head + ",\n".join(maps) + "]}\n")
         return
-    parts = []
-    for key, cpu_list in users.items():
-        names = f"CPU {', '.join(map(str, cpu_list))}: "
-        if key in views:
-            parts.append(names + views[key].text())
-        else:
-            parts.append(names + "paging is off\n")
+    parts = [_cpus(users[key]) + view.text() for key, view in views.items()]
+    if off:
+        parts.append(_cpus(off) + "paging is off\n")
     gdb.write("\n".join(parts))
+
+
+def _view_of_cpu(options: dict[str, Any], words: list[str]) -> MapView | None:
+    """The selected CPU's; None where its paging is off, whatever half of a root is asked for."""
+    mode_only = {key: value for key, value in options.items() if key == "mode"}
+    if address_space.resolve(mode_only).paging is None:
+        return None
+    return MapView.of(address_space.resolve(options), dict(options), words)
+
+
+def _cpus(numbers: list[int]) -> str:
+    return f"CPU {', '.join(map(str, numbers))}: "
 
 
 def register() -> None:

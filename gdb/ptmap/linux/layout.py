@@ -204,7 +204,7 @@ def _image_32(kernel: Kernel) -> list[Label]:
     found = _image(kernel)
     if kernel.image.rodata is None and not any(label.name == "kernel rodata" for label in found):
         # Without NX, or before it is set, nothing tells the two apart.
-        return [Label(label.start, label.end, "kernel text, rodata", label.source)
+        return [Label(label.start, label.end, "kernel text and rodata", label.source)
                 if label.name == "kernel text" else label for label in found]  # fmt: skip
     return found
 
