@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS_IN_GDB = [f"tests/gdb/test_{name}.py" for name in ("commands", "lab32", "lab64")]
@@ -90,6 +91,35 @@ def _tests_of(patch: Path) -> list[str]:
     return named[1].split() if named else TESTS_IN_GDB
 
 
+def _is_native(patch: Path) -> bool:
+    return "--- a/native/" in patch.read_text()
+
+
+def _survivors(patches: list[Path], where: Path) -> list[str]:
+    """Runs these, in a tree of their own; returns what is wrong, a line each."""
+    tree = Tree(where)
+    stale = [f"{patch.stem} fits the code no more" for patch in patches if not tree.applies(patch)]
+    if stale:
+        return stale
+    asked = {patch: _tests_of(patch) for patch in patches}
+    broken = tree.noticed_by_native_tests()
+    for tests in sorted({tuple(tests) for tests in asked.values()}):
+        broken = broken or tree.noticed_by_tests_in_gdb([*tests])
+    if broken:
+        return [f"the tests fail without any mutant: {broken}"]
+    survivors = []
+    for patch, tests in asked.items():
+        start = time.monotonic()
+        tree.run("git", "apply", patch)
+        by = tree.noticed_by_native_tests() if _is_native(patch) else None
+        by = by or tree.noticed_by_tests_in_gdb(tests)
+        tree.run("git", "apply", "-R", patch)
+        print(f"{patch.stem:<34} {by or 'SURVIVED'} ({time.monotonic() - start:.1f} s)", flush=True)
+        if by is None:
+            survivors.append(f"{patch.stem} survived")
+    return survivors
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("names", nargs="*")
@@ -99,31 +129,16 @@ def main() -> int:
     if options.names:
         patches = [p for p in patches if p.stem in options.names]
     patches = patches[:: options.sample]
-    noticed = survived = 0
+    # Side by side: what is compiled anew for each, and what only runs GDB.
+    lanes = [[p for p in patches if _is_native(p) == native] for native in (True, False)]
     with tempfile.TemporaryDirectory(prefix="ptmap-mutants-") as where:
-        tree = Tree(Path(where))
-        stale = [patch.stem for patch in patches if not tree.applies(patch)]
-        if stale:
-            print(f"these patches fit the code no more: {' '.join(stale)}")
-            return 1
-        asked = {patch: _tests_of(patch) for patch in patches}
-        broken = tree.noticed_by_native_tests()
-        for tests in sorted({tuple(tests) for tests in asked.values()}):
-            broken = broken or tree.noticed_by_tests_in_gdb([*tests])
-        if broken:
-            print(f"the tests fail without any mutant: {broken}")
-            return 1
-        for patch, tests in asked.items():
-            start = time.monotonic()
-            tree.run("git", "apply", patch)
-            by = tree.noticed_by_native_tests() if "--- a/native/" in patch.read_text() else None
-            by = by or tree.noticed_by_tests_in_gdb(tests)
-            tree.run("git", "apply", "-R", patch)
-            noticed, survived = noticed + (by is not None), survived + (by is None)
-            print(f"{patch.stem:<34} {by or 'SURVIVED'} ({time.monotonic() - start:.1f} s)",
-                  flush=True)  # fmt: skip
-    print(f"{noticed} passed, {survived} failed")
-    return 0 if noticed and not survived else 1
+        with ThreadPoolExecutor() as pool:
+            work = [pool.submit(_survivors, lane, Path(where) / str(at))
+                    for at, lane in enumerate(lanes) if lane]  # fmt: skip
+            wrong = [line for done in work for line in done.result()]
+    print("".join(f"{line}\n" for line in wrong) + f"{len(patches) - len(wrong)} passed, "
+          f"{len(wrong)} failed")  # fmt: skip
+    return 0 if patches and not wrong else 1
 
 
 if __name__ == "__main__":
