@@ -306,12 +306,8 @@ PYBIND11_MODULE(_core, m) {
         .def(
             "last_user_write",
             [](const Map& map, std::uint64_t first, std::uint64_t end) {
-                std::optional<Range> found;
-                for (const Range& r : map.ranges)
-                    if (r.va.value >= first && r.va.value < end &&
-                        has(r.attributes.rights, Rights::user | Rights::write))
-                        found = r;
-                return found;
+                const Range* range = last_user_write(map, {first}, {end});
+                return range ? std::optional(*range) : std::nullopt;
             },
             py::arg("first"), py::arg("end"),
             "The last range that begins in [first, end) and that the user may write, or None.")

@@ -74,9 +74,10 @@ class AddressSpace:
     def below(self, root: int, told: tuple[str, ...] = ()) -> AddressSpace:
         """The same registers with another root, read through the same memory."""
         space = replace(self, root=root, told=self.told + told)
-        if root == self.root and "kpti_roots" in self.__dict__:
-            space.__dict__["kpti_roots"] = self.kpti_roots
         space.__dict__["memory"] = self.memory
+        pair = self.__dict__.get("kpti_roots")
+        if pair is not None and root in (pair.kernel, pair.user):
+            space.__dict__["kpti_roots"] = pair  # known already
         return space
 
     @property
@@ -202,9 +203,7 @@ def _half(space: AddressSpace, half: str) -> AddressSpace:
         raise Refusal(
             f"-half {half}: no KPTI here, the root {space.root:#x} has no second one beside it"
         )
-    other = space.below(pair.user if half == "user" else pair.kernel)
-    other.__dict__["kpti_roots"] = pair
-    return other
+    return space.below(pair.user if half == "user" else pair.kernel)
 
 
 def maxphyaddr() -> int:

@@ -303,6 +303,14 @@ const Range* range_at(const Map& map, VirtAddr va) {
     return found != map.ranges.end() && found->va <= va ? &*found : nullptr;
 }
 
+const Range* last_user_write(const Map& map, VirtAddr first, VirtAddr end) {
+    for (auto r = map.ranges.rbegin(); r != map.ranges.rend(); ++r)
+        if (first <= r->va && r->va < end &&
+            has(r->attributes.rights, Rights::user | Rights::write))
+            return &*r;
+    return nullptr;
+}
+
 std::optional<VirtAddr> split(const Map& map) {
     // Bytes on the wrong side: the supervisor's before a range, the user's from it on.
     std::uint64_t total = 0, wrong = 0;

@@ -105,6 +105,9 @@ Map make_map(const Space& space, const MapOptions& options);
 /// The range that holds an address; null where there is none.
 const Range* range_at(const Map& map, VirtAddr va);
 
+/// The last range that begins in first .. end - 1 and that the user may write; null for none.
+const Range* last_user_write(const Map& map, VirtAddr first, VirtAddr end);
+
 /// Where the supervisor's part of a space begins: the page of its that has the least memory of the
 /// other side before and behind it (a vsyscall page up there, a real-mode trampoline down here).
 /// Nothing where there are no user pages below any of the supervisor's, or more than a sixteenth

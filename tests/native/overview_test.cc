@@ -192,6 +192,14 @@ TEST(Map, RangeAt) {
     EXPECT_EQ(range_at(map, {~std::uint64_t{0}}), &map.ranges[1]);
 }
 
+TEST(Map, LastUserWrite) {
+    const Map map = map_of({range(0x1000, 0x1000, user), range(0x5000, 0x2000, user),
+                            range(0x8000, 0x1000, Rights::user), range(0x9000, 0x1000, kernel)});
+    EXPECT_EQ(last_user_write(map, {0}, {0x10000}), &map.ranges[1]);
+    EXPECT_EQ(last_user_write(map, {0}, {0x5000}), &map.ranges[0]);
+    EXPECT_EQ(last_user_write(map, {0x1001}, {0x5000}), nullptr);
+}
+
 TEST(Map, Split) {
     const auto of = [](std::vector<Range> ranges) { return split(map_of(ranges, Mode::bits32)); };
     EXPECT_EQ(of({range(0x1000, 0x1000, user), range(0xc0000000, 0x1000, kernel)}),
