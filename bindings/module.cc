@@ -311,6 +311,17 @@ PYBIND11_MODULE(_core, m) {
             },
             py::arg("first"), py::arg("end"),
             "The last range that begins in [first, end) and that the user may write, or None.")
+        .def(
+            "user_write_around",
+            [](const Map& map, std::uint64_t va,
+               std::uint64_t hole) -> std::optional<std::pair<std::uint64_t, std::uint64_t>> {
+                const auto found = user_write_around(map, {va}, hole);
+                if (!found) return std::nullopt;
+                return std::pair(found->va.value, found->va.value + found->size);
+            },
+            py::arg("va"), py::arg("hole"),
+            "All that the user may write around an address, over holes of so many bytes: (start, "
+            "end), or None.")
         .def_property_readonly("split",
                                [](const Map& map) -> std::optional<std::uint64_t> {
                                    const auto va = split(map);

@@ -45,14 +45,14 @@ def _process(space: AddressSpace, linux: kernel.Kernel | None) -> list[Label]:
             named = vmas.labels(linux, task.mm)
     if any(label.name == "[stack]" for label in named):
         return named
-    return named + (_stack(space) or (_linux_stack(space) if linux else []))
+    return named + (_stack(space, linux is not None) or (_linux_stack(space) if linux else []))
 
 
 # What is shown may be a window, filtered or split: the stack is looked for in a map of its own.
 _STACK_REACH = 64 << 20  # of a stack that is shown whole, to either side of the stack pointer
 
 
-def _stack(space: AddressSpace) -> list[Label]:
+def _stack(space: AddressSpace, is_linux: bool) -> list[Label]:
     """The range that the stack pointer points into, while the CPU is in user mode in this space."""
     registers = target.registers()
     pair = space.kpti_roots
@@ -67,7 +67,7 @@ def _stack(space: AddressSpace) -> list[Label]:
     # A stack pointer at the very top of an empty stack points behind it.
     for address in (registers.sp, registers.sp - 1):
         if (found := made.at(address)) and found.user:
-            return [_as_stack(found)]
+            return [_linux_extent(made, found) if is_linux else _as_stack(found)]
     return []
 
 
@@ -86,10 +86,21 @@ def _linux_stack(space: AddressSpace) -> list[Label]:
     else:
         places = [(summary.split_of(space) or 0, _ROOM_32)]
     for end, room in places:
-        found = _around(space, end - room, end).last_user_write(max(end - room, 0), end)
-        if found:
-            return [_as_stack(found)]
+        made = _around(space, end - room, end)
+        if found := made.last_user_write(max(end - room, 0), end):
+            return [_linux_extent(made, found)]
     return []
+
+
+# Of a stack some pages were never touched: exec leaves one out where it moves the stack pointer by
+# up to 8 KiB (arch_align_stack), large frames more. Linux maps nothing else in the 256 pages below
+# a stack (stack_guard_gap in mm/mmap.c, since 4.12).
+_GUARD_GAP = 1 << 20
+
+
+def _linux_extent(made: Any, found: Any) -> Label:
+    start, end = made.user_write_around(found.va, _GUARD_GAP - 1) or (found.va, found.va + found.size)
+    return Label(start, end, "stack", "deduced")
 
 
 def _around(space: AddressSpace, first: int, end: int) -> Any:

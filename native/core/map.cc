@@ -311,6 +311,22 @@ const Range* last_user_write(const Map& map, VirtAddr first, VirtAddr end) {
     return nullptr;
 }
 
+std::optional<Extent> user_write_around(const Map& map, VirtAddr va, std::uint64_t hole) {
+    const auto writes = [](const Range& r) {
+        return has(r.attributes.rights, Rights::user | Rights::write);
+    };
+    const Range* range = range_at(map, va);
+    if (!range || !writes(*range)) return {};
+    const auto end_of = [](const Range& r) { return r.va.value + r.size; };
+    std::uint64_t start = range->va.value, end = end_of(*range);
+    const std::size_t at = range - map.ranges.data();
+    for (std::size_t i = at; i-- > 0 && start - end_of(map.ranges[i]) <= hole;)
+        if (writes(map.ranges[i])) start = map.ranges[i].va.value;
+    for (std::size_t i = at + 1; i < map.ranges.size() && map.ranges[i].va.value - end <= hole; ++i)
+        if (writes(map.ranges[i])) end = end_of(map.ranges[i]);
+    return Extent{{start}, end - start};
+}
+
 std::optional<VirtAddr> split(const Map& map) {
     // Bytes on the wrong side: the supervisor's before a range, the user's from it on.
     std::uint64_t total = 0, wrong = 0;

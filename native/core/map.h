@@ -108,6 +108,16 @@ const Range* range_at(const Map& map, VirtAddr va);
 /// The last range that begins in first .. end - 1 and that the user may write; null for none.
 const Range* last_user_write(const Map& map, VirtAddr first, VirtAddr end);
 
+/// Bytes of a space: from an address on.
+struct Extent {
+    VirtAddr va;
+    std::uint64_t size = 0;
+};
+
+/// All that the user may write around an address, where no hole is larger than so many bytes.
+/// Nothing where the user may not write there.
+std::optional<Extent> user_write_around(const Map& map, VirtAddr va, std::uint64_t hole);
+
 /// Where the supervisor's part of a space begins: the page of its that has the least memory of the
 /// other side before and behind it (a vsyscall page up there, a real-mode trampoline down here).
 /// Nothing where there are no user pages below any of the supervisor's, or more than a sixteenth

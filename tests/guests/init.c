@@ -577,6 +577,7 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
         show_kcore();
     /* What the rest needs of the stack and of static memory is there before they tell of it. */
     touch((unsigned long)stack - 2 * PAGE, 2, FILL);
+    touch((unsigned long)stack - 6 * PAGE, 1, FILL);    /* below a hole */
     touch((unsigned long)buffer, sizeof buffer / PAGE, FILL);
     page_map(0, 1);
     if (option(environ, "pagemap="))

@@ -58,6 +58,9 @@ class GdbSession:
         self._stream = ours.makefile("rwb")
         try:
             self.run("set confirm off")
+            # A busy host's QEMU may need longer than GDB's 2 s for an answer. GDB asks again then,
+            # and takes a second copy of a stop for the next stop.
+            self.run("set remotetimeout 60")
             if script is not None:
                 self.run(f"source {script}")
         except BaseException:

@@ -200,6 +200,26 @@ TEST(Map, LastUserWrite) {
     EXPECT_EQ(last_user_write(map, {0x1001}, {0x5000}), nullptr);
 }
 
+TEST(Map, UserWriteAround) {
+    const std::uint64_t top = ~std::uint64_t{0xfff};
+    const Map map = map_of({range(0x1000, 0x1000, user), range(0x5000, 0x2000, user),
+                            range(0x8000, 0x1000, Rights::user), range(0xa000, 0x1000, user),
+                            range(top, 0x1000, user)});
+    const auto around = [&](std::uint64_t va, std::uint64_t hole) {
+        const auto found = user_write_around(map, {va}, hole);
+        return found ? std::pair(found->va.value, found->size) : std::pair(va, std::uint64_t{0});
+    };
+    using Found = std::pair<std::uint64_t, std::uint64_t>;
+    EXPECT_EQ(around(0x6fff, 0), Found(0x5000, 0x2000));
+    EXPECT_EQ(around(0x6fff, 0x2fff), Found(0x5000, 0x2000));
+    EXPECT_EQ(around(0x6fff, 0x3000), Found(0x1000, 0xa000));
+    EXPECT_EQ(around(0xa000, 0x3000), Found(0x1000, 0xa000));
+    EXPECT_EQ(around(0x1000, 0x3000), Found(0x1000, 0xa000));
+    EXPECT_EQ(around(top, 0x3000), Found(top, 0x1000));
+    EXPECT_EQ(around(0x8000, 0x3000), Found(0x8000, 0));
+    EXPECT_EQ(around(0x3000, 0x3000), Found(0x3000, 0));
+}
+
 TEST(Map, Split) {
     const auto of = [](std::vector<Range> ranges) { return split(map_of(ranges, Mode::bits32)); };
     EXPECT_EQ(of({range(0x1000, 0x1000, user), range(0xc0000000, 0x1000, kernel)}),
