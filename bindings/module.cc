@@ -15,6 +15,7 @@
 #include "core/access.h"
 #include "core/grid.h"
 #include "core/labels.h"
+#include "core/leaves.h"
 #include "core/map.h"
 #include "core/overview.h"
 #include "core/render.h"
@@ -241,6 +242,19 @@ PYBIND11_MODULE(_core, m) {
         },
         py::arg("paging"), py::arg("root"), py::arg("fetch"), py::arg("first") = 0,
         py::arg("last") = no_limit, py::arg("max_tables") = no_limit);
+
+    m.def(
+        "user_executable",
+        [](const Space& space, std::size_t limit) {
+            const Leaves leaves = user_executable(space, limit);
+            std::vector<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, bool>> pages;
+            for (const Leaf& leaf : leaves.found)
+                pages.emplace_back(leaf.va.value, leaf.size, leaf.pa.value, leaf.write);
+            return py::make_tuple(pages, leaves.cut);
+        },
+        py::arg("space"), py::arg("limit") = no_limit,
+        "([(va, size, pa, whether it is writable), ...], whether there are more): the user's pages "
+        "that are executable by their leaf entry.");
 
     py::class_<Wanted>(m, "Wanted")
         .def(py::init(&make_wanted), py::arg("rights_set") = 0, py::arg("rights_clear") = 0,

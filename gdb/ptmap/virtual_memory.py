@@ -49,12 +49,16 @@ class VirtualMemory:
                 raise Unreadable(f"{at:#x} is not mapped below the root {self._root:#x}")
             wanted.append((pa, size))
             at += size
-        with self._memory.reading():
-            parts = self._memory(wanted)
+        parts = self.frames(wanted)
         for (pa, _), part in zip(wanted, parts):
             if isinstance(part, str):
                 raise Unreadable(f"{va:#x} (physical {pa:#x}) cannot be read: {part}")
         return b"".join(part for part in parts if isinstance(part, bytes))
+
+    def frames(self, wanted: list[tuple[int, int]]) -> list[bytes | str]:
+        """Physical reads (address, length), each answered by its bytes or why there are none."""
+        with self._memory.reading():
+            return self._memory(wanted)
 
     def unsigned(self, va: int, size: int) -> int:
         return int.from_bytes(self.read(va, size), "little")

@@ -1,0 +1,79 @@
+"""Where a process's stack is: by the stack pointer, and on Linux by where exec puts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import summary, target
+from .address_space import AddressSpace
+from .labels import Label
+
+Extent = tuple[int, int]  # addresses, the end exclusive
+
+
+def labels(space: AddressSpace, is_linux: bool) -> list[Label]:
+    """At most one."""
+    found = _by_pointer(space, is_linux) or (of_linux(space) if is_linux else None)
+    return [Label(*found, "stack", "deduced")] if found else []
+
+
+# What is shown may be a window, filtered or split: the stack is looked for in a map of its own.
+_STACK_REACH = 64 << 20  # of a stack that is shown whole, to either side of the stack pointer
+
+
+def _by_pointer(space: AddressSpace, is_linux: bool) -> Extent | None:
+    """The range that the stack pointer points into, while the CPU is in user mode in this space."""
+    registers = target.registers()
+    pair = space.kpti_roots
+    roots = (space.root,) if pair is None else (pair.kernel, pair.user)
+    if registers.cs is None or registers.cs & 3 != 3 or registers.sp is None:
+        return None
+    if registers.cr3 is None or space.paging.root_of(registers.cr3) not in roots:
+        return None
+    if not space.paging.translatable(registers.sp):
+        return None
+    made = _around(space, registers.sp - _STACK_REACH, registers.sp + _STACK_REACH)
+    # A stack pointer at the very top of an empty stack points behind it.
+    for address in (registers.sp, registers.sp - 1):
+        if (found := made.at(address)) and found.user:
+            whole = _over_holes(made, found) if is_linux else None
+            return whole or (found.va, found.va + found.size)
+    return None
+
+
+# Where Linux's exec puts the stack: within this much of the end of the user's part, whatever else
+# is mapped there (vvar and vdso) being read-only; mmap begins below (fs/binfmt_elf.c,
+# arch/x86/mm/mmap.c, STACK_RND_MASK in asm/elf.h).
+_TASK_SIZE_64, _ROOM_64 = 0x7FFFFFFFF000, 16 << 30
+_TASK_SIZE_COMPAT, _ROOM_32 = 0xFFFFE000, 8 << 20
+
+
+def of_linux(space: AddressSpace) -> Extent | None:
+    """The highest range there that the process can write: in kernel mode, and of a space that is
+    not the CPU's."""
+    if space.paging.canonical:
+        places = [(_TASK_SIZE_64, _ROOM_64), (_TASK_SIZE_COMPAT, _ROOM_32)]
+    else:
+        places = [(summary.split_of(space) or 0, _ROOM_32)]
+    for end, room in places:
+        made = _around(space, end - room, end)
+        if found := made.last_user_write(max(end - room, 0), end):
+            return _over_holes(made, found)
+    return None
+
+
+# Of a stack some pages were never touched: exec leaves one out where it moves the stack pointer by
+# up to 8 KiB (arch_align_stack), large frames more. Linux maps nothing else in the 256 pages below
+# a stack (stack_guard_gap in mm/mmap.c, since 4.12).
+_GUARD_GAP = 1 << 20
+
+
+def _over_holes(made: Any, found: Any) -> Extent | None:
+    around: Extent | None = made.user_write_around(found.va, _GUARD_GAP - 1)
+    return around
+
+
+def _around(space: AddressSpace, first: int, end: int) -> Any:
+    """The merged map of some of the user's part."""
+    last = min(end - 1, (space.paging.upper_part or 1 << 32) - 1)
+    return summary.map_of(space, max(first, 0), max(last, 0), split=False)

@@ -1,0 +1,32 @@
+// Pages by what their own entry says, whatever the levels above take away.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "core/scan.h"
+
+namespace ptmap {
+
+/// A page, where one path leads to it.
+struct Leaf {
+    VirtAddr va;
+    std::uint64_t size = 0;  ///< bytes
+    PhysAddr pa;
+    bool write = false;  ///< the path allows writes
+};
+
+struct Leaves {
+    std::vector<Leaf> found;  ///< by offset
+    bool cut = false;         ///< a limit was reached: there are more
+};
+
+/// The user's pages that are executable by their leaf entry. Levels above it may deny fetches:
+/// Linux's kernel root does, for all of the user's part, under KPTI. Each entry of a table comes
+/// once, at the lowest offset that leads to it, so that cost follows distinct tables.
+Leaves user_executable(const Space& space,
+                       std::size_t limit = std::numeric_limits<std::size_t>::max());
+
+}  // namespace ptmap
