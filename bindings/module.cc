@@ -21,6 +21,7 @@
 #include "core/render.h"
 #include "core/scan.h"
 #include "core/walk.h"
+#include "elf.h"
 
 namespace py = pybind11;
 using namespace ptmap;
@@ -250,10 +251,11 @@ PYBIND11_MODULE(_core, m) {
             std::vector<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, bool>> pages;
             for (const Leaf& leaf : leaves.found)
                 pages.emplace_back(leaf.va.value, leaf.size, leaf.pa.value, leaf.write);
-            return py::make_tuple(pages, leaves.cut);
+            return py::make_tuple(pages, leaves.cut, leaves.unreadable);
         },
         py::arg("space"), py::arg("limit") = no_limit,
-        "([(va, size, pa, whether it is writable), ...], whether there are more): the user's pages "
+        "([(va, size, pa, whether it is writable), ...], whether there are more, tables that could "
+        "not be read): the user's pages "
         "that are executable by their leaf entry.");
 
     py::class_<Wanted>(m, "Wanted")
@@ -428,4 +430,6 @@ PYBIND11_MODULE(_core, m) {
         for (const MemoryType type : memory_types(pat)) names.push_back(ptmap::name(type));
         return names;
     });
+
+    bind_elf(m);
 }

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # quickstart.sh: from a fresh clone to the map of a running machine, in one command.
 #
-#   examples/quickstart.sh            lab32, a small kernel of our own (examples/lab32)
+#   examples/quickstart.sh            lab32 and lab64, small kernels of our own (examples/)
 #   examples/quickstart.sh --linux    Debian 12's 32-bit Linux (linux-image-686), with a process
 #   examples/quickstart.sh --linux64  Debian's or the distribution's own 64-bit Linux
 #
 # Installs what is missing (as root or by sudo, and says what), builds ptmap, boots the guest in
-# QEMU, attaches GDB in batch mode, prints `ptmap regs`, the map, and `pte` of an address of each
-# kind, and ends QEMU. Status 0 only if all of that worked. PTMAP_GDB names another gdb.
+# QEMU, attaches GDB in batch mode, prints `ptmap regs`, the map, `pte` of an address of each kind
+# and `vdso`, and ends QEMU. lab32 has no vDSO: lab64 is shown for its own, and for a 64-bit map.
+# Status 0 only if all of that worked. PTMAP_GDB names another gdb.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 gdb=${PTMAP_GDB:-gdb}
-kernel=lab32
+kernel=
 case $* in
     '') ;;
     --linux) kernel=686 ;;
@@ -20,16 +21,21 @@ case $* in
     *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac
 groups=(build qemu)
-[ $kernel = lab32 ] || groups+=(linux)
+[ -z "$kernel" ] || groups+=(linux)
 
 scripts/install-packages.sh "${groups[@]}"
 echo "Building ptmap"
 log=$(mktemp)
 work=$(mktemp -d)
 guest=
-# End the guest by its id, and leave nothing lying about, however this script ends.
-finish() {
+# End the guest by its id.
+end_guest() {
     [ -z "$guest" ] || { kill "$guest" && wait "$guest"; } 2>/dev/null || true
+    guest=
+}
+# Leave nothing lying about, however this script ends.
+finish() {
+    end_guest
     rm -rf "$work" "$log"
 }
 trap finish EXIT
@@ -50,44 +56,58 @@ wait_for_line() {  # FILE PATTERN
     done
 }
 
-if [ $kernel = lab32 ]; then
-    quietly make -C examples/lab32
-    echo "Booting lab32 in QEMU"
+boot_lab() {  # NAME QEMU IMAGE [QEMU'S ARGUMENT...]
+    quietly make -C "examples/$1"
+    echo "Booting $1 in QEMU"
     # GDB's connection is a socket in our own folder: no port to be free or taken.
-    qemu-system-i386 -kernel build/lab32/lab32-3g.elf -m 64M -display none -monitor none \
+    "$2" -kernel "build/$1/$3" "${@:4}" -m 64M -display none -monitor none \
         -serial "file:$work/console" -gdb chardev:gdb \
         -chardev "socket,id=gdb,path=$work/gdb,server=on,wait=off" 2>"$work/errors" &
     guest=$!
-    wait_for_line "$work/console" 'lab32: ready'
+    wait_for_line "$work/console" "$1: ready"
     target=$work/gdb
-    symbols=build/lab32/lab32-3g.elf
-    # user text, user stack, kernel text, a 4 MiB page, a device, nothing
-    addresses='0x08048000 0xbfacb000 lab_wait 0xc0400000 0xf8820000 0'
-else
+}
+
+boot_linux() {  # GUEST
     echo "Booting Linux in QEMU (the first time its package is fetched)"
-    tests/guests/boot $kernel >"$work/console" 2>"$work/errors" &
+    tests/guests/boot "$1" >"$work/console" 2>"$work/errors" &
     guest=$!
     wait_for_line "$work/console" 'target remote'
     target=$(sed -n "s/.*'target remote \(.*\)'.*/\1/p" "$work/console")
-    symbols=
+}
+
+# Runs GDB commands on the guest and prints each before its answer.
+in_gdb() {  # SYMBOLS COMMAND...
+    {
+        echo "${1:+file $1}"
+        echo "target remote $target"
+        for command in "${@:2}"; do
+            printf 'echo \\n(gdb) %s\\n\n%s\n' "$command" "$command"
+        done
+        echo disconnect
+    } >"$work/commands"
+    "$gdb" -nx -q -batch -x build/release/gdb/ptmap-gdb.py -x "$work/commands"
+}
+
+case $kernel in
+    '')
+        boot_lab lab32 qemu-system-i386 lab32-3g.elf
+        # user text, user stack, kernel text, a 4 MiB page, a device, nothing
+        in_gdb build/lab32/lab32-3g.elf 'ptmap regs' ptmap \
+            'pte 0x08048000 0xbfacb000 lab_wait 0xc0400000 0xf8820000 0'
+        end_guest
+        boot_lab lab64 qemu-system-x86_64 lab64.elf32 -cpu max,-la57
+        in_gdb build/lab64/lab64.elf ptmap 'pte 0x7ffff7fc1000' vdso
+        ;;
     # the process's next instruction and its stack, read-only and untouched memory (init.c),
     # the first page of the kernel's part, nothing
-    if [ $kernel = 686 ]; then
-        addresses='$pc $sp 0x10400000 0x11400000 0xc0000000 0'
-    else
-        addresses='$pc $sp 0x100040000000 0x100140000000 0xfffffe0000000000 0'
-    fi
-fi
-
-cat >"$work/commands" <<GDB
-${symbols:+file $symbols}
-target remote $target
-echo \n(gdb) ptmap regs\n
-ptmap regs
-echo \n(gdb) ptmap\n
-ptmap
-echo \n(gdb) pte $addresses\n
-pte $addresses
-disconnect
-GDB
-"$gdb" -nx -q -batch -x build/release/gdb/ptmap-gdb.py -x "$work/commands"
+    686)
+        boot_linux 686
+        in_gdb '' 'ptmap regs' ptmap 'pte $pc $sp 0x10400000 0x11400000 0xc0000000 0' vdso
+        ;;
+    4-level)
+        boot_linux 4-level
+        in_gdb '' 'ptmap regs' ptmap \
+            'pte $pc $sp 0x100040000000 0x100140000000 0xfffffe0000000000 0' vdso
+        ;;
+esac

@@ -18,6 +18,7 @@ build     cmake            cmake
 build     ninja-build      ninja
 build     python3-dev      -
 build     pybind11-dev     -
+build     libelf-dev       -
 build     gdb              gdb
 
 qemu      qemu-system-x86  qemu-system-x86_64

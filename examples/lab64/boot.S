@@ -31,6 +31,12 @@
     .balign 4
     .long MULTIBOOT_MAGIC, MULTIBOOT_FLAGS, -(MULTIBOOT_MAGIC + MULTIBOOT_FLAGS)
 
+/* The vDSO, vdso.c, padded with zeros to a whole page: link.ld says where, layout[] maps it. */
+    .section .vdso, "a"
+    .balign 4096
+    .incbin "lab64-vdso.so"
+    .balign 4096
+
 /*
  * Tables good for the jump only. They map the first 4 MiB of memory twice: where they are, because
  * the instruction after "PG on" is still fetched from there, and at KERNEL_BASE. Both ways lead

@@ -118,7 +118,7 @@ struct mapping {
  *     0000048000000000 |  reserved bits                         slots 9, 10  |
  *     0000058000000000 |  tables outside memory                     slot 11  |
  *     0000060000000000 |  slot 1's tables again, three times    slots 12-14  |
- *     00007ffff7dc0000 |  the process: a library, the stack        slot 255  |
+ *     00007ffff7dc0000 |  the process: a library, vDSO, stack      slot 255  |
  *     0001000000000000 |  5-level only, slots 1-5 of the PML5: rights, a     |
  *                      |  reserved bit, the 4-level lower half once more     |
  *                      +-----------------------------------------------------+
@@ -133,18 +133,23 @@ struct mapping {
  *                      +-----------------------------------------------------+
  *
  * Nobody touches most of these pages. The 4 KiB and 2 MiB ones are within 64 MiB of memory or are
- * real devices; the 1 GiB ones reach beyond it.
+ * real devices; the 1 GiB ones reach beyond it, or begin there.
  */
 const struct mapping layout[] = {
     /*                   va                  size  count pa         PML4E PDPTE PDE  PTE */
 
-    /* A process, as an OS maps it: the tables grant all, the last entry decides. */
+    /*
+     * A process, as an OS maps it: the tables grant all, the last entry decides. The vDSO (vdso.c)
+     * and the vvar page before it are the kernel's own memory, where link.ld puts it.
+     */
     {"text",             0x400000,           K4,   8,   0x1000000,  BITS(ALL, ALL, ALL, U_TEXT)},
     {"constants",        0x408000,           K4,   2,   0x1008000,  BITS(ALL, ALL, ALL, U_CONST)},
     {"data",             0x600000,           K4,   4,   0x100a000,  BITS(ALL, ALL, ALL, U_DATA)},
     {"heap",             0x800000,           M2,   2,   0x1800000,  BITS(ALL, ALL, U_DATA | PS, 0)},
     {"library text",     0x7ffff7dc0000,     K4,   16,  0x1100000,  BITS(ALL, ALL, ALL, U_TEXT)},
     {"library data",     0x7ffff7dd0000,     K4,   2,   0x1110000,  BITS(ALL, ALL, ALL, U_DATA)},
+    {"vvar",             0x7ffff7fc0000,     K4,   1,   0x200000,   BITS(ALL, ALL, ALL, U_CONST)},
+    {"vDSO",             0x7ffff7fc1000,     K4,   1,   0x101000,   BITS(ALL, ALL, ALL, U_TEXT)},
     {"stack",            0x7ffffffdd000,     K4,   33,  0x1140000,  BITS(ALL, ALL, ALL, U_DATA)},
 
     /* One right, taken away by one level. The pages themselves grant all three. */
@@ -159,8 +164,8 @@ const struct mapping layout[] = {
     {"PML4E no U",       SLOT(3),            K4,   2,   0x120e000,  BITS(NO_U, ALL, ALL, ALL)},
     {"PML4E no X",       SLOT(4),            K4,   2,   0x1210000,  BITS(NO_X, ALL, ALL, ALL)},
     {"PML4E no U, 2M",   SLOT(3) + G1,       M2,   1,   0x1e00000,  BITS(NO_U, ALL, ALL | PS, 0)},
-    {"PML4E no W, 1G",   SLOT(2) + G1,       G1,   1,   0,          BITS(NO_W, ALL | PS, 0, 0)},
-    {"PML4E no X, 1G",   SLOT(4) + G1,       G1,   1,   0,          BITS(NO_X, ALL | PS, 0, 0)},
+    {"PML4E no W, 1G",   SLOT(2) + G1,       G1,   1,   G1,         BITS(NO_W, ALL | PS, 0, 0)},
+    {"PML4E no X, 1G",   SLOT(4) + G1,       G1,   1,   G1,         BITS(NO_X, ALL | PS, 0, 0)},
     {"PML5E no W",       SLOT5(1),           K4,   2,   0x1212000,
                                              BITS5(NO_W, ALL, ALL, ALL, ALL), PAGES, 5},
     {"PML5E no U",       SLOT5(2),           K4,   2,   0x1214000,
@@ -250,6 +255,13 @@ const struct mapping layout[] = {
 
 uint32_t lab_levels;        /* 4 or 5 */
 uint32_t lab_pages_1g;      /* 0: the rows of 1 GiB PAGES were left out */
+
+/* ---- What the vDSO's functions read: a page of its own, as a process sees all of it ---- */
+
+union {
+    uint64_t ready;         /* the time stamp counter when all was in place */
+    uint8_t page[4096];
+} lab_vvar __attribute__((section(".vvar"), aligned(4096)));
 
 /* ---- From the rows to the tables ---- */
 
@@ -364,6 +376,14 @@ static void load_root(void)
     __asm__ volatile("mov %0, %%cr4" : : "r"(read_cr4() | cr4_pge) : "memory");
 }
 
+static uint64_t read_tsc(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
 /* ---- Telling the outside: the first serial port, 8250 or later ---- */
 
 enum { COM1 = 0x3f8, LINE_STATUS = COM1 + 5, TRANSMITTER_EMPTY = 0x20 };
@@ -393,6 +413,7 @@ void kernel_main(void)
 
     if (!bad) {
         load_root();
+        lab_vvar.ready = read_tsc();
         print("lab64: ready\n");
     } else {
         print("lab64: no room for this row of layout[], or a row before it says otherwise: ");

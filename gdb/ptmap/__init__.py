@@ -16,21 +16,25 @@ core (native.py), and prints the map that comes back.
     kpti.py            the two roots of a process
     descriptors.py     GDT, IDT and TSS: which pages the processor needs
     kernel_entry.py    whether they are mapped, and what SYSCALL needs
+    elf_images.py      ELF images behind user pages; vdso.py which of them is the vDSO
+    symbol_files.py    their symbols given to GDB
     attributes.py      the vocabulary of -filter
     labels.py          names of stretches; elf_sections.py and linux/ know some
+    user_stack.py      where a process's stack is
     space_labels.py    all that is known of a space
     map_view.py        what `ptmap` shows of a space; as text by overview_text.py,
                        grid_text.py and summary.py
-    linux/             what only Linux has: its layout, tasks, VMAs, swapped pages, KASLR
+    linux/             what only Linux has: its layout, tasks, VMAs, swapped pages, KASLR,
+                       the kernel's vDSO images, vvar and vsyscall pages
 """
 
 
 def register() -> None:
     """Registers commands and settings with GDB. Imports nothing heavy."""
     from . import settings, target
-    from .commands import kaslr, pte, ptmap, regs, xp
+    from .commands import kaslr, pte, ptmap, regs, vdso, xp
 
     settings.register()
-    for command in (ptmap, pte, regs, kaslr, xp):
+    for command in (ptmap, pte, vdso, regs, kaslr, xp):
         command.register()
     target.watch_attach()

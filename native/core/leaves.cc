@@ -13,8 +13,12 @@ public:
     // The entries in `part` (offsets inside the table) of a node that lies at offset `base`.
     void visit(std::uint32_t n, std::uint64_t base, const Window& part, bool write) {
         const Node& node = space_.node(n);
-        if (!node.readable || seen_[n]) return;
+        if (seen_[n]) return;
         seen_[n] = true;
+        if (!node.readable) {
+            ++leaves_.unreadable;
+            return;
+        }
         const PagingLevel& level = space_.level(node);
         const std::uint64_t span = level.entry_span();
         for (unsigned i = level.index(part.first); i <= level.index(part.last); ++i) {

@@ -19,8 +19,9 @@ struct Leaf {
 };
 
 struct Leaves {
-    std::vector<Leaf> found;  ///< by offset
-    bool cut = false;         ///< a limit was reached: there are more
+    std::vector<Leaf> found;     ///< by offset
+    bool cut = false;            ///< a limit was reached: there are more
+    std::size_t unreadable = 0;  ///< tables of the user's that could not be read
 };
 
 /// The user's pages that are executable by their leaf entry. Levels above it may deny fetches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,16 +32,22 @@ def check_nothing_left(tmp_path: Path) -> None:
             pass
 
 
-def test_lab32(tmp_path: Path) -> None:
+def test_labs(tmp_path: Path) -> None:
+    """lab32's map and addresses, then lab64's with its vDSO: all three commands."""
     run = quickstart(tmp_path)
     assert run.returncode == 0, run.stderr
+    narrow, wide = run.stdout.split("Booting lab64")
     picture = (ROOT / "tests/data/seed-map.txt").read_text().splitlines()
-    rows = [line[11:] for line in run.stdout.splitlines() if len(line) == 11 + 64]
-    assert rows == picture
-    assert "32-bit paging: PD, PT" in run.stdout  # ptmap regs
+    assert [line[11:] for line in narrow.splitlines() if len(line) == 11 + 64] == picture
+    assert "32-bit paging: PD, PT" in narrow  # ptmap regs
     for answer in ("user read exec", "user read write exec", "4 MiB page", "UC (PAT slot 3)",
                    "not present: the walk ends at the PDE"):  # fmt: skip
-        assert answer in run.stdout
+        assert answer in narrow
+    overview, pte, vdso = re.split(r"^\(gdb\) (?:pte|vdso)", wide, flags=re.MULTILINE)
+    assert "(gdb) ptmap\n4-level paging, root 0x" in overview and "121T 0x00007ffff7dc0" in overview
+    assert "user read exec" in pte and "4 KiB page" in pte
+    for answer in ("lab64-vdso.so.1", "7ffff7fc1000", "__vdso_lab_tick", "LAB_1.0"):
+        assert answer in vdso
     check_nothing_left(tmp_path)
 
 
@@ -73,6 +80,8 @@ def test_linux(tmp_path: Path, option: str, mode: str) -> None:
     assert f"{mode} paging, root 0x" in run.stdout
     for answer in ("rights   user", "rights   supervisor", "not present: the walk ends"):
         assert answer in run.stdout
+    vdso = run.stdout.partition("\n(gdb) vdso")[2]
+    assert re.search(r"linux-(vdso|gate)\.so\.1", vdso) and "__vdso_clock_gettime" in vdso
     check_nothing_left(tmp_path)
 
 

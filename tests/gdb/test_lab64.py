@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import mmap
 import subprocess
 from pathlib import Path
 from typing import Any, Iterator
@@ -116,6 +118,40 @@ def test_every_row(gdb: GdbSession, layout: list[dict[str, Any]]) -> None:
             elif row["kind"] == RECURSIVE:
                 assert steps[level]["target"] == steps[levels]["table"], where
     assert kinds == {PAGES, ABSENT, RESERVED, OUTSIDE, SHARED, RECURSIVE}
+
+
+def test_vdso(gdb: GdbSession, lab: Qemu, elf: Path, layout: list[dict[str, Any]]) -> None:
+    """The process sees the ELF file, padded with zeros, and before it what its functions read;
+    they work, here as they would there."""
+    vvar, image = (next(row for row in layout if row["name"] == name) for name in ("vvar", "vDSO"))
+    file = elf.with_name("lab64-vdso.so").read_bytes()
+    assert image["va"] == vvar["va"] + vvar["count"] * 4096
+    with open(lab.ram_path or "", "rb") as ram:
+        pages = []
+        for row in (vvar, image):
+            ram.seek(row["pa"])
+            pages.append(ram.read(row["count"] * 4096))
+    assert pages[1] == file.ljust(len(pages[1]), b"\0") and len(pages[1]) - len(file) < 4096
+    ready = gdb.eval("lab_vvar.ready")
+    assert pages[0] == ready.to_bytes(8, "little").ljust(4096, b"\0") and ready > 0
+
+    with mmap.mmap(-1, 2 * 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC) as here:
+        here[:] = b"".join(pages)
+        start = ctypes.c_char.from_buffer(here)
+        base = ctypes.addressof(start) + 4096
+        symbols = subprocess.run(["nm", "-D", "--defined-only", elf.with_name("lab64-vdso.so")],
+                                 check=True, capture_output=True, text=True).stdout  # fmt: skip
+        at = {name.partition("@")[0]: base + int(value, 16)
+              for value, kind, name in map(str.split, symbols.splitlines())}  # fmt: skip
+        add = ctypes.CFUNCTYPE(*[ctypes.c_uint64] * 3)(at["__vdso_lab_add"])
+        assert add(40, 2) == 42 and add((1 << 64) - 1, 2) == 1
+        assert ctypes.CFUNCTYPE(ctypes.c_char_p)(at["__vdso_lab_name"])() == b"lab64"
+        tick = ctypes.CFUNCTYPE(ctypes.c_uint64)(at["lab_tick"])
+        first = tick()
+        here[:8] = bytes(8)
+        assert (tick() - first - ready) % (1 << 64) < 1 << 40  # it read the page
+        del start
+    assert at["lab_tick"] == at["__vdso_lab_tick"]
 
 
 def test_map(gdb: GdbSession, lab: Qemu) -> None:

@@ -80,6 +80,17 @@ TEST(Leaves, EachEntryOnceAtItsLowestUserAddress) {
     EXPECT_LT(leaves.found.size(), 20u);
 }
 
+TEST(Leaves, CountsTheTablesThatItCannotRead) {
+    Machine m = machine(bit::table);
+    m.set(0x4000, 1, 0x10000 | bit::table);
+    m.set(0x3000, 1, 0x900000 | bit::table);        // not RAM
+    m.set(0x3000, 2, 0x900000 | bit::table);        // the same one
+    m.set(0x3000, 3, 0x901000 | bit::P | bit::RW);  // not the user's
+    const Leaves leaves = user_executable(m.scan());
+    EXPECT_EQ(leaves.unreadable, 1u);
+    EXPECT_EQ(leaves.found.size(), 1u);
+}
+
 TEST(Leaves, Limits) {
     Machine m = machine(bit::table);
     m.fill(0x4000, 0, 9, 0x10000 | bit::table, 0x1000);

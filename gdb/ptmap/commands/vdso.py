@@ -1,0 +1,340 @@
+"""The command vdso: the pages of functions that the kernel gives every process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import textwrap
+from itertools import groupby
+from typing import Any
+
+import gdb
+
+from .. import address_space, summary, symbol_files, vdso
+from ..command import JSON, Command, Option, register as register_command, write_json
+from ..elf_images import Image, Page
+from ..errors import Refusal
+from ..kernel_entry import rights_words
+from ..linux.vsyscall import Vsyscall
+from ..linux.vvar import Clock, Vvar, VvarPage
+from ..vdso import Vdso
+
+_COLUMNS = 80
+_REJECTED_SHOWN, _REJECTED_LISTED = 3, 100  # as text, in JSON
+
+
+class VdsoCommand(Command):
+    """Find the vDSO: its place, functions, data pages, and the vsyscall page.
+
+    vdso [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N] [-pid N]
+         [-comm NAME] [-dump FILE] [-load] [-json FILE|-]
+
+    The vDSO is an ELF image that the kernel maps into every process. It is
+    found by its own dynamic section, without symbols and wherever it is,
+    64-bit, 32-bit or x32. Shown are its address, build id and functions, the
+    pages before it that they read (vvar) with the clock in them, and whether
+    the vsyscall page is mapped.
+
+    A page that the process never touched is not mapped yet: its bytes come
+    from the kernel's own copy, and it says so. Where no page was touched the
+    address is what the kernel told the process (its auxiliary vector).
+
+      -root PA      in the tables below this root instead of CR3's; a
+                    pointer such as init_mm.pgd is translated
+      -mode MODE    read as 32-bit, pae, 4-level or 5-level
+      -half HALF    in KPTI's user or kernel root, whichever CR3 has
+      -cpu N        in the tables of this CPU, counted from 0
+      -pid N        of this Linux process (needs the kernel's symbols)
+      -comm NAME    of the Linux process with this name (the same)
+      -dump FILE    write its bytes, whole pages, to a file instead of
+                    showing it
+      -load         give GDB its symbols where it is mapped instead of showing
+                    it; they replace those of an earlier -load
+      -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
+                    output
+
+    Functions are shown only where the image's own hash table finds them
+    under their names.
+
+    Examples:
+      vdso
+      vdso -load
+      vdso -pid 1 -dump /tmp/vdso.so"""
+
+    options = (
+        *address_space.OPTIONS,
+        Option("dump", "FILE", "write its bytes to a file"),
+        Option("load", help="give GDB its symbols"),
+        JSON,
+    )
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        if words:
+            raise Refusal(f"takes options only, but {words[0]!r} was given")
+        space = address_space.resolve(options)
+        if space.paging is None:
+            raise Refusal("paging is off (CR0.PG=0): there is no address space to look in")
+        found = vdso.find(space)
+        done = []
+        if "dump" in options:
+            done.append(_dump(found, options["dump"]))
+        if "load" in options:
+            done.append(_load(found))
+        if "json" in options:
+            write_json(options["json"], json.dumps(_json(found), indent=1) + "\n")
+            return
+        gdb.write("\n".join(done or _text(found)) + "\n")
+
+
+# What is done with it
+
+
+def _whole(found: Vdso, option: str) -> Image:
+    if found.image is None:
+        raise Refusal(f"-{option}: no vDSO: {found.why_none}")
+    for page in found.image.missing:
+        raise Refusal(f"-{option}: the bytes at {page.va:#x} are not known: {page.why}")
+    return found.image
+
+
+def _dump(found: Vdso, path: str) -> str:
+    image = _whole(found, "dump")
+    try:
+        with open(os.path.expanduser(path), "wb") as file:
+            file.write(image.content)
+    except OSError as error:
+        raise Refusal(f"-dump: {path}: {error.strerror}") from None
+    return f"{image.elf.soname or 'vDSO'}: {image.size} bytes written to {path}"
+
+
+def _load(found: Vdso) -> str:
+    image = _whole(found, "load")
+    if not image.elf.functions:
+        raise Refusal("-load: no function of the image is sound")
+    # A name from the guest becomes a file's: nothing in it may lead elsewhere.
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", image.elf.soname).lstrip(".") or "vdso"
+    mask = (1 << (64 if found.space.paging.canonical else 32)) - 1
+    symbol_files.load(name, image.content, image.va - image.elf.base & mask)
+    return f"{name}: symbols loaded at {found.space.hex(image.va)}"
+
+
+# The text
+
+
+def _text(found: Vdso) -> list[str]:
+    lines = [summary.head(found.space, found.linux).rstrip()]
+    lines += [f"assuming {what}" for what in found.space.assumed]
+    if found.image is None:
+        lines += _wrapped("no vDSO", f"{found.why_none}.", "  ")
+        lines += _rejected(found)
+    else:
+        lines += _image_text(found, found.image)
+    for other in found.others:
+        lines += _wrapped("also", f"{found.space.hex(other.va)} looks like one: {other.elf.soname}")
+    if found.vvar is not None:
+        lines += _vvar_text(found, found.vvar)
+    if found.vsyscall is not None:
+        lines += _wrapped("vsyscall", _vsyscall_text(found.vsyscall))
+    return lines
+
+
+def _wrapped(name: str, text: str, between: str = "") -> list[str]:
+    """"name      text", its further lines under the text."""
+    margin = " " * 10
+    wrapped = textwrap.wrap(
+        text, _COLUMNS, initial_indent=margin, subsequent_indent=margin, break_long_words=False
+    )
+    return [f"{name:<10}{wrapped[0][10:]}", *wrapped[1:]] if wrapped else []
+
+
+def _rejected(found: Vdso) -> list[str]:
+    """ELF headers behind which no image was: one of them may be a damaged vDSO."""
+    lines = []
+    for va, why in found.search.rejected[:_REJECTED_SHOWN]:
+        lines += _wrapped("", f"the ELF header at {found.space.hex(va)} is no vDSO's: {why}")
+    more = len(found.search.rejected) - _REJECTED_SHOWN
+    return lines + ([f"          and {more} more"] if more > 0 else [])
+
+
+def _image_text(found: Vdso, image: Image) -> list[str]:
+    space, elf = found.space, image.elf
+    end = image.va + image.size
+    lines = [
+        f"vDSO      {space.hex(image.va)} - {space.hex(end)}  {image.size >> 10}K  {elf.abi}  "
+        f"{elf.soname or '(no name)'}",
+        f"build id  {elf.build_id.hex() or 'none'}",
+        f"bytes     {vdso.from_text(image)}",
+    ]
+    lines += [f"  {space.hex(page.va)}  {_page_text(space, page)}" for page in image.pages
+              if page.source != "process"]  # fmt: skip
+    how = {
+        "frames": "by its frames: its first page was never touched",
+        "mm": "by the process's mm_struct: it never touched it",
+        "auxv": "by the process's auxiliary vector: it never touched it",
+    }
+    if image.found_by in how:
+        lines.append(f"found     {how[image.found_by]}")
+    for note in [*image.notes, *elf.problems]:
+        lines += _wrapped("note", note)
+    return lines + _functions_text(found, image)
+
+
+def _page_text(space: address_space.AddressSpace, page: Page) -> str:
+    if page.source is None:
+        return f"NOT KNOWN: {page.why}"
+    return f"not touched; the kernel's copy is at physical {page.pa:#x}"
+
+
+def _functions_text(found: Vdso, image: Image) -> list[str]:
+    functions = image.elf.functions
+    versions = {f.version for f in functions}
+    common = versions.pop() if len(versions) == 1 else None
+    count = len({f.offset for f in functions})
+    lines = [f"functions {count}" + (f", version {common}" if common else "")]
+    by_address = sorted(functions, key=lambda f: (f.offset, f.weak, f.name))
+    for offset, group in groupby(by_address, key=lambda f: f.offset):
+        same = list(group)
+        names = ", ".join(f.name + (f" ({f.version})" if f.version and not common else "")
+                          for f in same)  # fmt: skip
+        head = f"  {found.space.hex(image.va + offset)} {same[0].size:>5}  "
+        lines += textwrap.wrap(
+            names, _COLUMNS, initial_indent=head, subsequent_indent=" " * len(head),
+            break_long_words=False,
+        )  # fmt: skip
+    return lines
+
+
+def _vvar_text(found: Vdso, vvar: Vvar) -> list[str]:
+    space = found.space
+    if not vvar.pages:
+        return ["vvar      none: no read-only user page lies before it"]
+    first, size = vvar.pages[0].va, len(vvar.pages) * 0x1000
+    lines = [f"vvar      {space.hex(first)} - {space.hex(first + size)}  {size >> 10}K"]
+    lines += [f"  {space.hex(page.va)}  {_vvar_page_text(page)}" for page in vvar.pages]
+    if vvar.clock is not None:
+        lines += _wrapped("clock", _clock_text(vvar.clock))
+    for note in vvar.notes:
+        lines += _wrapped(*note.split(": ", 1)) if note.startswith("clock: ") else [note]
+    return lines
+
+
+def _vvar_page_text(page: VvarPage) -> str:
+    name = f"{page.name:<8} " if page.name else ""
+    if not page.mapped:
+        return f"{name}not mapped now"
+    return f"{name}{rights_words(page.walk)}, physical {page.walk.pa:#x}"
+
+
+def _clock_text(clock: Clock) -> str:
+    how = {
+        "TSC": "by the TSC, without a system call",
+        "PVCLOCK": "by the TSC and the hypervisor's page (kvm), without a system call",
+        "HVCLOCK": "by the TSC and the hypervisor's page (Hyper-V), without a system call",
+        "NONE": "by a system call: the vDSO cannot read this clock (coarse clocks it can)",
+    }[clock.clock_mode]
+    lines = f"mode {clock.clock_mode}: time is read {how}; mult {clock.mult}, shift {clock.shift}"
+    if clock.mult and clock.without_syscall:
+        lines += f" ({1000 * (1 << clock.shift) / clock.mult:.0f} MHz)"
+    lines += f", seq {clock.seq}"
+    if clock.seq & 1:
+        lines += " (odd: the kernel is changing it)"
+    if clock.in_namespace:
+        lines += "; in a time namespace"
+    layout = "the types of vmlinux" if clock.layout == "types" else clock.layout
+    return f"{lines}; layout by {layout}"
+
+
+def _vsyscall_text(page: Vsyscall) -> str:
+    where = f"{page.walk.va:#x}"
+    if page.mapped:
+        return f"{where} {rights_words(page.walk)}: vsyscall={page.mode}"
+    if page.mode == "none or xonly":
+        return f"{where} not mapped: vsyscall=none or xonly, which look the same without symbols"
+    return f"{where} not mapped: vsyscall={page.mode}"
+
+
+# JSON
+
+
+def _json(found: Vdso) -> dict[str, Any]:
+    """A page's "from" is where its bytes were read: "process", "kernel", or null where they are not
+    known. "found_by" is image, frames, mm or auxv; "searched" counts executable user pages and
+    tables that could not be read; "rejected" are ELF headers that begin no image."""
+    return {
+        "schema": "ptmap/1",
+        "kind": "vdso",
+        "mode": found.space.mode,
+        "root": hex(found.space.root),
+        "complete": found.complete,
+        "searched": {"pages": found.search.looked, "of": found.search.pages,
+                     "unreadable_tables": found.search.unreadable},
+        "vdso": _image_json(found.image) if found.image else None,
+        "why_none": found.why_none if found.image is None else None,
+        "rejected": [
+            {"va": hex(va), "why": why} for va, why in found.search.rejected[:_REJECTED_LISTED]
+        ],
+        "others": [{"va": hex(one.va), "soname": one.elf.soname} for one in found.others],
+        "vvar": _vvar_json(found.vvar) if found.vvar else None,
+        "vsyscall": _vsyscall_json(found.vsyscall) if found.vsyscall else None,
+    }
+
+
+def _image_json(image: Image) -> dict[str, Any]:
+    return {
+        "va": hex(image.va),
+        "size": hex(image.size),
+        "abi": image.elf.abi,
+        "soname": image.elf.soname,
+        "build_id": image.elf.build_id.hex() or None,
+        "found_by": image.found_by,
+        "pages": [
+            {"va": hex(page.va), "pa": None if page.pa is None else hex(page.pa),
+             "from": page.source}
+            for page in image.pages
+        ],  # fmt: skip
+        "functions": [
+            {"name": f.name, "va": hex(image.va + f.offset), "size": hex(f.size),
+             "version": f.version or None, "binding": "weak" if f.weak else "global"}
+            for f in sorted(image.elf.functions, key=lambda f: (f.offset, f.name))
+        ],  # fmt: skip
+        "notes": [*image.notes, *image.elf.problems],
+    }
+
+
+def _vvar_json(vvar: Vvar) -> dict[str, Any] | None:
+    if not vvar.pages:
+        return None
+    clock = vvar.clock
+    return {
+        "va": hex(vvar.pages[0].va),
+        "size": hex(len(vvar.pages) * 0x1000),
+        "pages": [
+            {"va": hex(page.va), "name": page.name,
+             "pa": hex(page.walk.pa) if page.mapped else None,
+             "user": page.mapped and page.walk.user, "write": page.mapped and page.walk.write,
+             "exec": page.mapped and page.walk.exec}
+            for page in vvar.pages
+        ],
+        "clock": {
+            "layout": clock.layout, "seq": clock.seq, "clock_mode": clock.clock_mode,
+            "mult": clock.mult, "shift": clock.shift, "in_time_namespace": clock.in_namespace,
+            "without_syscall": clock.without_syscall,
+        } if clock else None,
+        "notes": vvar.notes,
+    }  # fmt: skip
+
+
+def _vsyscall_json(page: Vsyscall) -> dict[str, Any]:
+    return {
+        "va": hex(page.walk.va),
+        "mapped": page.mapped,
+        "user": page.mapped and page.walk.user,
+        "write": page.mapped and page.walk.write,
+        "exec": page.mapped and page.walk.exec,
+        "vsyscall_mode": page.mode,
+    }
+
+
+def register() -> None:
+    register_command(VdsoCommand, "vdso")

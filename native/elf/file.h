@@ -1,0 +1,96 @@
+// libelf's handle on an image, behind checks of everything that it is asked for.
+#pragma once
+
+#include <gelf.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "elf/image.h"
+#include "elf/problems.h"
+
+namespace ptmap::elf {
+
+/// Some bytes of an image.
+struct Place {
+    std::uint64_t offset, size;
+};
+
+/// Whether they share a byte. Neither may go round 2^64.
+constexpr bool overlap(const Place& a, const Place& b) {
+    return a.offset < b.offset + b.size && b.offset < a.offset + a.size;
+}
+
+/// Whether all of the inner one, which may be anything, is in the other.
+constexpr bool contains(const Place& outer, const Place& inner) {
+    return inner.offset >= outer.offset && inner.offset - outer.offset <= outer.size &&
+           inner.size <= outer.size - (inner.offset - outer.offset);
+}
+
+/// The headers of an image and typed looks at its bytes. Offsets and sizes are in bytes and may be
+/// anything; what is not wholly among the bytes that were given is not there.
+class File {
+public:
+    /// Copies the bytes: libelf wants them aligned, and its own. Error: as read().
+    explicit File(std::span<const std::byte> bytes);
+
+    Abi abi() const { return abi_; }
+    std::uint64_t given() const { return given_; }
+    /// What link addresses are ahead of offsets, by the segments, which must agree about it.
+    std::uint64_t base() const { return base_; }
+    const std::vector<GElf_Phdr>& segments() const { return segments_; }
+    /// Empty where the table of sections is not there.
+    const std::vector<GElf_Shdr>& sections() const { return sections_; }
+
+    /// Of the ELF header and the program headers.
+    std::uint64_t headers_end() const { return headers_end_; }
+
+    /// As Image::size. Notes implausible headers and missing bytes.
+    std::uint64_t size(Problems& problems) const;
+
+    /// Of one such structure in this image.
+    std::uint64_t entry_size(Elf_Type type) const;
+
+    /// Null unless all of it is there and it is aligned as its type needs it. Lives as long as the
+    /// File. Fit for libelf's gelf_get...
+    Elf_Data* chunk(std::uint64_t offset, std::uint64_t size, Elf_Type type) const;
+
+    /// So many integers; empty for none or as for chunk().
+    template <typename Integer>
+    std::span<const Integer> integers(std::uint64_t offset, std::uint64_t count) const {
+        static_assert(std::is_same_v<Integer, Elf32_Half> || std::is_same_v<Integer, Elf32_Word>);
+        constexpr Elf_Type type = sizeof(Integer) == 2 ? ELF_T_HALF : ELF_T_WORD;
+        if (count == 0 || count > given_) return {};
+        const Elf_Data* data = chunk(offset, count * sizeof(Integer), type);
+        if (!data) return {};
+        return {static_cast<const Integer*>(data->d_buf), static_cast<std::size_t>(count)};
+    }
+
+private:
+    struct End {
+        void operator()(::Elf* elf) const { elf_end(elf); }
+    };
+    using Handle = std::unique_ptr<::Elf, End>;
+
+    Handle open(std::uint64_t size);
+    GElf_Ehdr read_header();
+    void read_segments(const GElf_Ehdr& header);
+    void read_sections(const GElf_Ehdr& header);
+    void hide_sections();
+
+    std::vector<std::uint64_t> storage_;  // 64-bit, to be aligned
+    std::uint64_t given_;
+    Handle elf_;
+    Abi abi_{};
+    std::uint64_t base_ = 0;
+    std::vector<GElf_Phdr> segments_;
+    std::vector<GElf_Shdr> sections_;
+    std::uint64_t headers_end_ = 0;
+    std::uint64_t section_table_end_ = 0;  // an offset; 0: there is none
+    bool section_table_odd_ = false;       // the ELF header's words about it make no sense
+};
+
+}  // namespace ptmap::elf
