@@ -333,7 +333,7 @@ def test_regs(gdb: GdbSession, pae: Tables) -> None:
     assert document["registers"]["efer"]["bits"] == ["NXE"]
 
 
-@pytest.mark.parametrize("command", ["ptmap", "pte", "ptmap regs"])
+@pytest.mark.parametrize("command", ["ptmap", "pte", "vdso", "ptmap regs"])
 def test_help(gdb: GdbSession, command: str) -> None:
     text = gdb.run(f"help {command}")
     assert "Examples:" in text and max(map(len, text.splitlines())) <= 80

@@ -25,7 +25,7 @@ _REJECTED_SHOWN, _REJECTED_LISTED = 3, 100  # as text, in JSON
 
 
 class VdsoCommand(Command):
-    """Find the vDSO: its place, functions, data pages, and the vsyscall page.
+    """Find the vDSO: its place, functions and data; the vsyscall page.
 
     vdso [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N] [-pid N]
          [-comm NAME] [-dump FILE] [-load] [-json FILE|-]
