@@ -177,8 +177,7 @@ private:
                std::ranges::none_of(tables, is_over) && sections_allow(code);
     }
 
-    // st_shndx says which section it should be, but Linux 3.16 and after renumbered them without
-    // it.
+    // st_shndx names one, but whoever strips a vDSO's section headers need not keep it in step.
     bool sections_allow(const Place& code) const {
         bool any = false;
         for (const GElf_Shdr& section : file_.sections()) {

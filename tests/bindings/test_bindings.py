@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib.util
 import sys
+import time
 from typing import Any, Callable
 
 import pytest
@@ -155,3 +157,51 @@ def test_steps_outlive_their_paging() -> None:
     garbage = [core.Paging(0x80000001, 0, 0, 0, 52) for _ in range(200)]
     assert [step.level for step in steps] == [4, 3, 2, 1] and steps[3].entry_name == "PTE"
     assert len(garbage) == 200
+
+
+def own_vdso() -> tuple[int, bytes]:
+    """This process's own: its address and its pages."""
+    with open("/proc/self/maps") as maps:
+        found = [line.split("-", 1) for line in maps if line.rstrip().endswith("[vdso]")]
+    if not found:
+        pytest.skip("this process has no vDSO")
+    start, end = int(found[0][0], 16), int(found[0][1].split()[0], 16)
+    return start, ctypes.string_at(start, end - start)
+
+
+def test_read_elf() -> None:
+    start, image = own_vdso()
+    elf = core.read_elf(image)
+    assert (elf.abi, elf.base, elf.dynamic, elf.soname) == ("64-bit", 0, True, "linux-vdso.so.1")
+    assert isinstance(elf.build_id, bytes) and elf.build_id in image and len(elf.build_id) == 20
+    assert len(image) - 4096 < elf.size <= len(image)
+    assert elf.problems == []
+
+    functions = {function.name: function for function in elf.functions}
+    vdso_time, alias = functions["__vdso_time"], functions["time"]
+    assert vdso_time.version == "LINUX_2.6" and not vdso_time.weak and alias.weak
+    assert (alias.offset, alias.size) == (vdso_time.offset, vdso_time.size)
+    call = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p)(start + vdso_time.offset)
+    assert abs(call(None) - time.time()) < 5
+
+
+def test_read_elf_of_a_part() -> None:
+    _, image = own_vdso()
+    elf = core.read_elf(image[:4096])
+    assert elf.size == core.read_elf(image).size
+    assert "its end is missing" in elf.problems and all(map(str.isprintable, elf.problems))
+
+
+@pytest.mark.parametrize("image", [b"", b"\x7fELF", b"MZ" * 100, bytes(8192)])
+def test_read_elf_of_something_else(image: bytes) -> None:
+    with pytest.raises(ValueError, match="ELF"):
+        core.read_elf(image)
+
+
+def test_what_read_elf_gives_outlives_it() -> None:
+    _, image = own_vdso()
+    elf = core.read_elf(bytes(bytearray(image)))
+    functions = elf.functions
+    del elf
+    gc.collect()
+    assert all(function.name.isprintable() for function in functions) and functions
