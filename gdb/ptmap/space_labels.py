@@ -45,4 +45,4 @@ def _process(space: AddressSpace, linux: kernel.Kernel | None) -> list[Label]:
             named = vmas.labels(linux, task.mm)
     if any(label.name == "[stack]" for label in named):
         return named
-    return named + user_stack.labels(space, linux is not None)
+    return named + user_stack.labels(space, linux)

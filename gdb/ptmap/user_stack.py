@@ -7,13 +7,14 @@ from typing import Any
 from . import summary, target
 from .address_space import AddressSpace
 from .labels import Label
+from .linux.kernel import Kernel
 
 Extent = tuple[int, int]  # addresses, the end exclusive
 
 
-def labels(space: AddressSpace, is_linux: bool) -> list[Label]:
+def labels(space: AddressSpace, linux: Kernel | None) -> list[Label]:
     """At most one."""
-    found = _by_pointer(space, is_linux) or (of_linux(space) if is_linux else None)
+    found = _by_pointer(space, linux) or (of_linux(space, linux) if linux else None)
     return [Label(*found, "stack", "deduced")] if found else []
 
 
@@ -21,7 +22,7 @@ def labels(space: AddressSpace, is_linux: bool) -> list[Label]:
 _STACK_REACH = 64 << 20  # of a stack that is shown whole, to either side of the stack pointer
 
 
-def _by_pointer(space: AddressSpace, is_linux: bool) -> Extent | None:
+def _by_pointer(space: AddressSpace, linux: Kernel | None) -> Extent | None:
     """The range that the stack pointer points into, while the CPU is in user mode in this space."""
     registers = target.registers()
     pair = space.kpti_roots
@@ -36,7 +37,7 @@ def _by_pointer(space: AddressSpace, is_linux: bool) -> Extent | None:
     # A stack pointer at the very top of an empty stack points behind it.
     for address in (registers.sp, registers.sp - 1):
         if (found := made.at(address)) and found.user:
-            whole = _over_holes(made, found) if is_linux else None
+            whole = _whole(space, linux, made, found.va) if linux else None
             return whole or (found.va, found.va + found.size)
     return None
 
@@ -48,7 +49,7 @@ _TASK_SIZE_64, _ROOM_64 = 0x7FFFFFFFF000, 16 << 30
 _TASK_SIZE_COMPAT, _ROOM_32 = 0xFFFFE000, 8 << 20
 
 
-def of_linux(space: AddressSpace) -> Extent | None:
+def of_linux(space: AddressSpace, linux: Kernel) -> Extent | None:
     """The highest range there that the process can write: in kernel mode, and of a space that is
     not the CPU's."""
     if space.paging.canonical:
@@ -58,7 +59,7 @@ def of_linux(space: AddressSpace) -> Extent | None:
     for end, room in places:
         made = _around(space, end - room, end)
         if found := made.last_user_write(max(end - room, 0), end):
-            return _over_holes(made, found)
+            return _whole(space, linux, made, found.va)
     return None
 
 
@@ -68,8 +69,22 @@ def of_linux(space: AddressSpace) -> Extent | None:
 _GUARD_GAP = 1 << 20
 
 
-def _over_holes(made: Any, found: Any) -> Extent | None:
-    around: Extent | None = made.user_write_around(found.va, _GUARD_GAP - 1)
+# Its upper end that exec filled is write-protected after a fork, until somebody writes there. Above
+# it may be the vDSO's data, whose first page is the kernel's own (vdso_addr() in
+# arch/x86/entry/vdso/vma.c).
+_PROTECTED = 8 << 20
+
+
+def _whole(space: AddressSpace, linux: Kernel, made: Any, va: int) -> Extent | None:
+    around: Extent | None = made.user_write_around(va, _GUARD_GAP - 1)
+    if around is None:
+        return None
+    start, end = around
+    memory = space.linear
+    for page in range(end, end + _PROTECTED, 0x1000):
+        frame = memory.translate(page)
+        if frame is None or linux.image_address(frame) is not None:
+            return start, page
     return around
 
 

@@ -45,107 +45,96 @@ class Vdso:
 
 def find(space: AddressSpace) -> Vdso:
     linux = kernel.find(space)
-    finder = _Finder(space, linux)
-    image = finder.find()
-    others = [one for one in finder.candidates if image is None or one.va != image.va]
-    pages = vvar.of(space, image, linux, finder.copies) if image else None
+    code = UserCode(space)
+    searched = search(code)
+    finder = _OnLinux(space, linux, code) if linux else None
+    images = [finder.completed(one) for one in searched.images] if finder else searched.images
+    candidates = [one for one in images if one.is_vdso]
+    image = finder.find(candidates) if finder else None
+    if image is None and candidates:
+        image = candidates[0]
+        if linux is not None:
+            image.notes.append("no page of it is the kernel's own: it may be somebody's copy")
+    why = "" if image else (finder.why_none if finder else "") or _nothing(searched)
     return Vdso(
-        space, linux, finder.search, image, others, finder.why_none, pages,
-        vsyscall.of(space, linux),
+        space, linux, searched, image,
+        others=[one for one in candidates if image is None or one.va != image.va],
+        why_none=why,
+        vvar=vvar.of(space, image, linux, finder.copies if finder else None) if image else None,
+        vsyscall=vsyscall.of(space, linux),
     )  # fmt: skip
 
 
-class _Finder:
-    def __init__(self, space: AddressSpace, linux: Kernel | None) -> None:
-        self.space, self.linux = space, linux
-        self.code = UserCode(space)
-        self.search = search(self.code)
-        self.copies = Copies(linux) if linux else None
-        self.images = [self._completed(one) for one in self.search.images]
-        self.candidates = [one for one in self.images if one.is_vdso]
-        self.why_none = ""
+def _nothing(searched: Search) -> str:
+    if not searched.pages and searched.complete:
+        return "the space has no executable user pages"
+    text = f"{searched_text(searched)}, and no ELF image there is a vDSO"
+    if searched.unreadable:
+        text += f"; {plural(searched.unreadable, 'table')} could not be read"
+    return text + ("; there may be more" if searched.cut else "")
 
-    def find(self) -> Image | None:
-        image = self._kernels_own() or self._by_frames() or self._told()
-        if image is not None:
-            return image
-        if not self.candidates:
-            self.why_none = self.why_none or self._nothing()
-            return None
-        image = self.candidates[0]
-        if self.linux is not None:
-            image.notes.append("no page of it is the kernel's own: it may be somebody's copy")
-        return image
 
-    def _nothing(self) -> str:
-        if not self.search.pages and self.search.complete:
-            return "the space has no executable user pages"
-        text = f"{searched_text(self.search)}, and no ELF image there is a vDSO"
-        if self.search.unreadable:
-            text += f"; {plural(self.search.unreadable, 'table')} could not be read"
-        return text + ("; there may be more" if self.search.cut else "")
+class _OnLinux:
+    """What only Linux has: its own copies, and what it says of the place."""
 
-    def _kernels_own(self) -> Image | None:
-        return next((one for one in self.candidates if self._copy_of(one) is not None), None)
+    def __init__(self, space: AddressSpace, linux: Kernel, code: UserCode) -> None:
+        self._space, self._linux, self._code = space, linux, code
+        self.copies = Copies(linux)
+        self.why_none = ""  # nothing was found, and that is certain
 
-    def _by_frames(self) -> Image | None:
-        """By a page that is mapped though the first one is not."""
-        if self.copies is None:
-            return None
-        for va, pa in self.code.pages():
-            if self.copies.address_of(pa) is None:
-                continue
-            copy = self.copies.around(pa)
-            if copy is not None:
-                index = ((self.copies.address_of(pa) or 0) - copy.va) // PAGE
-                return self._of_copy(va - index * PAGE, copy, "frames")
-        return None
-
-    def _told(self) -> Image | None:
-        """By what the kernel noted of the process, or told it."""
-        if self.linux is None or self.copies is None:
-            return None
-        found = _by_mm(self.linux, self.space)
-        if found is not None:
-            va, abi, how = found[0], found[1], "mm"
-            told = "the process's mm_struct"
-        else:
-            vector = auxv.find(self.space)
-            if vector is None:
-                return None
-            va, abi, how = vector.vdso or 0, vector.abi, "auxv"
-            told = f"the process's auxiliary vector at {self.space.hex(vector.va)}"
-        if not va:
-            self.why_none = f"{told} names none"
-            return None
-        at = [one for one in self.candidates if one.va == va]
-        if at:
-            return at[0]  # a debugger's breakpoint in the guest makes a page the process's own
-        for copy in self.copies.all:
-            if copy.elf.abi == abi or abi == "" and len(self.copies.all) == 1:
-                return self._of_copy(va, copy, how)
-        self.why_none = f"{told} names {self.space.hex(va)}, but no image is found for it"
-        return None
-
-    # The kernel's copy
-
-    def _copy_of(self, image: Image) -> Copy | None:
-        if self.copies is None:
-            return None
-        for index, page in enumerate(image.pages):
-            copy = self.copies.around(page.pa) if page.pa is not None else None
-            if copy is not None and self.copies.address_of(page.pa or 0) == copy.va + index * PAGE:
-                return copy
-        return None
-
-    def _completed(self, image: Image) -> Image:
+    def completed(self, image: Image) -> Image:
         """With what it lacks from the kernel's copy, where it is the kernel's."""
         copy = self._copy_of(image) if image.missing else None
         return self._with(image, copy) if copy else image
 
+    def find(self, candidates: list[Image]) -> Image | None:
+        own = next((one for one in candidates if self._copy_of(one) is not None), None)
+        return own or self._by_frames() or self._told(candidates)
+
+    def _by_frames(self) -> Image | None:
+        """By a page that is mapped though the first one is not."""
+        for va, pa in self._code.pages():
+            copy = self.copies.around(pa)
+            if copy is not None:
+                index = self.copies.index(copy, pa) or 0
+                return self._of_copy(va - index * PAGE, copy, "frames")
+        return None
+
+    def _told(self, candidates: list[Image]) -> Image | None:
+        """By what the kernel noted of the process, or told it."""
+        found = _by_mm(self._linux, self._space)
+        if found is not None:
+            (va, abi), how, told = found, "mm", "the process's mm_struct"
+        else:
+            vector = auxv.find(self._space, self._linux)
+            if vector is None:
+                return None
+            va, abi, how = vector.vdso or 0, vector.abi, "auxv"
+            told = f"the process's auxiliary vector at {self._space.hex(vector.va)}"
+        if not va:
+            self.why_none = f"{told} names none"
+            return None
+        for one in candidates:
+            if one.va == va:
+                return one  # a debugger's breakpoint in the guest makes a page the process's own
+        for copy in self.copies.all:
+            if copy.elf.abi == abi or abi == "" and len(self.copies.all) == 1:
+                return self._of_copy(va, copy, how)
+        self.why_none = f"{told} names {self._space.hex(va)}, but no image is found for it"
+        return None
+
+    def _copy_of(self, image: Image) -> Copy | None:
+        """The kernel's copy, where a page of the image is one of its."""
+        for index, page in enumerate(image.pages):
+            copy = self.copies.around(page.pa) if page.pa is not None else None
+            if copy is not None and self.copies.index(copy, page.pa or 0) == index:
+                return copy
+        return None
+
     def _with(self, image: Image, copy: Copy) -> Image:
+        """With its missing pages from a copy."""
+
         def page(index: int) -> Page | None:
-            assert self.copies is not None
             return self.copies.page(copy, index, image.va + index * PAGE)
 
         try:
@@ -156,12 +145,11 @@ class _Finder:
     def _of_copy(self, va: int, copy: Copy, how: str) -> Image | None:
         """The kernel's image as the process has it at an address; None where something else is
         mapped there."""
-        pages = [self.code.read(va + at) for at in range(0, copy.size, PAGE)]
-        assert self.copies is not None
+        pages = [self._code.read(va + at) for at in range(0, copy.size, PAGE)]
         for index, page in enumerate(pages):
-            frame = self.space.linear.translate(page.va)
-            if frame is not None and self.copies.address_of(frame) != copy.va + index * PAGE:
-                self.why_none = f"{self.space.hex(page.va)}, where it belongs, has another page"
+            frame = self._space.linear.translate(page.va)
+            if frame is not None and self.copies.index(copy, frame) != index:
+                self.why_none = f"{self._space.hex(page.va)}, where it belongs, has another page"
                 return None
         return self._with(Image(va, copy.elf, pages, how), copy)
 

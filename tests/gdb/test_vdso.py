@@ -410,14 +410,17 @@ def test_not_the_users_to_run(machine: BareMachine, images: dict[str, Image], mo
 
 @pytest.mark.parametrize("flag", ["-m64", "-m32"])
 def test_ordinary_images(machine: BareMachine, compile: Callable[..., Path], flag: str) -> None:
-    """A library, a program, a position-independent one: their headers are on executable pages."""
+    """A library, a program, a position-independent one: their headers are on executable pages.
+    And one that is laid out as a vDSO is: only its name says that it is none."""
     library = compile(f"libc{flag}.so.6", ORDINARY, *SHARED, flag, "-Wl,-soname,libc.so.6")
     nameless = compile(f"plugin{flag}.so", ORDINARY, *SHARED, flag)
     program = compile(f"program{flag}", PROGRAM, *COMMON, flag, "-static", "-no-pie")
     moving = compile(f"moving{flag}", PROGRAM, *COMMON, flag, "-fPIE", "-pie")
+    alike = compile(f"libvdso{flag}.so", SOURCE, *SHARED, flag, "-Wl,-soname,libvdso.so.1",
+                    "-T", str(LAB / "vdso.ld"))  # fmt: skip
     mode = "4-level" if flag == "-m64" else "32-bit"
     space, frame = Tables(mode), FRAMES
-    for va, path in ((0xB7C00000, library), (0xB7D00000, nameless), (0x08100000, program),
+    for va, path in ((0xB7C00000, library), (0xB7E00000, alike), (0xB7D00000, nameless), (0x08100000, program),
                      (0x56555000, moving)):
         data = Image(path, "", "").bytes
         assert data.startswith(b"\x7fELF")

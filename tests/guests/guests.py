@@ -14,7 +14,7 @@ from typing import Literal, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harness"))
 
-from initramfs import initramfs
+from initramfs import Width, initramfs
 from kernels import fetch
 from qemu import Qemu, QemuError
 
@@ -28,7 +28,7 @@ class Guest:
     shows: str  # what one sees in it
     kernel: str  # of kernels.KERNELS
     cpu: str
-    width: int = 64  # of its init
+    width: Width = 64  # of its init
     memory: str = "512M"
     append: str = ""  # more kernel command line
     qemu: str = "qemu-system-x86_64"
@@ -58,6 +58,8 @@ GUESTS = {
     "kgdb-64-5level": Guest("5-level, KPTI, KASLR", "kgdb-64", "qemu64,+la57", append="pti=on"),
     "kgdb-64-nokaslr": Guest("4-level, KPTI, no KASLR: symbols are right as vmlinux has them",
                              "kgdb-64", "qemu64", append="nokaslr pti=on"),
+    "x32": Guest("an x32 process: 64-bit code, 32-bit addresses", "kgdb-64", "qemu64", "x32",
+                 append="pti=on"),
     "kgdb-pae": Guest("PAE, NX, KPTI, the space split at 2 GiB", "kgdb-pae", _PAE, 32, "1G",
                       append="pti=on"),
 }
@@ -104,14 +106,19 @@ def boot(
     )
     try:
         qemu.wait_line("init: ready")
-        if paused_at == "kernel":
-            _stop_where(qemu, "CPL=0 .* HLT=1", 1)
-        elif paused_at == "ready":
-            _stop_where(qemu, "CPL=3 ", guest.cpus)
+        stop(qemu, name, paused_at)
     except BaseException:
         qemu.close()
         raise
     return qemu
+
+
+def stop(qemu: Qemu, name: str, paused_at: Where) -> None:
+    """Stop a guest that runs, as boot() does."""
+    if paused_at == "kernel":
+        _stop_where(qemu, "CPL=0 .* HLT=1", 1)
+    elif paused_at == "ready":
+        _stop_where(qemu, "CPL=3 ", GUESTS[name].cpus)
 
 
 def _stop_where(qemu: Qemu, state: str, cpus: int) -> None:

@@ -1,12 +1,14 @@
 /*
  * The only process of a test guest: maps memory of known kinds, says where, and stays.
  *
- * Freestanding, no libc, no headers: one source for 32 and 64 bits, as initramfs.py builds it.
+ * Freestanding, no libc, no headers: one source for 32 bits, 64 bits and x32, as initramfs.py
+ * builds it.
  * The console then has, in this order:
  *
  *     init: map KIND ADDRESS SIZE      one line per row of areas[] that could be mapped
  *     init: no KIND                    the row lies beyond this process's address space
  *     init: stack ADDRESS
+ *     init: vdso ADDRESS               or: init: no vdso
  *     init: spin ADDRESS               where the CPU will be (stay=user only)
  *     ... /proc/self/maps ...
  *     init: ready
@@ -26,12 +28,24 @@
  *     smp=1         a second process that spins on CPU 1, and this one stays on CPU 0:
  *                       init: child map KIND ADDRESS SIZE (two), init: child spin ADDRESS,
  *                       init: child PID N
+ *     exec=1        the second process is no fork, but has executed /init: its stack and its vDSO
+ *                   are elsewhere; before its other lines init: child vdso ADDRESS
  *     files=1       a heap and a private mapping of /init: init: map heap..., init: map file...
  *     swap=1        an area on swap, as far as the kernel takes it: init: map swapped...,
  *                       init: swapped PAGES, or init: no swap ERRNO
  *
+ * These decide which pages of its vDSO each process touches before it stays. Without them, none:
+ *
+ *     vdso_touch=first, vdso_touch=last   only that page
+ *     vdso_touch=all   every page, and: init: vdso sum HASH SIZE, or init: child vdso sum...
+ *                      HASH is the 64-bit FNV-1a of the bytes of whole pages; SIZE is theirs
+ *     vvar_touch=1     the first page of [vvar], the vDSO's data
+ *     vdso_copy=1      every page, and a copy of them in executable memory of the first process:
+ *                      init: map copy ADDRESS SIZE
+ *
  * and these come after /proc/self/maps; nothing changes the tables afterwards:
  *
+ *     clocks=1      init: clocksource NAME, which the kernel has time from, if sysfs tells
  *     symbols=1     init: symbol NAME ADDRESS, for those of symbols[] the kernel has
  *     kcore=1       init: kcore VA PA SIZE, for each part of /proc/kcore, where it is: the
  *                   kernel's own idea of its layout; PA is -1 where it is not contiguous
@@ -40,6 +54,10 @@
  *                   the last one of a PATH counts
  *
  *     kgdb=1        after init: ready, the kernel's debugger is entered (with kgdboc=ttyS1)
+ *     vdso_sum=later   init: vdso flag ADDRESS, before init: ready. Until a debugger writes
+ *                   something into that word of 32 bits, the process waits, in user mode or, with
+ *                   stay=kernel, in the kernel. Then it reads its vDSO and says what
+ *                   vdso_touch=all says, init: went on, and stays.
  */
 
 enum { PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
@@ -49,23 +67,35 @@ enum { PAGE = 4096 };
 #define RW (PROT_READ | PROT_WRITE)
 
 #ifdef __x86_64__
-enum { READ = 0, WRITE = 1, OPEN = 2, CLOSE = 3, LSEEK = 8, MMAP = 9, MPROTECT = 10, BRK = 12,
-       PIPE = 22, MADVISE = 28, PAUSE = 34, FORK = 57, SYSLOG = 103, MKNOD = 133, PRCTL = 157,
-       MOUNT = 165, SWAPON = 167, SCHED_SETAFFINITY = 203 };
+# ifdef __ILP32__
+enum { ABI = 0x40000000, EXECVE = ABI | 520 };
+# else
+enum { ABI = 0, EXECVE = 59 };
+# endif
+enum { READ = ABI | 0, WRITE = ABI | 1, OPEN = ABI | 2, CLOSE = ABI | 3, POLL = ABI | 7,
+       LSEEK = ABI | 8, MMAP = ABI | 9, MPROTECT = ABI | 10, BRK = ABI | 12, PIPE = ABI | 22,
+       MADVISE = ABI | 28, PAUSE = ABI | 34, FORK = ABI | 57, SYSLOG = ABI | 103,
+       MKNOD = ABI | 133, PRCTL = ABI | 157, MOUNT = ABI | 165, SWAPON = ABI | 167,
+       SCHED_SETAFFINITY = ABI | 203 };
+#else
+enum { FORK = 2, READ = 3, WRITE = 4, OPEN = 5, CLOSE = 6, EXECVE = 11, MKNOD = 14, LSEEK = 19,
+       MOUNT = 21, PAUSE = 29, PIPE = 42, BRK = 45, SWAPON = 87, SYSLOG = 103, MPROTECT = 125,
+       POLL = 168, PRCTL = 172, MMAP = 192, MADVISE = 219, SCHED_SETAFFINITY = 241 };
+#endif
+
+#ifdef __LP64__
 /* Areas 1 GiB apart: each has a page directory of its own, two PML4 entries in all. */
 #define AT(n)   (0x100000000000UL + ((unsigned long)(n) << 30))
 #define BIG     0x200000000000UL
 #define BEYOND  0x10000000000000UL      /* bit 52: only 5-level paging reaches it */
 #else
-enum { FORK = 2, READ = 3, WRITE = 4, OPEN = 5, CLOSE = 6, MKNOD = 14, LSEEK = 19, MOUNT = 21,
-       PAUSE = 29, PIPE = 42, BRK = 45, SWAPON = 87, SYSLOG = 103, MPROTECT = 125, PRCTL = 172,
-       MMAP = 192, MADVISE = 219, SCHED_SETAFFINITY = 241 };
 /* Areas 4 MiB apart: each has a page table of its own. */
 #define AT(n)   (0x10000000UL + ((unsigned long)(n) << 22))
 #define BIG     0x20000000UL
 #define BEYOND  0xe0000000UL            /* the fourth GiB: only a 64-bit kernel gives it */
 #endif
 
+enum { AT_SYSINFO_EHDR = 33 };
 enum { O_WRONLY = 1, O_RDWR = 2, S_IFBLK = 0060000, RAM0 = 1 << 8, PR_SET_NAME = 15, MADV_PAGEOUT = 21 };
 
 enum touch { LEAVE, LOOK, FILL, ODD };  /* read every page, write every page, every second one */
@@ -94,7 +124,8 @@ static const struct area {
 static const struct area
     child_area = { "child",      AT(10), 4,  FILL, RW,                    MAP_PRIVATE },
     child_spin = { "child-exec", AT(11), 1,  FILL, PROT_READ | PROT_EXEC, MAP_PRIVATE },
-    swapped    = { "swapped",    AT(12), 16, FILL, RW,                    MAP_PRIVATE };
+    swapped    = { "swapped",    AT(12), 16, FILL, RW,                    MAP_PRIVATE },
+    vdso_copy  = { "copy",       AT(13), 2,  FILL, RW,                    MAP_PRIVATE };
 
 static const char *const symbols[] = {
     "page_offset_base", "vmalloc_base", "vmemmap_base", "_text", "_stext", "_etext",
@@ -109,16 +140,17 @@ static const char *const dumps[] = {
     "/sys/kernel/debug/page_tables/current_user", 0
 };
 
-/* Twelve lines of assembler: the entry, and a system call of up to six arguments. */
+/* Twelve lines of assembler: the entry, and a system call of up to six arguments. What the kernel
+   put on the stack has a page of its own: after a fork that stays write-protected. */
 long syscall(long number, ...);
 
 #ifdef __x86_64__
-__asm__(".globl _start\n_start: mov %rsp, %rdi; and $-16, %rsp; call start\n"
+__asm__(".globl _start\n_start: mov %rsp, %rdi; sub $4096, %rsp; and $-16, %rsp; call start\n"
         "syscall: mov %rdi, %rax; mov %rsi, %rdi; mov %rdx, %rsi; mov %rcx, %rdx\n"
         "mov %r8, %r10; mov %r9, %r8; mov 8(%rsp), %r9; syscall; ret\n");
 #else
-__asm__(".globl _start\n_start: mov %esp, %eax; and $-16, %esp; sub $12, %esp; push %eax\n"
-        "call start\n"
+__asm__(".globl _start\n_start: mov %esp, %eax; sub $4096, %esp; and $-16, %esp; sub $12, %esp\n"
+        "push %eax; call start\n"
         "syscall: push %ebp; push %edi; push %esi; push %ebx\n"
         "mov 20(%esp), %eax; mov 24(%esp), %ebx; mov 28(%esp), %ecx; mov 32(%esp), %edx\n"
         "mov 36(%esp), %esi; mov 40(%esp), %edi; mov 44(%esp), %ebp; int $0x80\n"
@@ -278,8 +310,29 @@ static void stay_on(int cpu)
     syscall(SCHED_SETAFFINITY, 0L, (long)sizeof mask, &mask);
 }
 
-/* A second process, which has mapped its memory when this returns. */
-static void start_child(int spins)
+/* The second process's part. By `ready` it tells the first one that it has mapped its memory. */
+__attribute__((noreturn)) static void be_child(const char *name, long ready)
+{
+    int spins = name[1] == 'p';
+    unsigned long at = 0;
+
+    syscall(PRCTL, (long)PR_SET_NAME, name);
+    map("child ", &child_area, child_area.pages);
+    if (spins) {
+        map("child ", &child_spin, child_spin.pages);
+        at = write_spin(&child_spin);
+        spin_at("child ", at);
+        stay_on(1);
+    }
+    syscall(WRITE, ready, "", 1L);
+    while (!spins)
+        syscall(PAUSE);
+    ((void (*)(void))at)();
+    __builtin_unreachable();
+}
+
+/* "sleeper" or "spinner"; when it has executed /init, start() knows it by that name. */
+static void start_child(const char *name, char **environ)
 {
     int ends[2];
     char byte = 0;
@@ -288,20 +341,12 @@ static void start_child(int spins)
     syscall(PIPE, ends);
     pid = syscall(FORK);
     if (pid == 0) {
-        unsigned long at = 0;
+        char ready[] = { (char)('0' + ends[1]), 0 };
+        const char *const words[] = { name, ready, 0 };
 
-        syscall(PRCTL, (long)PR_SET_NAME, spins ? "spinner" : "sleeper");
-        map("child ", &child_area, child_area.pages);
-        if (spins) {
-            map("child ", &child_spin, child_spin.pages);
-            at = write_spin(&child_spin);
-            spin_at("child ", at);
-            stay_on(1);
-        }
-        syscall(WRITE, (long)ends[1], &byte, 1L);
-        while (!spins)
-            syscall(PAUSE);
-        ((void (*)(void))at)();
+        if (option(environ, "exec="))
+            syscall(EXECVE, "/init", words, environ);
+        be_child(name, ends[1]);
     }
     syscall(READ, (long)ends[0], &byte, 1L);
     say("child PID", "");
@@ -434,6 +479,117 @@ static int same(const char *a, const char *b)
     return *a == *b;
 }
 
+/* Where in /proc/self/maps a line ends in this name. */
+struct part {
+    unsigned long address, pages;
+};
+
+static struct part find_part(const char *name)
+{
+    long fd = open("/proc/self/maps");
+    struct part found = { 0, 0 };
+    const char *row;
+
+    while ((row = next_line(fd))) {
+        unsigned long at = (unsigned long)parse_hex(&row);
+        unsigned long end = (row++, (unsigned long)parse_hex(&row));
+
+        while (*row && !same(row, name))
+            row++;
+        if (*row)
+            found = (struct part){ at, (end - at) / PAGE };
+    }
+    return found;
+}
+
+/* The auxiliary vector is the kernel's own word: no page of the vDSO is touched for it. */
+static unsigned long show_vdso(const char *who, char **environ)
+{
+    unsigned long *vector;
+
+    while (*environ)
+        environ++;
+    for (vector = (unsigned long *)environ + 1; *vector; vector += 2) {
+        if (*vector == AT_SYSINFO_EHDR) {
+            say(who, "vdso");
+            hex(vector[1]);
+            flush();
+            return vector[1];
+        }
+    }
+    say(who, "no vdso");
+    flush();
+    return 0;
+}
+
+static void sum_vdso(const char *who)
+{
+    struct part vdso = find_part("[vdso]");
+    const unsigned char *bytes = (const unsigned char *)vdso.address;
+    unsigned long long hash = 14695981039346656037ULL;
+
+    for (unsigned long i = 0; i < vdso.pages * PAGE; i++)
+        hash = (hash ^ bytes[i]) * 1099511628211ULL;
+    say(who, "vdso sum");
+    hex(hash);
+    hex(vdso.pages * PAGE);
+    flush();
+}
+
+static void touch_vdso(const char *who, char **environ)
+{
+    const char *which = option(environ, "vdso_touch=");
+    struct part vdso = find_part("[vdso]"), vvar = find_part("[vvar]");
+
+    if (which && which[0] == 'a')
+        sum_vdso(who);
+    else if (which && which[0] == 'f')
+        touch(vdso.address, 1, LOOK);
+    else if (which && which[0] == 'l')
+        touch(vdso.address + (vdso.pages - 1) * PAGE, 1, LOOK);
+    if (option(environ, "vvar_touch="))
+        touch(vvar.address, 1, LOOK);
+}
+
+static void copy_vdso(void)
+{
+    struct part vdso = find_part("[vdso]");
+    const volatile unsigned char *from = (unsigned char *)vdso.address;
+
+    map("", &vdso_copy, vdso.pages);
+    for (unsigned long i = 0; i < vdso.pages * PAGE; i++)
+        ((volatile unsigned char *)vdso_copy.address)[i] = from[i];
+    syscall(MPROTECT, vdso_copy.address, vdso.pages * PAGE, (long)(PROT_READ | PROT_EXEC));
+}
+
+static volatile int go_on;
+
+/* Until a debugger writes to go_on. */
+static void wait(int in_kernel)
+{
+    while (!go_on) {
+        if (in_kernel)
+            syscall(POLL, 0L, 0L, 20L);
+        else
+            __asm__ volatile("pause");
+    }
+}
+
+static void show_clocksource(void)
+{
+    const char *name;
+    long fd;
+
+    syscall(MOUNT, "sys", "/sys", "sysfs", 0L, 0L);
+    fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    name = fd < 0 ? 0 : next_line(fd);
+    if (name) {
+        say("clocksource ", name);
+        flush();
+        syscall(CLOSE, fd);
+    }
+}
+
 /* Lines "ADDRESS TYPE NAME", in modules with more behind it. */
 static void show_symbols(void)
 {
@@ -537,17 +693,24 @@ static void show_dumps(void)
 
 __attribute__((used, noreturn)) static void start(unsigned long *stack)
 {
-    char **environ = (char **)(stack + 1 + stack[0] + 1);   /* argc, argv[], 0, environ[] */
+    char **argv = (char **)(stack + 1);         /* argc, argv[], 0, environ[], 0, auxv[][2] */
+    char **environ = argv + stack[0] + 1;
     const char *stay = option(environ, "stay="), *big = option(environ, "big=");
     const struct area *spin = 0;
+    unsigned long vdso;
 
+    if (argv[0][0] == 's') {            /* "/init" is the first process */
+        if (show_vdso("child ", environ))
+            touch_vdso("child ", environ);
+        be_child(argv[0], argv[1][0] - '0');
+    }
     syscall(SYSLOG, 6L, 0L, 0L);        /* the kernel's messages off the console; panics come */
     syscall(MOUNT, "proc", "/proc", "proc", 0L, 0L);
 
     if (option(environ, "child="))
-        start_child(0);
+        start_child("sleeper", environ);
     if (option(environ, "smp=")) {
-        start_child(1);
+        start_child("spinner", environ);
         stay_on(0);
     }
     for (const struct area *area = areas; area != areas + sizeof areas / sizeof *areas; area++) {
@@ -564,13 +727,20 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     say("stack", "");
     hex((unsigned long)stack);
     flush();
+    vdso = show_vdso("", environ);
+    if (vdso)
+        touch_vdso("", environ);
+    if (vdso && option(environ, "vdso_copy="))
+        copy_vdso();
 
-    int in_kernel = stay && stay[0] == 'k';
+    int in_kernel = stay && stay[0] == 'k', later = option(environ, "vdso_sum=") != 0;
     unsigned long at = write_spin(spin);
 
     if (!in_kernel)
         spin_at("", at);
     read_file(open("/proc/self/maps"), 1);
+    if (option(environ, "clocks="))
+        show_clocksource();
     if (option(environ, "symbols="))
         show_symbols();
     if (option(environ, "kcore="))
@@ -580,14 +750,26 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     touch((unsigned long)stack - 6 * PAGE, 1, FILL);    /* below a hole */
     touch((unsigned long)buffer, sizeof buffer / PAGE, FILL);
     page_map(0, 1);
+    go_on = 0;                          /* in a page of this process, not Linux's zero page */
     if (option(environ, "pagemap="))
         show_pagemap();
     if (option(environ, "dump="))
         show_dumps();
+    if (vdso && later) {
+        say("vdso flag", "");
+        hex((unsigned long)&go_on);
+        flush();
+    }
     say("ready", "");
     flush();
     if (option(environ, "kgdb="))
         syscall(WRITE, syscall(OPEN, "/proc/sysrq-trigger", (long)O_WRONLY, 0L), "g", 1L);
+    if (vdso && later) {
+        wait(in_kernel);
+        sum_vdso("");
+        say("went on", "");
+        flush();
+    }
     while (in_kernel)
         syscall(PAUSE);
     ((void (*)(void))at)();

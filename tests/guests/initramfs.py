@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from store import GuestError, cache
 
@@ -17,12 +18,13 @@ _FLAGS = (
     "-fno-asynchronous-unwind-tables -fcf-protection=none -mgeneral-regs-only -O1 -g0 -Wall "
     "-Wextra -Werror -Wl,--build-id=none -Wl,-z,noexecstack"
 ).split()
-_WIDTH = {32: ["-m32", "-march=i686"], 64: ["-m64"]}
+Width = Literal[32, 64, "x32"]
+_WIDTH: dict[Width, list[str]] = {32: ["-m32", "-march=i686"], 64: ["-m64"], "x32": ["-mx32"]}
 _S_IFDIR, _S_IFCHR, _S_IFREG = 0o040000, 0o020000, 0o100000
 
 
-def initramfs(width: int) -> Path:
-    """The archive with init built for 32 or 64 bits; kept in the cache under its content's hash."""
+def initramfs(width: Width) -> Path:
+    """The archive with init built for this width; kept in the cache under its content's hash."""
     command = ["gcc", *_WIDTH[width], *_FLAGS]
     this = Path(__file__).read_bytes()
     key = hashlib.sha256(this + _SOURCE.read_bytes() + str(width).encode()).hexdigest()[:16]

@@ -60,14 +60,15 @@ class Tree:
             return False
         return True
 
-    def noticed_by_native_tests(self) -> str | None:
-        """The first test that fails, None where all pass."""
+    def noticed_by_native_tests(self, *which: str) -> str | None:
+        """The first test that fails, None where all pass; `which` is for ctest."""
         try:
             self.run("cmake", "--build", self.build)
         except subprocess.CalledProcessError as error:
             return f"the compiler: {_first(error.output, r'error: (.*)')}"
         try:
-            self.run("ctest", "--test-dir", self.build, "--stop-on-failure", "-j", "2", "-Q")
+            self.run("ctest", "--test-dir", self.build, "--stop-on-failure", "-j", "2", "-Q",
+                     *which)
         except subprocess.CalledProcessError:
             log = (self.build / "Testing/Temporary/LastTestsFailed.log").read_text()
             return "native " + log.splitlines()[0].partition(":")[2].partition("  #")[0]
@@ -95,6 +96,11 @@ def _is_native(patch: Path) -> bool:
     return "--- a/native/" in patch.read_text()
 
 
+def _library_tests(patch: Path) -> tuple[str, str]:
+    """The native tests of the library that a patch touches, for ctest."""
+    return ("-R" if "--- a/native/elf/" in patch.read_text() else "-E", "Elf")
+
+
 def _survivors(patches: list[Path], where: Path) -> list[str]:
     """Runs these, in a tree of their own; returns what is wrong, a line each."""
     tree = Tree(where)
@@ -111,7 +117,7 @@ def _survivors(patches: list[Path], where: Path) -> list[str]:
     for patch, tests in asked.items():
         start = time.monotonic()
         tree.run("git", "apply", patch)
-        by = tree.noticed_by_native_tests() if _is_native(patch) else None
+        by = tree.noticed_by_native_tests(*_library_tests(patch)) if _is_native(patch) else None
         by = by or tree.noticed_by_tests_in_gdb(tests)
         tree.run("git", "apply", "-R", patch)
         print(f"{patch.stem:<34} {by or 'SURVIVED'} ({time.monotonic() - start:.1f} s)", flush=True)

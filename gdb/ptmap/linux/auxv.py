@@ -12,6 +12,7 @@ from typing import Iterator
 
 from .. import user_stack
 from ..address_space import AddressSpace
+from .kernel import Kernel
 
 # include/uapi/linux/auxvec.h, arch/x86/include/uapi/asm/auxvec.h
 AT_NULL, AT_PAGESZ, AT_RANDOM, AT_SYSINFO, AT_SYSINFO_EHDR = 0, 6, 25, 32, 33
@@ -43,9 +44,9 @@ class Auxv:
         return "32-bit" if AT_SYSINFO in self.values else "x32"  # ARCH_DLINFO_IA32, _X32
 
 
-def find(space: AddressSpace) -> Auxv | None:
+def find(space: AddressSpace, linux: Kernel) -> Auxv | None:
     """That of a space's process, None where it is not found."""
-    extent = user_stack.of_linux(space)
+    extent = user_stack.of_linux(space, linux)
     if extent is None:
         return None
     words = (8, 4) if space.paging.canonical else (4,)

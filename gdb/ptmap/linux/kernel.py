@@ -9,6 +9,7 @@ kernel's own symbols loaded, at the right place or not, their linux_banner decid
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Sequence
@@ -45,6 +46,10 @@ class Span:
     @property
     def size(self) -> int:
         return self.end - self.start
+
+    def overlaps(self, r: Any) -> bool:
+        """A range of a map."""
+        return bool(r.va < self.end and self.start < r.va + r.size)
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,21 @@ class Kernel:
                 return at - len(tail) + found.start()
             tail = chunk[-len(_BANNER) :]
         return None
+
+    def image_address(self, frame: int) -> int | None:
+        """Where the kernel's own image has a physical address; None where it has not."""
+        at = bisect_right(self._image_frames, (frame, 1 << 64, 0)) - 1
+        if at < 0:
+            return None
+        pa, size, va = self._image_frames[at]
+        return va + frame - pa if frame < pa + size else None
+
+    @cached_property
+    def _image_frames(self) -> list[tuple[int, int, int]]:
+        """Its ranges, by frame: (pa, size, va)."""
+        parts = [part for part in (self.image.text, self.image.rodata, self.image.data) if part]
+        return sorted((r.pa, r.size, r.va) for r in self.ranges
+                      if any(part.overlaps(r) for part in parts))  # fmt: skip
 
     # With symbols
 

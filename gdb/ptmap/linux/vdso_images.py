@@ -6,7 +6,6 @@ after boot, and a struct vdso_image that begins with its address and size.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from .. import native
 from ..elf_images import MAGIC, MAX_SIZE, PAGE, Page
 from ..virtual_memory import Unreadable
-from .kernel import Kernel, Span
+from .kernel import Kernel
 
 _SYMBOLS = ("vdso_image_64", "vdso_image_32", "vdso_image_x32")
 _MAX_PAGES = 64  # of an image
@@ -36,26 +35,14 @@ class Copies:
 
     def __init__(self, linux: Kernel) -> None:
         self._linux = linux
-        image = linux.image
-        # Without NX rodata cannot be told from text; data last, it is none since Linux 4.6.
-        spans = [part for part in (image.rodata or image.text, image.data) if part is not None]
-        self._span = spans[0]
-        rows = [r for r in linux.ranges if any(_overlap(r, span) for span in spans)]
-        self._frames = sorted((r.pa, r.size, r.va) for r in rows)
+        # Without NX rodata cannot be told from text.
+        self._span = linux.image.rodata or linux.image.text
 
     # By frame
 
-    def address_of(self, frame: int) -> int | None:
-        """Where the kernel's image has a frame; None where it has not."""
-        at = bisect_right(self._frames, (frame, 1 << 64, 0)) - 1
-        if at < 0:
-            return None
-        pa, size, va = self._frames[at]
-        return va + frame - pa if frame < pa + size else None
-
     def around(self, frame: int) -> Copy | None:
         """The image that a frame belongs to."""
-        va = self.address_of(frame)
+        va = self._linux.image_address(frame)
         if va is None:
             return None
         for copy in self._by_symbols:
@@ -66,6 +53,11 @@ class Copies:
             if found is not None:
                 return found if va < found.va + found.size else None
         return None
+
+    def index(self, copy: Copy, frame: int) -> int | None:
+        """Which page of an image a frame is."""
+        va = self._linux.image_address(frame)
+        return (va - copy.va) // PAGE if va is not None and 0 <= va - copy.va < copy.size else None
 
     def page(self, copy: Copy, index: int, va: int) -> Page | None:
         """A page of an image, for the address `va` of a process."""
@@ -109,7 +101,7 @@ class Copies:
         pages = [
             (r.va + at, r.pa + at)
             for r in self._linux.ranges
-            if _overlap(r, self._span)
+            if self._span.overlaps(r)
             for at in range(0, r.size, PAGE)
         ]
         for first in range(0, len(pages), _BATCH):
@@ -135,7 +127,3 @@ class Copies:
             return Copy(va, size, native.core().read_elf(memory.read(va, size)), image)
         except (Unreadable, ValueError):
             return None
-
-
-def _overlap(r: Any, span: Span) -> bool:
-    return bool(r.va < span.end and span.start < r.va + r.size)
