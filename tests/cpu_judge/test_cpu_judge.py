@@ -337,8 +337,14 @@ def run_boot(boot: Boot) -> dict[str, Tally]:
         session.run(f"hbreak *{stop_at:#x}")
         console = Console()
         while True:
-            session.run("continue")
-            stop = console.next_stop(qemu.console())
+            said = session.run("continue")
+            if len(qemu.console()) == console.read:
+                # GDB takes a stop that a busy QEMU sent twice for two: the guest did not run.
+                said += session.run("continue")
+            try:
+                stop = console.next_stop(qemu.console())
+            except AssertionError as error:
+                raise AssertionError(f"{error}\nGDB said:\n{said}") from None
             if stop is None:
                 return tallies
             if console.mode not in tallies:

@@ -420,8 +420,8 @@ def test_ordinary_images(machine: BareMachine, compile: Callable[..., Path], fla
                     "-T", str(LAB / "vdso.ld"))  # fmt: skip
     mode = "4-level" if flag == "-m64" else "32-bit"
     space, frame = Tables(mode), FRAMES
-    for va, path in ((0xB7C00000, library), (0xB7E00000, alike), (0xB7D00000, nameless), (0x08100000, program),
-                     (0x56555000, moving)):
+    for va, path in ((0xB7C00000, library), (0xB7E00000, alike), (0xB7D00000, nameless),
+                     (0x08100000, program), (0x56555000, moving)):
         data = Image(path, "", "").bytes
         assert data.startswith(b"\x7fELF")
         frames = range(frame, frame + len(data), KIB4)
