@@ -37,6 +37,7 @@ class Page:
     source: str | None = None  # "process", "kernel"; None where no bytes are known
     content: bytes = bytes(PAGE)  # zeros where none are known
     mapped: bool = False  # in the process
+    kernel_va: int | None = None  # source "kernel": where the kernel has it
     why: str = ""  # no source: why not
 
 

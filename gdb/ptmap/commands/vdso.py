@@ -183,7 +183,7 @@ def _image_text(found: Vdso, image: Image) -> list[str]:
 def _page_text(space: address_space.AddressSpace, page: Page) -> str:
     if page.source is None:
         return f"NOT KNOWN: {page.why}"
-    return f"not touched; the kernel's copy is at physical {page.pa:#x}"
+    return f"not touched; the kernel's copy is at {space.hex(page.kernel_va or 0)}"
 
 
 def _functions_text(found: Vdso, image: Image) -> list[str]:
@@ -241,8 +241,8 @@ def _clock_text(clock: Clock) -> str:
         lines += " (odd: the kernel is changing it)"
     if clock.in_namespace:
         lines += "; in a time namespace"
-    layout = "the types of vmlinux" if clock.layout == "types" else clock.layout
-    return f"{lines}; layout by {layout}"
+    layout = "as vmlinux's types say" if clock.layout == "types" else f"as in {clock.layout}"
+    return f"{lines} (laid out {layout})"
 
 
 def _vsyscall_text(page: Vsyscall) -> str:
@@ -290,7 +290,8 @@ def _image_json(image: Image) -> dict[str, Any]:
         "found_by": image.found_by,
         "pages": [
             {"va": hex(page.va), "pa": None if page.pa is None else hex(page.pa),
-             "from": page.source}
+             "from": page.source,
+             "kernel_va": None if page.kernel_va is None else hex(page.kernel_va)}
             for page in image.pages
         ],  # fmt: skip
         "functions": [

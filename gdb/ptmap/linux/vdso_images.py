@@ -68,7 +68,8 @@ class Copies:
             content = self._linux.memory.read(at, PAGE)
         except Unreadable:
             return None
-        return Page(va, self._linux.memory.translate(at), "kernel", content)
+        pa = self._linux.memory.translate(at)
+        return Page(va, pa, "kernel", content, kernel_va=at)
 
     # All of them
 
