@@ -246,17 +246,19 @@ PYBIND11_MODULE(_core, m) {
 
     m.def(
         "user_executable",
-        [](const Space& space, std::size_t limit) {
-            const Leaves leaves = user_executable(space, limit);
+        [](const Paging& paging, std::uint64_t root, const py::function& fetch,
+           std::size_t max_tables, std::size_t max_leaves) {
+            PythonMemory memory(fetch);
+            const Leaves leaves = user_executable(paging, {root}, memory, {max_tables, max_leaves});
             std::vector<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, bool>> pages;
             for (const Leaf& leaf : leaves.found)
                 pages.emplace_back(leaf.va.value, leaf.size, leaf.pa.value, leaf.write);
             return py::make_tuple(pages, leaves.cut, leaves.unreadable);
         },
-        py::arg("space"), py::arg("limit") = no_limit,
+        py::arg("paging"), py::arg("root"), py::arg("fetch"), py::arg("max_tables") = no_limit,
+        py::arg("max_leaves") = no_limit,
         "([(va, size, pa, whether it is writable), ...], whether there are more, tables that could "
-        "not be read): the user's pages "
-        "that are executable by their leaf entry.");
+        "not be read): the user's pages that are executable by their leaf entry.");
 
     py::class_<Wanted>(m, "Wanted")
         .def(py::init(&make_wanted), py::arg("rights_set") = 0, py::arg("rights_clear") = 0,

@@ -75,19 +75,17 @@ class UserCode:
 
     def __init__(self, space: AddressSpace) -> None:
         self.space = space
-        core, paging = native.core(), space.paging
-        last = paging.upper_part - 1 if paging.canonical else paging.last_offset
         with space.memory.reading():
-            scanned = core.scan(
-                paging, space.root, space.memory, 0, last, max_tables=_MAX_TABLES
+            leaves, self.cut, self.unreadable = native.core().user_executable(
+                space.paging, space.root, space.memory, _MAX_TABLES, _MAX_LEAVES
             )
-        leaves, self.cut, self.unreadable = core.user_executable(scanned, _MAX_LEAVES)
         self._small = {va: (pa, write) for va, size, pa, write in leaves if size == PAGE}
         self._large = [leaf for leaf in leaves if leaf[1] != PAGE]
 
-    def __len__(self) -> int:
+    def count(self, writable: bool) -> int:
         """In pages of 4 KiB."""
-        return len(self._small) + sum(size // PAGE for _, size, _, _ in self._large)
+        small = sum(write == writable for _, write in self._small.values())
+        return small + sum(s // PAGE for _, s, _, write in self._large if write == writable)
 
     def frame(self, va: int) -> int | None:
         """Of the page at an address, None where there is none."""
@@ -98,17 +96,16 @@ class UserCode:
                 return int(pa + va - start)
         return None
 
-    def pages(self) -> Iterator[tuple[int, int]]:
-        """(va, pa) of every 4 KiB, the likely ones first: small before large ones, read-only before
-        writable ones, high before low addresses, as Linux maps vDSOs near the stack."""
-        for writes in (False, True):
-            for va in sorted(self._small, reverse=True):
-                pa, write = self._small[va]
-                if write == writes:
-                    yield va, pa
-        for start, size, pa, _ in self._large:
-            for offset in range(0, size, PAGE):
-                yield start + offset, pa + offset
+    def pages(self, writable: bool) -> Iterator[tuple[int, int]]:
+        """(va, pa) of every 4 KiB, the likely ones first: small before large pages, high before low
+        addresses, as Linux maps vDSOs near the stack."""
+        for va in sorted(self._small, reverse=True):
+            pa, write = self._small[va]
+            if write == writable:
+                yield va, pa
+        for start, size, pa, write in self._large:
+            if write == writable:
+                yield from ((start + at, pa + at) for at in range(0, size, PAGE))
 
     def read(self, va: int) -> Page:
         """A page of this code, or why its bytes are not known."""
@@ -137,11 +134,28 @@ class Search:
     def complete(self) -> bool:
         return not self.cut and not self.unreadable
 
+    def __str__(self) -> str:
+        """"2108 executable user pages looked at" """
+        pages = plural(self.pages, "executable user page")
+        text = f"{'' if self.looked == self.pages else f'{self.looked} of '}{pages} looked at"
+        if self.unreadable:
+            text += f"; {plural(self.unreadable, 'table')} could not be read"
+        return text + ("; there may be more" if self.cut else "")
+
 
 def search(code: UserCode) -> Search:
-    """Every image that begins at a page of `code`, a vDSO or not."""
-    result = Search([], [], pages=len(code), unreadable=code.unreadable, cut=code.cut)
-    for va in _headed(code, result):
+    """Every image that begins at a read-only page of `code`, a vDSO or not; where none is a vDSO
+    those at writable pages too."""
+    result = Search([], [], unreadable=code.unreadable, cut=code.cut)
+    for writable in (False, True):
+        if not any(image.is_vdso for image in result.images):
+            result.pages += code.count(writable)
+            _search(code, writable, result)
+    return result
+
+
+def _search(code: UserCode, writable: bool, result: Search) -> None:
+    for va in _headed(code, writable, result):
         if len(result.images) + len(result.rejected) == _MAX_IMAGES:
             result.cut = True
             break
@@ -149,13 +163,12 @@ def search(code: UserCode) -> Search:
             result.images.append(image_at(code, va))
         except ValueError as error:
             result.rejected.append((va, str(error)))
-    return result
 
 
-def _headed(code: UserCode, result: Search) -> Iterator[int]:
+def _headed(code: UserCode, writable: bool, result: Search) -> Iterator[int]:
     """The addresses of pages that begin with an ELF header; each costs one short read."""
-    memory, pages = code.space.memory, code.pages()
-    while batch := [page for page, _ in zip(pages, range(_BATCH))]:
+    memory, pages = code.space.memory, code.pages(writable)
+    while batch := [page for _, page in zip(range(_BATCH), pages)]:
         if result.looked + len(batch) > _MAX_HEADS:
             result.cut = True
             return
@@ -167,6 +180,12 @@ def _headed(code: UserCode, result: Search) -> Iterator[int]:
                 yield va
 
 
+def fits(space: AddressSpace, va: int, size: int) -> bool:
+    """Whether so many bytes from an address on are all addresses."""
+    ends = va, va + size - 1
+    return ends[1] < 1 << 64 and all(space.paging.translatable(end) for end in ends)
+
+
 def image_at(code: UserCode, va: int) -> Image:
     """The image that begins at an address. Error: ValueError where what begins there is none."""
     core = native.core()
@@ -175,6 +194,9 @@ def image_at(code: UserCode, va: int) -> Image:
     count = -(-elf.size // PAGE)
     if elf.size > MAX_SIZE:
         raise ValueError(f"it is larger than a vDSO: {elf.size >> 10} KiB")
+    end = va + count * PAGE
+    if not fits(code.space, va, count * PAGE) or elf.abi != "64-bit" and va < 1 << 32 < end:
+        raise ValueError("it would end beyond the address space")
     for index in range(1, count):
         pages.append(code.read(va + index * PAGE))
     image = Image(va, elf, pages)
@@ -192,10 +214,3 @@ def completed(image: Image, copy: Callable[[int], Page | None]) -> Image:
     ]
     result = replace(image, pages=pages)
     return replace(result, elf=native.core().read_elf(result.content))
-
-
-def searched_text(result: Search) -> str:
-    """"2108 executable user pages looked at" """
-    if result.looked == result.pages:
-        return f"{plural(result.pages, 'executable user page')} looked at"
-    return f"{result.looked} of {plural(result.pages, 'executable user page')} looked at"

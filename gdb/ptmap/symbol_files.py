@@ -6,13 +6,15 @@ import atexit
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
+from typing import Iterator
 
 import gdb
 
 from .errors import Refusal
 
 _folder: str | None = None  # GDB reads a symbol file again when it likes: it stays until GDB ends
-_loaded: str | None = None
+_loaded: tuple[str, int] | None = None  # path, offset
 
 
 def load(name: str, content: bytes, offset: int) -> None:
@@ -30,10 +32,10 @@ def load(name: str, content: bytes, offset: int) -> None:
         raise Refusal(f"-load: {error.filename}: {error.strerror}") from None
     unload()
     try:
-        gdb.execute(f"add-symbol-file {quoted(path)} -o {offset:#x}", to_string=True)
+        _add(path, offset)
     except gdb.error as error:
         raise Refusal(f"-load: GDB does not take the image's symbols: {error}") from None
-    _loaded = path
+    _loaded = path, offset
 
 
 def unload() -> None:
@@ -41,10 +43,30 @@ def unload() -> None:
     global _loaded
     if _loaded is None:
         return
-    if any(file.filename == _loaded for file in gdb.objfiles()):
-        gdb.execute(f"remove-symbol-file {quoted(_loaded)}", to_string=True)
-    shutil.rmtree(os.path.dirname(_loaded), ignore_errors=True)
+    path, _ = _loaded
+    if _is_there(path):
+        gdb.execute(f"remove-symbol-file {quoted(path)}", to_string=True)
+    shutil.rmtree(os.path.dirname(path), ignore_errors=True)
     _loaded = None
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Around what makes GDB forget all symbols."""
+    was_there = _loaded is not None and _is_there(_loaded[0])
+    try:
+        yield
+    finally:
+        if was_there and _loaded is not None and not _is_there(_loaded[0]):
+            _add(*_loaded)
+
+
+def _add(path: str, offset: int) -> None:
+    gdb.execute(f"add-symbol-file {quoted(path)} -o {offset:#x}", to_string=True)
+
+
+def _is_there(path: str) -> bool:
+    return any(file.filename == path for file in gdb.objfiles())
 
 
 def quoted(path: str) -> str:

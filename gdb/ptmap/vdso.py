@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import summary
 from .address_space import AddressSpace
 from .command import plural
-from .elf_images import (PAGE, Image, Page, Search, UserCode, completed, search,
-                         searched_text)  # fmt: skip
+from .elf_images import PAGE, Image, Page, Search, UserCode, completed, fits, search
 from .errors import Refusal
 from .linux import auxv, kernel, tasks, vsyscall, vvar
 from .linux.kernel import Kernel
@@ -37,10 +37,10 @@ class Vdso:
 
     @property
     def complete(self) -> bool:
-        """All was looked at where something is missing, and every byte is known."""
-        if self.image is None:
-            return self.search.complete
-        return not self.image.missing and not self.image.elf.problems
+        """All was looked at, and every byte is known and sound."""
+        image = self.image
+        whole = image is None or not image.missing and not image.elf.problems
+        return whole and self.search.complete
 
 
 def find(space: AddressSpace) -> Vdso:
@@ -51,11 +51,13 @@ def find(space: AddressSpace) -> Vdso:
     images = [finder.completed(one) for one in searched.images] if finder else searched.images
     candidates = [one for one in images if one.is_vdso]
     image = finder.find(candidates) if finder else None
-    if image is None and candidates:
+    certain = finder is not None and bool(finder.why_none)
+    if image is None and candidates and not certain:
         image = candidates[0]
         if linux is not None:
             image.notes.append("no page of it is the kernel's own: it may be somebody's copy")
-    why = "" if image else (finder.why_none if finder else "") or _nothing(searched)
+            finder = None  # it has no vvar pages then
+    why = "" if image else (finder.why_none if finder else "") or _nothing(searched, linux)
     return Vdso(
         space, linux, searched, image,
         others=[one for one in candidates if image is None or one.va != image.va],
@@ -65,13 +67,11 @@ def find(space: AddressSpace) -> Vdso:
     )  # fmt: skip
 
 
-def _nothing(searched: Search) -> str:
+def _nothing(searched: Search, linux: Kernel | None) -> str:
     if not searched.pages and searched.complete:
         return "the space has no executable user pages"
-    text = f"{searched_text(searched)}, and no ELF image there is a vDSO"
-    if searched.unreadable:
-        text += f"; {plural(searched.unreadable, 'table')} could not be read"
-    return text + ("; there may be more" if searched.cut else "")
+    text = f"{searched}; none of the ELF images there is a vDSO"
+    return text + (", and no auxiliary vector is found on the stack" if linux else "")
 
 
 class _OnLinux:
@@ -93,11 +93,12 @@ class _OnLinux:
 
     def _by_frames(self) -> Image | None:
         """By a page that is mapped though the first one is not."""
-        for va, pa in self._code.pages():
+        for va, pa in self._code.pages(writable=False):
             copy = self.copies.around(pa)
             if copy is not None:
-                index = self.copies.index(copy, pa) or 0
-                return self._of_copy(va - index * PAGE, copy, "frames")
+                start = va - (self.copies.index(copy, pa) or 0) * PAGE
+                if start >= 0 and fits(self._space, start, copy.size):
+                    return self._of_copy(start, copy, "frames")
         return None
 
     def _told(self, candidates: list[Image]) -> Image | None:
@@ -119,9 +120,25 @@ class _OnLinux:
                 return one  # a debugger's breakpoint in the guest makes a page the process's own
         for copy in self.copies.all:
             if copy.elf.abi == abi or abi == "" and len(self.copies.all) == 1:
-                return self._of_copy(va, copy, how)
-        self.why_none = f"{told} names {self._space.hex(va)}, but no image is found for it"
+                if va % PAGE or va + copy.size > self._user_end(abi):
+                    self.why_none = f"{told} names {va:#x}, where none can be"
+                    return None
+                image = self._of_copy(va, copy, how)
+                if image is None:
+                    self.why_none = f"{told} names {self._space.hex(va)}, but {self.why_none}"
+                return image
+        self.why_none = (
+            f"{told} names {self._space.hex(va)}, but the image for it is not found or damaged"
+        )
         return None
+
+    def _user_end(self, abi: str) -> int:
+        """Where addresses of a process end."""
+        paging = self._space.paging
+        if not paging.canonical:
+            return summary.split_of(self._space) or 1 << 32
+        # Linux leaves the last page out (TASK_SIZE_MAX, arch/x86/include/asm/page_64_types.h).
+        return int(paging.upper_part) - PAGE if abi in ("64-bit", "") else 1 << 32
 
     def _copy_of(self, image: Image) -> Copy | None:
         """The kernel's copy, where a page of the image is one of its."""
@@ -149,7 +166,7 @@ class _OnLinux:
         for index, page in enumerate(pages):
             frame = self._space.linear.translate(page.va)
             if frame is not None and self.copies.index(copy, frame) != index:
-                self.why_none = f"{self._space.hex(page.va)}, where it belongs, has another page"
+                self.why_none = f"at {self._space.hex(page.va)} is another page"
                 return None
         return self._with(Image(va, copy.elf, pages, how), copy)
 
@@ -173,11 +190,14 @@ def _by_mm(linux: Kernel, space: AddressSpace) -> tuple[int, str] | None:
 
 
 def from_text(image: Image) -> str:
-    """"2 pages: 1 of the process, 1 of the kernel's copy" """
-    words = {"process": "of the process", "kernel": "of the kernel's copy", None: "not known"}
-    counts = [
-        f"{count} {word}"
+    """"2 pages: 1 the process's own, 1 the kernel's copy" """
+    words = {"process": "the process's own", "kernel": "the kernel's copy", None: "not known"}
+    counts = {
+        word: count
         for source, word in words.items()
         if (count := sum(page.source == source for page in image.pages))
-    ]
-    return f"{plural(len(image.pages), 'page')}: {', '.join(counts)}"
+    }
+    pages = plural(len(image.pages), "page")
+    if len(counts) == 1:
+        return f"{pages}, {next(iter(counts))}"
+    return f"{pages}: {', '.join(f'{count} {word}' for word, count in counts.items())}"

@@ -49,11 +49,13 @@ private:
 
 }  // namespace
 
-Leaves user_executable(const Space& space, std::size_t limit) {
+Leaves user_executable(const Paging& paging, PhysAddr root, PhysicalMemory& memory,
+                       const LeafLimits& limits) {
+    const Space space = scan(paging, root, memory, {}, limits.tables, Reach::user);
     Leaves leaves;
-    Collector(space, limit, leaves).visit(0, 0, space.window(), true);
+    Collector(space, limits.leaves, leaves).visit(0, 0, space.window(), true);
     leaves.cut = space.cut();
-    if (leaves.found.size() > limit) {
+    if (leaves.found.size() > limits.leaves) {
         leaves.found.pop_back();
         leaves.cut = true;
     }

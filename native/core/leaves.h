@@ -24,10 +24,17 @@ struct Leaves {
     std::size_t unreadable = 0;  ///< tables of the user's that could not be read
 };
 
-/// The user's pages that are executable by their leaf entry. Levels above it may deny fetches:
-/// Linux's kernel root does, for all of the user's part, under KPTI. Each entry of a table comes
-/// once, at the lowest offset that leads to it, so that cost follows distinct tables.
-Leaves user_executable(const Space& space,
-                       std::size_t limit = std::numeric_limits<std::size_t>::max());
+/// What to look for, and how far.
+struct LeafLimits {
+    std::size_t tables = std::numeric_limits<std::size_t>::max();
+    std::size_t leaves = std::numeric_limits<std::size_t>::max();
+};
+
+/// The user's pages below `root` that are executable by their leaf entry. Levels above it may deny
+/// fetches: Linux's kernel root does, for all of the user's part, under KPTI. Each entry of a table
+/// comes once, at the lowest offset that leads to it, and a table that only the supervisor reaches
+/// is not read: cost follows the user's distinct tables. Exceptions: those of `memory`.
+Leaves user_executable(const Paging& paging, PhysAddr root, PhysicalMemory& memory,
+                       const LeafLimits& limits = {});
 
 }  // namespace ptmap

@@ -11,8 +11,8 @@ constexpr std::size_t batch = 4096;  // tables a fetch: 16 MiB
 
 class Scanner {
 public:
-    Scanner(Space& space, PhysicalMemory& memory, std::size_t max_tables)
-        : space_(space), memory_(memory), max_tables_(max_tables) {}
+    Scanner(Space& space, PhysicalMemory& memory, std::size_t max_tables, Reach reach)
+        : space_(space), memory_(memory), max_tables_(max_tables), reach_(reach) {}
 
     void run(PhysAddr root) {
         const std::uint64_t top = space_.paging_.last_offset();
@@ -107,6 +107,7 @@ private:
         for (unsigned i = level.index(needed.first); i <= level.index(needed.last); ++i) {
             const std::uint64_t raw = space_.entry(space_.nodes_[n], i);
             if (level.kind(raw) != Kind::table) continue;
+            if (reach_ == Reach::user && !has(level.table.rights(raw), Rights::user)) continue;
             const std::uint64_t begin = i * span;
             const Window below{std::max(needed.first, begin) - begin,
                                std::min(needed.last, begin + span - 1) - begin};
@@ -125,6 +126,7 @@ private:
     Space& space_;
     PhysicalMemory& memory_;
     std::size_t max_tables_;
+    Reach reach_;
     std::unordered_map<std::uint64_t, std::uint32_t> node_of_;
     std::unordered_map<std::uint64_t, Table> read_;
 };
@@ -138,9 +140,9 @@ const Node& Space::child(const Node& node, unsigned index) const {
 }
 
 Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Window& window,
-           std::size_t max_tables) {
+           std::size_t max_tables, Reach reach) {
     Space space(paging, window);
-    Scanner(space, memory, max_tables).run(root);
+    Scanner(space, memory, max_tables, reach).run(root);
     return space;
 }
 

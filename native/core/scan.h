@@ -40,6 +40,10 @@ struct Node {
     std::vector<Child> children;
 };
 
+/// Whose tables a scan reads: those that any path leads to, or that one leads to on which every
+/// entry lets the user through. A Space of the latter has no children for the other entries.
+enum class Reach : std::uint8_t { all, user };
+
 /// What a scan found. Node 0 is the root.
 class Space {
 public:
@@ -65,7 +69,7 @@ public:
     const std::string& why(const Node& node) const { return reasons_[node.bytes]; }
 
 private:
-    friend Space scan(const Paging&, PhysAddr, PhysicalMemory&, const Window&, std::size_t);
+    friend Space scan(const Paging&, PhysAddr, PhysicalMemory&, const Window&, std::size_t, Reach);
     friend class Scanner;
     Space(const Paging& paging, const Window& window) : paging_(paging), window_(window) {}
 
@@ -81,6 +85,7 @@ private:
 /// to 4096 tables, each table once, `max_tables` at most. A table that cannot be read is a Node
 /// that says why. Exceptions: those of `memory`.
 Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Window& window = {},
-           std::size_t max_tables = std::numeric_limits<std::size_t>::max());
+           std::size_t max_tables = std::numeric_limits<std::size_t>::max(),
+           Reach reach = Reach::all);
 
 }  // namespace ptmap

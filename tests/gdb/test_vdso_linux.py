@@ -461,3 +461,63 @@ def test_none(name: str, where: Where, words: str, tmp_path: Path) -> None:
         if KERNELS[GUESTS[name].kernel].built:
             with_symbols(looked)
             check()
+
+
+def test_told_what_cannot_be() -> None:
+    """An auxiliary vector that the process (or an accident) changed: no place is believed that no
+    vDSO can have."""
+    with boot("4-level-pti") as guest, GdbSession(script=ptmap_script()) as gdb:
+        gdb.attach(guest.gdb_target)
+        at = gdb.python("""
+from ptmap import address_space
+from ptmap.linux import auxv, kernel
+space = address_space.resolve({})
+found = auxv.find(space, kernel.find(space))
+result = [found.va + 2 * found.word * list(found.values).index(auxv.AT_SYSINFO_EHDR), found.vdso]
+""")
+        place, base = at[0] + 8, at[1]
+        for wrong in (1, base + 0x10, 1 << 47, (1 << 47) - 0x1000, 0xFFFF888000000000,
+                      0xFFFFFFFFFF5FF000, (1 << 64) - 0x1000, int(gdb.eval("$pc")) & ~0xFFF):
+            gdb.run(f"set *(unsigned long *){place:#x} = {wrong:#x}")
+            document = json.loads(gdb.run("vdso -json -"))
+            assert document["vdso"] is None and "the process's auxiliary" in document["why_none"]
+            with pytest.raises(GdbFailure, match="no vDSO"):
+                gdb.run("vdso -load")
+        gdb.run(f"set *(unsigned long *){place:#x} = {base:#x}")
+        assert json.loads(gdb.run("vdso -json -"))["vdso"]["va"] == hex(base)
+        gdb.run(f"set *(unsigned long *){at[0]:#x} = 60")  # of no meaning: it is not told at all
+        document = json.loads(gdb.run("vdso -json -"))
+        assert document["vdso"] is None and "names none" in document["why_none"]
+
+
+def test_damaged_beside_a_copy(tmp_path: Path) -> None:
+    """The kernel's image is damaged, and the process has made a copy before: the copy is not taken
+    for the vDSO. What its frames and the vector tell of the place is not lost."""
+    append = "vdso_copy=1 vdso_touch=all"
+    with boot("kgdb-64", append=append) as guest, GdbSession(script=ptmap_script()) as gdb:
+        gdb.attach(guest.gdb_target)
+        looked = Looked("kgdb-64", "ready", append, guest, gdb, tmp_path)
+        base, whole = looked.number("vdso"), looked.ask()
+        assert int(whole["vdso"]["va"], 16) == base and len(whole["others"]) == 1
+        # ptmap kaslr makes GDB forget all symbols but these.
+        gdb.run("vdso -load")
+        with_symbols(looked)
+        assert gdb.eval("(unsigned long)&__vdso_getcpu") == int(next(
+            f["va"] for f in whole["vdso"]["functions"] if f["name"] == "__vdso_getcpu"), 16)
+        gdb.run("symbol-file")
+
+        soname = looked.gdb.python(
+            f"bytes(gdb.selected_inferior().read_memory({base}, 4096)).find(b'linux-vdso.so.1')"
+            .join(("result = ", "")))
+        gdb.run(f"set *(char *){base + soname:#x} = 27")
+        document, text = looked.ask(), gdb.run("vdso")
+        assert document["vdso"]["va"] == hex(base) and document["vdso"]["soname"] == ""
+        assert "headers are damaged" in text and "never touched" not in text
+
+        gdb.run(f"set *(char *){base:#x} = 0")
+        document, text = looked.ask(), gdb.run("vdso")
+        assert document["vdso"] is None and document["others"] == whole["others"]
+        assert hex(base) in document["why_none"].replace("0x0000", "0x")
+        assert "damaged" in document["why_none"] and "also" in text
+        with pytest.raises(GdbFailure, match="no vDSO"):
+            gdb.run("vdso -load")

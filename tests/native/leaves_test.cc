@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
 #include <tuple>
 
 #include "fake_memory.h"
@@ -17,6 +18,10 @@ std::vector<Row> rows(const Leaves& leaves) {
     for (const Leaf& leaf : leaves.found)
         found.emplace_back(leaf.va.value, leaf.size, leaf.pa.value, leaf.write);
     return found;
+}
+
+Leaves leaves_of(Machine& m, const LeafLimits& limits = {}) {
+    return user_executable(m.paging(), m.paging().root(), m.memory, limits);
 }
 
 // 4-level: PML4 1, PDPT 2, PD 3, PT 4 (in units of 4 KiB).
@@ -36,31 +41,46 @@ TEST(Leaves, NxCountsInTheLeafOnly) {
         m.set(0x4000, 3, 0x12000 | bit::table | bit::XD);
         m.set(0x4000, 4, 0x13000 | bit::P | bit::RW);
         m.set(0x4000, 5, 0x14000 | bit::US);
-        EXPECT_EQ(rows(user_executable(m.scan())), (std::vector<Row>{
-                                                       {0x1000, 0x1000, 0x10000, true},
-                                                       {0x2000, 0x1000, 0x11000, false},
-                                                   }));
+        EXPECT_EQ(rows(leaves_of(m)), (std::vector<Row>{
+                                          {0x1000, 0x1000, 0x10000, true},
+                                          {0x2000, 0x1000, 0x11000, false},
+                                      }));
     }
 }
 
 TEST(Leaves, UserAndWriteCountOnTheWholePath) {
     Machine supervisor = machine(bit::P | bit::RW);
     supervisor.set(0x4000, 1, 0x10000 | bit::table);
-    EXPECT_TRUE(user_executable(supervisor.scan()).found.empty());
+    EXPECT_TRUE(leaves_of(supervisor).found.empty());
     Machine read_only = machine(bit::P | bit::US);
     read_only.set(0x4000, 1, 0x10000 | bit::table);
-    EXPECT_EQ(rows(user_executable(read_only.scan())),
-              (std::vector<Row>{{0x1000, 0x1000, 0x10000, false}}));
+    EXPECT_EQ(rows(leaves_of(read_only)), (std::vector<Row>{{0x1000, 0x1000, 0x10000, false}}));
 }
 
-TEST(Leaves, LargePagesAndWindow) {
+TEST(Leaves, LargePages) {
     Machine m = machine(bit::table);
     m.set(0x3000, 1, 0x40000000 | bit::table | bit::PS);
-    m.set(0x4000, 1, 0x10000 | bit::table);
     m.set(0x4000, 3, 0x11000 | bit::table);
-    EXPECT_EQ(
-        rows(user_executable(m.scan({0x2000, ~0ull}))),
-        (std::vector<Row>{{0x3000, 0x1000, 0x11000, true}, {2 * MiB, 2 * MiB, 0x40000000, true}}));
+    EXPECT_EQ(rows(leaves_of(m)), (std::vector<Row>{{0x3000, 0x1000, 0x11000, true},
+                                                    {2 * MiB, 2 * MiB, 0x40000000, true}}));
+}
+
+TEST(Leaves, TheUpperPartToo) {
+    Machine m = machine(bit::table);
+    m.set(0x1000, 511, 0x2000 | bit::table);
+    m.set(0x1000, 0, 0);
+    m.set(0x4000, 1, 0x10000 | bit::table);
+    EXPECT_EQ(rows(leaves_of(m)), (std::vector<Row>{{0xffffff8000001000, 0x1000, 0x10000, true}}));
+}
+
+TEST(Leaves, TablesOfTheSupervisorAreNotRead) {
+    Machine m = machine(bit::table);
+    m.set(0x1000, 256, 0x5000 | bit::P | bit::RW);
+    m.set(0x2000, 1, 0x6000 | bit::P | bit::RW);
+    leaves_of(m);
+    std::set<std::uint64_t> read;
+    for (const FakeMemory::Read& one : m.memory.reads()) read.insert(one.address);
+    EXPECT_EQ(read, (std::set<std::uint64_t>{0x1000, 0x2000, 0x3000, 0x4000}));
 }
 
 TEST(Leaves, EachEntryOnceAtItsLowestUserAddress) {
@@ -73,7 +93,7 @@ TEST(Leaves, EachEntryOnceAtItsLowestUserAddress) {
     m.set(0x2000, 1, 0x3000 | bit::table);
     m.set(0x3000, 0, 0x4000 | bit::table);
     m.set(0x4000, 7, 0x10000 | bit::table);
-    const Leaves leaves = user_executable(m.scan());
+    const Leaves leaves = leaves_of(m);
     ASSERT_FALSE(leaves.found.empty());
     EXPECT_EQ(rows(leaves).front(), Row(512 * GiB + 0x7000, 0x1000, 0x10000, true));
     for (const Leaf& leaf : leaves.found) EXPECT_NE(leaf.va.value, 512 * GiB + GiB + 0x7000);
@@ -86,7 +106,7 @@ TEST(Leaves, CountsTheTablesThatItCannotRead) {
     m.set(0x3000, 1, 0x900000 | bit::table);        // not RAM
     m.set(0x3000, 2, 0x900000 | bit::table);        // the same one
     m.set(0x3000, 3, 0x901000 | bit::P | bit::RW);  // not the user's
-    const Leaves leaves = user_executable(m.scan());
+    const Leaves leaves = leaves_of(m);
     EXPECT_EQ(leaves.unreadable, 1u);
     EXPECT_EQ(leaves.found.size(), 1u);
 }
@@ -94,11 +114,11 @@ TEST(Leaves, CountsTheTablesThatItCannotRead) {
 TEST(Leaves, Limits) {
     Machine m = machine(bit::table);
     m.fill(0x4000, 0, 9, 0x10000 | bit::table, 0x1000);
-    EXPECT_FALSE(user_executable(m.scan(), 10).cut);
-    const Leaves leaves = user_executable(m.scan(), 9);
+    EXPECT_FALSE(leaves_of(m, {.leaves = 10}).cut);
+    const Leaves leaves = leaves_of(m, {.leaves = 9});
     EXPECT_TRUE(leaves.cut);
     EXPECT_EQ(leaves.found.size(), 9u);
-    EXPECT_TRUE(user_executable(m.scan({}, 2)).cut);  // tables were left out
+    EXPECT_TRUE(leaves_of(m, {.tables = 2}).cut);  // tables were left out
 }
 
 }  // namespace

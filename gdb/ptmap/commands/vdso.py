@@ -7,12 +7,12 @@ import os
 import re
 import textwrap
 from itertools import groupby
-from typing import Any
+from typing import Any, Sequence
 
 import gdb
 
 from .. import address_space, summary, symbol_files, vdso
-from ..command import JSON, Command, Option, register as register_command, write_json
+from ..command import JSON, Command, Option, plural, register as register_command, write_json
 from ..elf_images import Image, Page
 from ..errors import Refusal
 from ..kernel_entry import rights_words
@@ -21,7 +21,7 @@ from ..linux.vvar import Clock, Vvar, VvarPage
 from ..vdso import Vdso
 
 _COLUMNS = 80
-_REJECTED_SHOWN, _REJECTED_LISTED = 3, 100  # as text, in JSON
+_SHOWN, _LISTED = 3, 100  # of others and of rejected headers: as text, in JSON
 
 
 class VdsoCommand(Command):
@@ -50,7 +50,7 @@ class VdsoCommand(Command):
       -dump FILE    write its bytes, whole pages, to a file instead of
                     showing it
       -load         give GDB its symbols where it is mapped instead of showing
-                    it; they replace those of an earlier -load
+                    it; they stay until the next -load (or symbol-file)
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
 
@@ -99,13 +99,15 @@ def _whole(found: Vdso, option: str) -> Image:
 
 
 def _dump(found: Vdso, path: str) -> str:
+    if path == "-":
+        raise Refusal("-dump writes bytes to a file, not to GDB's output")
     image = _whole(found, "dump")
     try:
         with open(os.path.expanduser(path), "wb") as file:
             file.write(image.content)
     except OSError as error:
         raise Refusal(f"-dump: {path}: {error.strerror}") from None
-    return f"{image.elf.soname or 'vDSO'}: {image.size} bytes written to {path}"
+    return _doubts(image, f"{image.elf.soname or 'vDSO'}: {image.size} bytes written to {path}")
 
 
 def _load(found: Vdso) -> str:
@@ -116,7 +118,15 @@ def _load(found: Vdso) -> str:
     name = re.sub(r"[^A-Za-z0-9._-]", "_", image.elf.soname).lstrip(".") or "vdso"
     mask = (1 << (64 if found.space.paging.canonical else 32)) - 1
     symbol_files.load(name, image.content, image.va - image.elf.base & mask)
-    return f"{name}: symbols loaded at {found.space.hex(image.va)}"
+    text = f"{name}: symbols loaded at {found.space.hex(image.va)}"
+    absent = sum(page.source == "kernel" for page in image.pages)
+    if absent:
+        text += f"; not mapped yet: {absent} of its {plural(len(image.pages), 'page')}"
+    return _doubts(image, text)
+
+
+def _doubts(image: Image, text: str) -> str:
+    return "\n".join([text, *(f"note: {note}" for note in image.notes)])
 
 
 # The text
@@ -130,8 +140,11 @@ def _text(found: Vdso) -> list[str]:
         lines += _rejected(found)
     else:
         lines += _image_text(found, found.image)
-    for other in found.others:
-        lines += _wrapped("also", f"{found.space.hex(other.va)} looks like one: {other.elf.soname}")
+    lines += [f"also      {found.space.hex(other.va)} looks like one: {other.elf.soname}"
+              for other in found.others[:_SHOWN]]  # fmt: skip
+    lines += _more(found.others)
+    if found.image is not None and not found.search.complete:
+        lines += _wrapped("searched", str(found.search))
     if found.vvar is not None:
         lines += _vvar_text(found, found.vvar)
     if found.vsyscall is not None:
@@ -151,10 +164,13 @@ def _wrapped(name: str, text: str, between: str = "") -> list[str]:
 def _rejected(found: Vdso) -> list[str]:
     """ELF headers behind which no image was: one of them may be a damaged vDSO."""
     lines = []
-    for va, why in found.search.rejected[:_REJECTED_SHOWN]:
+    for va, why in found.search.rejected[:_SHOWN]:
         lines += _wrapped("", f"the ELF header at {found.space.hex(va)} is no vDSO's: {why}")
-    more = len(found.search.rejected) - _REJECTED_SHOWN
-    return lines + ([f"          and {more} more"] if more > 0 else [])
+    return lines + _more(found.search.rejected)
+
+
+def _more(items: Sequence[Any]) -> list[str]:
+    return [f"          and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
 
 
 def _image_text(found: Vdso, image: Image) -> list[str]:
@@ -169,7 +185,9 @@ def _image_text(found: Vdso, image: Image) -> list[str]:
     lines += [f"  {space.hex(page.va)}  {_page_text(space, page)}" for page in image.pages
               if page.source != "process"]  # fmt: skip
     how = {
-        "frames": "by its frames: its first page was never touched",
+        "frames": "by its frames: its first page was never touched"
+        if image.pages[0].source != "process" else "by its frames, which are the kernel's: its own "
+        "headers are damaged",
         "mm": "by the process's mm_struct: it never touched it",
         "auxv": "by the process's auxiliary vector: it never touched it",
     }
@@ -228,21 +246,24 @@ def _vvar_page_text(page: VvarPage) -> str:
 
 def _clock_text(clock: Clock) -> str:
     how = {
-        "TSC": "by the TSC, without a system call",
-        "PVCLOCK": "by the TSC and the hypervisor's page (kvm), without a system call",
-        "HVCLOCK": "by the TSC and the hypervisor's page (Hyper-V), without a system call",
-        "NONE": "by a system call: the vDSO cannot read this clock (coarse clocks it can)",
+        "TSC": "read from the TSC, without a system call",
+        "PVCLOCK": "read from the TSC and kvm's page, without a system call",
+        "HVCLOCK": "read from the TSC and Hyper-V's page, without a system call",
+        "NONE": "read by a system call; only coarse clocks are read without one",
     }[clock.clock_mode]
-    lines = f"mode {clock.clock_mode}: time is read {how}; mult {clock.mult}, shift {clock.shift}"
-    if clock.mult and clock.without_syscall:
-        lines += f" ({1000 * (1 << clock.shift) / clock.mult:.0f} MHz)"
-    lines += f", seq {clock.seq}"
+    words = [f"mode {clock.clock_mode}: time is {how}", f"seq {clock.seq}"]
     if clock.seq & 1:
-        lines += " (odd: the kernel is changing it)"
+        words[-1] += " (odd: the kernel is changing it)"
+    if clock.without_syscall:  # else they are what the last such clock left
+        words.append(f"mult {clock.mult}, shift {clock.shift}")
+    if clock.clock_mode == "TSC" and clock.mult:
+        words[-1] += f" ({1000 * (1 << clock.shift) / clock.mult:.0f} MHz)"
     if clock.in_namespace:
-        lines += "; in a time namespace"
+        words.append("the process is in a time namespace")
+    if clock.from_kernel:
+        words.append("these are the kernel's own bytes")
     layout = "as vmlinux's types say" if clock.layout == "types" else f"as in {clock.layout}"
-    return f"{lines} (laid out {layout})"
+    return f"{'; '.join(words)} (laid out {layout})"
 
 
 def _vsyscall_text(page: Vsyscall) -> str:
@@ -272,9 +293,11 @@ def _json(found: Vdso) -> dict[str, Any]:
         "vdso": _image_json(found.image) if found.image else None,
         "why_none": found.why_none if found.image is None else None,
         "rejected": [
-            {"va": hex(va), "why": why} for va, why in found.search.rejected[:_REJECTED_LISTED]
+            {"va": hex(va), "why": why} for va, why in found.search.rejected[:_LISTED]
         ],
-        "others": [{"va": hex(one.va), "soname": one.elf.soname} for one in found.others],
+        "others": [
+            {"va": hex(one.va), "soname": one.elf.soname} for one in found.others[:_LISTED]
+        ],
         "vvar": _vvar_json(found.vvar) if found.vvar else None,
         "vsyscall": _vsyscall_json(found.vsyscall) if found.vsyscall else None,
     }

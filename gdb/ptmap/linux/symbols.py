@@ -11,7 +11,7 @@ from typing import Iterator
 import gdb
 
 from ..errors import Refusal
-from ..symbol_files import quoted
+from ..symbol_files import kept, quoted
 from ..virtual_memory import Unreadable
 from .kernel import Kernel
 
@@ -65,7 +65,7 @@ def load(linux: Kernel, path: str) -> None:
     _require_same(linux, file, offset, path)
     # Per-CPU variables are offsets from 0 on 64-bit: they do not move with the kernel.
     per_cpu = " -s .data..percpu 0" if linux.space.paging.canonical else ""
-    with _unasked():
+    with _unasked(), kept():
         gdb.execute("symbol-file", to_string=True)
         gdb.execute(f"add-symbol-file {quoted(path)} -o {offset}{per_cpu}", to_string=True)
 

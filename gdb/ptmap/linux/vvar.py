@@ -58,6 +58,7 @@ class Clock:
     mult: int  # nanoseconds << shift of a cycle
     shift: int
     in_namespace: bool  # the process is in a time namespace
+    from_kernel: bool  # the process has not mapped the data: read where the kernel has it
 
     @property
     def without_syscall(self) -> bool:
@@ -127,7 +128,7 @@ def _by_types(linux: Kernel, copies: Copies, image: Image) -> tuple[str, ...] | 
                     names[at // PAGE] = "data" if name == "vvar" else name
     except (gdb.error, NoType, Unreadable):
         return None
-    return tuple(names)
+    return tuple(names) if "data" in names else None
 
 
 def _guessed(space: AddressSpace, image: Image) -> list[VvarPage]:
@@ -157,12 +158,15 @@ def _clock(
     if layout == "types":
         known = _typed(linux)
         if known is None:
-            return None, "clock: not known, the types loaded have no struct vdso_data"
+            return None, "clock: not known: the types loaded have no struct vdso_data"
         fields, at = known
     names = [page.name for page in pages]
     raw = _data(space, pages[names.index("data")], linux, copies)
     if raw is None:
-        return None, "clock: not known, the data page is not mapped and no symbol tells where it is"
+        return None, (
+            "clock: not known: the data page is not mapped, and only symbols tell where the kernel "
+            "has it (`ptmap kaslr VMLINUX` loads them)"
+        )
     values = _values(raw, fields, at)
     in_namespace = values["clock_mode"] == _TIMENS
     if in_namespace:
@@ -171,13 +175,18 @@ def _clock(
         if "timens" in names:
             raw = _content(space, pages[names.index("timens")])
         if raw is None:
-            return None, "clock: not known, the time namespace's page of it is not mapped"
+            return None, "clock: not known: the time namespace's page of it is not mapped"
         values = _values(raw, fields, at)
     mode = values["clock_mode"]
     name = CLOCK_MODES.get(mode)
-    if name is None or values["shift"] > 63:
-        return None, f"clock: not decoded, its mode {mode:#x} is none of those known"
-    return Clock(layout, values["seq"], name, values["mult"], values["shift"], in_namespace), ""
+    if name is None:
+        return None, f"clock: not decoded: its mode {mode:#x} is none of those known"
+    if values["shift"] > 63:
+        return None, f"clock: not decoded: it cannot be shifted by {values['shift']:#x} bits"
+    from_kernel = not pages[names.index("data")].mapped
+    return Clock(
+        layout, values["seq"], name, values["mult"], values["shift"], in_namespace, from_kernel
+    ), ""
 
 
 def _typed(linux: Kernel) -> tuple[dict[str, tuple[int, int]], int] | None:
