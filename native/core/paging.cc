@@ -13,7 +13,8 @@ std::string bit_name(const NamedBits& named) {
     if (f.name == std::string_view("PS")) return f.name;
     std::string list;
     for (unsigned bit = 0; bit < f.width; ++bit)
-        if (named.value >> bit & 1) list += (list.empty() ? "" : ",") + std::to_string(f.low + bit);
+        if (named.value >> bit & 1)
+            list.append(list.empty() ? "" : ",").append(std::to_string(f.low + bit));
     return std::string(list.find(',') == std::string::npos ? "bit " : "bits ").append(list);
 }
 
