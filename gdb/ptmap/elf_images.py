@@ -158,6 +158,7 @@ def _search(code: UserCode, writable: bool, result: Search) -> None:
     for va in _headed(code, writable, result):
         if len(result.images) + len(result.rejected) == _MAX_IMAGES:
             result.cut = True
+            result.looked -= 1
             break
         try:
             result.images.append(image_at(code, va))
@@ -172,10 +173,10 @@ def _headed(code: UserCode, writable: bool, result: Search) -> Iterator[int]:
         if result.looked + len(batch) > _MAX_HEADS:
             result.cut = True
             return
-        result.looked += len(batch)
         with memory.reading():
             heads = memory([(pa, _HEADER) for _, pa in batch])
         for (va, _), head in zip(batch, heads):
+            result.looked += 1
             if isinstance(head, bytes) and head.startswith(MAGIC):
                 yield va
 

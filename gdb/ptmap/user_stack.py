@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import summary, target
+from . import native, summary, target
 from .address_space import AddressSpace
 from .labels import Label
-from .linux.kernel import Kernel
+from .linux.kernel import Kernel, is_special
 
 Extent = tuple[int, int]  # addresses, the end exclusive
 
@@ -46,14 +46,14 @@ def _by_pointer(space: AddressSpace, linux: Kernel | None) -> Extent | None:
 # is mapped there (vvar and vdso) being read-only; mmap begins below (fs/binfmt_elf.c,
 # arch/x86/mm/mmap.c, STACK_RND_MASK in asm/elf.h).
 _TASK_SIZE_64, _ROOM_64 = 0x7FFFFFFFF000, 16 << 30
-_TASK_SIZE_COMPAT, _ROOM_32 = 0xFFFFE000, 8 << 20
+TASK_SIZE_COMPAT, _ROOM_32 = 0xFFFFE000, 8 << 20
 
 
 def of_linux(space: AddressSpace, linux: Kernel) -> Extent | None:
     """The highest range there that the process can write: in kernel mode, and of a space that is
     not the CPU's."""
     if space.paging.canonical:
-        places = [(_TASK_SIZE_64, _ROOM_64), (_TASK_SIZE_COMPAT, _ROOM_32)]
+        places = [(_TASK_SIZE_64, _ROOM_64), (TASK_SIZE_COMPAT, _ROOM_32)]
     else:
         places = [(summary.split_of(space) or 0, _ROOM_32)]
     for end, room in places:
@@ -69,10 +69,10 @@ def of_linux(space: AddressSpace, linux: Kernel) -> Extent | None:
 _GUARD_GAP = 1 << 20
 
 
-# Its upper end that exec filled is write-protected after a fork, until somebody writes there. Above
-# it may be the vDSO's data, whose first page is the kernel's own (vdso_addr() in
-# arch/x86/entry/vdso/vma.c).
-_PROTECTED = 8 << 20
+# Its upper end, which exec filled, is write-protected after a fork until somebody writes there; so
+# is what lies beside the hole that exec leaves. Above it may be the vDSO's data and the vDSO
+# (vdso_addr() in arch/x86/entry/vdso/vma.c).
+_PROTECTED, _HOLE = 8 << 20, 2 << 12
 
 
 def _whole(space: AddressSpace, linux: Kernel, made: Any, va: int) -> Extent | None:
@@ -80,12 +80,16 @@ def _whole(space: AddressSpace, linux: Kernel, made: Any, va: int) -> Extent | N
     if around is None:
         return None
     start, end = around
-    memory = space.linear
-    for page in range(end, end + _PROTECTED, 0x1000):
-        frame = memory.translate(page)
-        if frame is None or linux.image_address(frame) is not None:
-            return start, page
-    return around
+    page, limit = end, end + _PROTECTED
+    while page < min(limit, end + _HOLE + 1) and space.paging.translatable(page):
+        with space.memory.reading():
+            walk = native.core().walk(space.paging, space.root, page, space.memory)
+        if walk.outcome == "mapped":
+            if not walk.user or is_special(walk) or linux.image_address(walk.pa) is not None:
+                break
+            end = page + 0x1000
+        page += 0x1000
+    return start, end
 
 
 def _around(space: AddressSpace, first: int, end: int) -> Any:

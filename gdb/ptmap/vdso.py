@@ -19,7 +19,10 @@ from .linux import auxv, kernel, tasks, vsyscall, vvar
 from .linux.kernel import Kernel
 from .linux.structures import Structures
 from .linux.vdso_images import Copies, Copy
+from .user_stack import TASK_SIZE_COMPAT
 from .virtual_memory import Unreadable
+
+_LOWEST = 1 << 16  # that Linux gives a process unasked (vm.mmap_min_addr), vvar pages included
 
 
 @dataclass
@@ -103,6 +106,7 @@ class _OnLinux:
 
     def _told(self, candidates: list[Image]) -> Image | None:
         """By what the kernel noted of the process, or told it."""
+        self.why_none = ""
         found = _by_mm(self._linux, self._space)
         if found is not None:
             (va, abi), how, told = found, "mm", "the process's mm_struct"
@@ -120,7 +124,7 @@ class _OnLinux:
                 return one  # a debugger's breakpoint in the guest makes a page the process's own
         for copy in self.copies.all:
             if copy.elf.abi == abi or abi == "" and len(self.copies.all) == 1:
-                if va % PAGE or va + copy.size > self._user_end(abi):
+                if va % PAGE or va < _LOWEST or va + copy.size > self._user_end(abi):
                     self.why_none = f"{told} names {va:#x}, where none can be"
                     return None
                 image = self._of_copy(va, copy, how)
@@ -138,7 +142,7 @@ class _OnLinux:
         if not paging.canonical:
             return summary.split_of(self._space) or 1 << 32
         # Linux leaves the last page out (TASK_SIZE_MAX, arch/x86/include/asm/page_64_types.h).
-        return int(paging.upper_part) - PAGE if abi in ("64-bit", "") else 1 << 32
+        return int(paging.upper_part) - PAGE if abi in ("64-bit", "") else TASK_SIZE_COMPAT
 
     def _copy_of(self, image: Image) -> Copy | None:
         """The kernel's copy, where a page of the image is one of its."""

@@ -107,7 +107,8 @@ def _dump(found: Vdso, path: str) -> str:
             file.write(image.content)
     except OSError as error:
         raise Refusal(f"-dump: {path}: {error.strerror}") from None
-    return _doubts(image, f"{image.elf.soname or 'vDSO'}: {image.size} bytes written to {path}")
+    text = f"{image.elf.soname or 'vDSO'}: {image.size} bytes written to {path}"
+    return _doubts(found, image, f"{text}; {vdso.from_text(image)}")
 
 
 def _load(found: Vdso) -> str:
@@ -122,11 +123,14 @@ def _load(found: Vdso) -> str:
     absent = sum(page.source == "kernel" for page in image.pages)
     if absent:
         text += f"; not mapped yet: {absent} of its {plural(len(image.pages), 'page')}"
-    return _doubts(image, text)
+    return _doubts(found, image, text)
 
 
-def _doubts(image: Image, text: str) -> str:
-    return "\n".join([text, *(f"note: {note}" for note in image.notes)])
+def _doubts(found: Vdso, image: Image, text: str) -> str:
+    notes = [*image.notes, *image.elf.problems]
+    if not found.search.complete:
+        notes.append(str(found.search))
+    return "\n".join([text, *(f"note: {note}" for note in notes)])
 
 
 # The text
@@ -186,8 +190,8 @@ def _image_text(found: Vdso, image: Image) -> list[str]:
               if page.source != "process"]  # fmt: skip
     how = {
         "frames": "by its frames: its first page was never touched"
-        if image.pages[0].source != "process" else "by its frames, which are the kernel's: its own "
-        "headers are damaged",
+        if image.pages[0].source != "process" else "by its frames, which are the kernel's: "
+        "it is damaged",
         "mm": "by the process's mm_struct: it never touched it",
         "auxv": "by the process's auxiliary vector: it never touched it",
     }
@@ -241,6 +245,8 @@ def _vvar_page_text(page: VvarPage) -> str:
     name = f"{page.name:<8} " if page.name else ""
     if not page.mapped:
         return f"{name}not mapped now"
+    if page.is_other:
+        name += "NO, another page: "
     return f"{name}{rights_words(page.walk)}, physical {page.walk.pa:#x}"
 
 
@@ -337,7 +343,7 @@ def _vvar_json(vvar: Vvar) -> dict[str, Any] | None:
             {"va": hex(page.va), "name": page.name,
              "pa": hex(page.walk.pa) if page.mapped else None,
              "user": page.mapped and page.walk.user, "write": page.mapped and page.walk.write,
-             "exec": page.mapped and page.walk.exec}
+             "exec": page.mapped and page.walk.exec, "other": page.is_other}
             for page in vvar.pages
         ],
         "clock": {

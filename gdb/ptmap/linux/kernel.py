@@ -112,19 +112,24 @@ class Kernel:
         return None
 
     def image_address(self, frame: int) -> int | None:
-        """Where the kernel's own image has a physical address; None where it has not."""
-        at = bisect_right(self._image_frames, (frame, 1 << 64, 0)) - 1
+        """Where the kernel's read-only image, text and rodata, has a physical address; None where
+        it has not. What lies between its parts was freed after boot: a process may have it now."""
+        at = bisect_right(self._fixed_frames, (frame, 1 << 64, 0)) - 1
         if at < 0:
             return None
-        pa, size, va = self._image_frames[at]
+        pa, size, va = self._fixed_frames[at]
         return va + frame - pa if frame < pa + size else None
 
     @cached_property
-    def _image_frames(self) -> list[tuple[int, int, int]]:
-        """Its ranges, by frame: (pa, size, va)."""
-        parts = [part for part in (self.image.text, self.image.rodata, self.image.data) if part]
-        return sorted((r.pa, r.size, r.va) for r in self.ranges
-                      if any(part.overlaps(r) for part in parts))  # fmt: skip
+    def _fixed_frames(self) -> list[tuple[int, int, int]]:
+        """By frame: (pa, size, va)."""
+        found = []
+        for part in filter(None, (self.image.text, self.image.rodata)):
+            for r in self.ranges:
+                first, end = max(r.va, part.start), min(r.va + r.size, part.end)
+                if first < end and not r.write:
+                    found.append((r.pa + first - r.va, end - first, first))
+        return sorted(found)
 
     # With symbols
 
@@ -173,6 +178,12 @@ class Kernel:
     @property
     def _mask(self) -> int:
         return (1 << (64 if self.space.paging.canonical else 32)) - 1
+
+
+def is_special(walk: Any) -> bool:
+    """Whether Linux marked a page as none of a process's memory: of a device, of the vvar pages
+    (_PAGE_SPECIAL, arch/x86/include/asm/pgtable_types.h)."""
+    return bool(walk.steps[-1].raw >> 9 & 1)
 
 
 def link_address(name: str) -> int | None:

@@ -15,7 +15,7 @@ from .. import native
 from ..address_space import AddressSpace
 from ..elf_images import PAGE, Image
 from ..virtual_memory import Unreadable
-from .kernel import Kernel
+from .kernel import Kernel, is_special
 from .structures import NoType, Structures
 from .vdso_images import Copies
 
@@ -47,6 +47,13 @@ class VvarPage:
     def mapped(self) -> bool:
         return bool(self.walk.outcome == "mapped")
 
+    @property
+    def is_other(self) -> bool:
+        """A page of something else is where it should be: the vDSO was moved, or is not there."""
+        if self.name is None or not self.mapped:
+            return False
+        return not self.walk.user or self.walk.write or not is_special(self.walk)
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -77,7 +84,7 @@ class Vvar:
 
 def of(space: AddressSpace, image: Image, linux: Kernel | None, copies: Copies | None) -> Vvar:
     names, layout = _names(linux, copies, image)
-    if names is None:
+    if names is None or image.va < len(names) * PAGE:
         return Vvar(_guessed(space, image), None, [])
     pages = [
         _page(space, image.va - (len(names) - index) * PAGE, name)
@@ -85,6 +92,8 @@ def of(space: AddressSpace, image: Image, linux: Kernel | None, copies: Copies |
     ]
     if linux is None or copies is None or not layout:
         return Vvar(pages, None, [])
+    if any(page.is_other for page in pages):
+        return Vvar(pages, None, ["clock: not known: other pages are where its data should be"])
     clock, note = _clock(space, pages, linux, copies, layout)
     return Vvar(pages, clock, [note] if note else [])
 
@@ -134,7 +143,7 @@ def _by_types(linux: Kernel, copies: Copies, image: Image) -> tuple[str, ...] | 
 def _guessed(space: AddressSpace, image: Image) -> list[VvarPage]:
     """The user's read-only pages that end where the image begins, at most 16."""
     pages: list[VvarPage] = []
-    while len(pages) < 16:
+    while len(pages) < 16 and image.va >= (len(pages) + 1) * PAGE:
         page = _page(space, image.va - (len(pages) + 1) * PAGE, None)
         if not page.mapped or not page.walk.user or page.walk.write:
             break
@@ -144,7 +153,7 @@ def _guessed(space: AddressSpace, image: Image) -> list[VvarPage]:
 
 def _page(space: AddressSpace, va: int, name: str | None) -> VvarPage:
     with space.memory.reading():
-        walk = native.core().walk(space.paging, space.root, va % (1 << 64), space.memory)
+        walk = native.core().walk(space.paging, space.root, va, space.memory)
     return VvarPage(va, name, walk)
 
 
