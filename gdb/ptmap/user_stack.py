@@ -37,8 +37,7 @@ def _by_pointer(space: AddressSpace, linux: Kernel | None) -> Extent | None:
     # A stack pointer at the very top of an empty stack points behind it.
     for address in (registers.sp, registers.sp - 1):
         if (found := made.at(address)) and found.user:
-            whole = _whole(space, linux, made, found.va) if linux else None
-            return whole or (found.va, found.va + found.size)
+            return _whole(space, linux, made, found) if linux else _extent(found)
     return None
 
 
@@ -59,7 +58,7 @@ def of_linux(space: AddressSpace, linux: Kernel) -> Extent | None:
     for end, room in places:
         made = _around(space, end - room, end)
         if found := made.last_user_write(max(end - room, 0), end):
-            return _whole(space, linux, made, found.va)
+            return _whole(space, linux, made, found)
     return None
 
 
@@ -75,11 +74,12 @@ _GUARD_GAP = 1 << 20
 _PROTECTED, _HOLE = 8 << 20, 2 << 12
 
 
-def _whole(space: AddressSpace, linux: Kernel, made: Any, va: int) -> Extent | None:
-    around: Extent | None = made.user_write_around(va, _GUARD_GAP - 1)
-    if around is None:
-        return None
-    start, end = around
+def _extent(found: Any) -> Extent:
+    return found.va, found.va + found.size
+
+
+def _whole(space: AddressSpace, linux: Kernel, made: Any, found: Any) -> Extent:
+    start, end = made.user_write_around(found.va, _GUARD_GAP - 1) or _extent(found)
     page, limit = end, end + _PROTECTED
     while page < min(limit, end + _HOLE + 1) and space.paging.translatable(page):
         with space.memory.reading():
