@@ -36,7 +36,6 @@ class Page:
     pa: int | None = None  # of where its bytes were read
     source: str | None = None  # "process", "kernel"; None where no bytes are known
     content: bytes = bytes(PAGE)  # zeros where none are known
-    mapped: bool = False  # in the process
     kernel_va: int | None = None  # source "kernel": where the kernel has it
     why: str = ""  # no source: why not
 
@@ -115,8 +114,8 @@ class UserCode:
         with self.space.memory.reading():
             (content,) = self.space.memory([(pa, PAGE)])
         if isinstance(content, bytes):
-            return Page(va, pa, "process", content, mapped=True)
-        return Page(va, why=f"its frame {pa:#x}: {content}", mapped=True)
+            return Page(va, pa, "process", content)
+        return Page(va, why=f"its frame {pa:#x}: {content}")
 
 
 @dataclass

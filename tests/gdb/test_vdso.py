@@ -470,24 +470,6 @@ def test_a_page_is_missing(machine: BareMachine, images: dict[str, Image], tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_kernels_copy(machine: BareMachine, images: dict[str, Image], tmp_path: Path) -> None:
-    """As Linux has it: what a process maps are pages of the kernel's own data."""
-    space, image = Tables("4-level"), images["64-bit"]
-    lay(machine, space, LAB_VDSO, image.bytes[:KIB4])
-    machine.write_phys(FRAMES, image.bytes)
-    for n in range(-16, 16):
-        space.map(0xFFFFFFFF82200000 + n * KIB4, FRAMES + n * KIB4, KIB4, P | RW | NX)
-    enter(machine, space)
-    document = vdso(machine.session)
-    second = document["vdso"]["pages"][1]
-    if second["from"] is None:  # not Linux: nobody needs to look
-        assert not document["complete"]
-        return
-    assert second == {"va": hex(LAB_VDSO + KIB4), "pa": hex(FRAMES + KIB4), "from": "kernel"}
-    check(document, image, LAB_VDSO, "4-level")
-    assert dumped(machine.session, tmp_path) == image.bytes
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_pages_in_any_order(machine: BareMachine, images: dict[str, Image], tmp_path: Path,
                             mode: str) -> None:

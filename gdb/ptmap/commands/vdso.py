@@ -140,7 +140,7 @@ def _text(found: Vdso) -> list[str]:
     lines = [summary.head(found.space, found.linux).rstrip()]
     lines += [f"assuming {what}" for what in found.space.assumed]
     if found.image is None:
-        lines += _wrapped("no vDSO", f"{found.why_none}.", "  ")
+        lines += _wrapped("no vDSO", f"{found.why_none}.")
         lines += _rejected(found)
     else:
         lines += _image_text(found, found.image)
@@ -156,7 +156,7 @@ def _text(found: Vdso) -> list[str]:
     return lines
 
 
-def _wrapped(name: str, text: str, between: str = "") -> list[str]:
+def _wrapped(name: str, text: str) -> list[str]:
     """"name      text", its further lines under the text."""
     margin = " " * 10
     wrapped = textwrap.wrap(

@@ -45,7 +45,7 @@ class Copies:
         va = self._linux.image_address(frame)
         if va is None:
             return None
-        for copy in self._by_symbols:
+        for copy in self.by_symbols:
             if copy.va <= va < copy.va + copy.size:
                 return copy
         for start in range(va, va - _MAX_PAGES * PAGE, -PAGE):
@@ -75,10 +75,11 @@ class Copies:
 
     @cached_property
     def all(self) -> list[Copy]:
-        return self._by_symbols or self._searched()
+        return self.by_symbols or self._searched()
 
     @cached_property
-    def _by_symbols(self) -> list[Copy]:
+    def by_symbols(self) -> list[Copy]:
+        """Empty without symbols; costs no search."""
         found = []
         pointer = 8 if self._linux.space.paging.canonical else 4
         for name in _SYMBOLS:

@@ -116,8 +116,7 @@ def _names(
 
 def _by_types(linux: Kernel, copies: Copies, image: Image) -> tuple[str, ...] | None:
     """struct vdso_image's sym_vvar_start and sym_*_page, offsets from the image."""
-    found = next((copy.image for copy in copies.all if copy.image is not None
-                  and copy.elf.abi == image.elf.abi), None)  # fmt: skip
+    found = next((copy.image for copy in copies.by_symbols if copy.elf.abi == image.elf.abi), None)
     if found is None:
         return None
     structures = Structures(linux)
