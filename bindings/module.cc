@@ -1,16 +1,9 @@
 // ptmap._core: the core for Python. It converts and decides nothing.
 //
 // Conventions: addresses and sizes are Python ints, modes, outcomes and reasons are the core's
-// own words, and a PhysicalMemory is any callable
-//
-//     fetch([(address, length), ...]) -> [bytes | str, ...]
-//
-// that answers each read with its bytes or with the reason why there are none. It is called once
-// for many tables. An exception it raises comes out of walk() or scan() unchanged.
+// own words, memory is a PhysicalMemory or a callable (memory.h).
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
-
-#include <cstring>
 
 #include "core/access.h"
 #include "core/grid.h"
@@ -22,41 +15,13 @@
 #include "core/scan.h"
 #include "core/walk.h"
 #include "elf.h"
+#include "memory.h"
+#include "sources.h"
 
 namespace py = pybind11;
 using namespace ptmap;
 
 namespace {
-
-class PythonMemory : public PhysicalMemory {
-public:
-    explicit PythonMemory(const py::function& fetch) : fetch_(fetch) {}
-
-    void fetch(std::span<Fetch> reads) override {
-        py::list wanted;
-        for (const Fetch& read : reads)
-            wanted.append(py::make_tuple(read.address.value, read.to.size()));
-        const py::sequence answers = fetch_(wanted);
-        if (answers.size() != reads.size())
-            throw py::value_error("fetch: as many answers as reads are expected");
-        for (std::size_t i = 0; i < reads.size(); ++i) take(reads[i], answers[i]);
-    }
-
-private:
-    static void take(Fetch& read, const py::object& answer) {
-        if (py::isinstance<py::str>(answer)) {
-            read.why = answer.cast<std::string>();
-            return;
-        }
-        const py::buffer_info bytes = py::cast<py::buffer>(answer).request();
-        if (bytes.size * bytes.itemsize != static_cast<py::ssize_t>(read.to.size()))
-            throw py::value_error("fetch: an answer's length is not what was asked for");
-        std::memcpy(read.to.data(), bytes.ptr, read.to.size());
-        read.ok = true;
-    }
-
-    const py::function& fetch_;
-};
 
 std::string_view name(Kind kind) {
     static constexpr std::string_view names[]{"not-present", "table", "page", "malformed"};
@@ -133,6 +98,8 @@ Map map_of(const Space& space, std::uint64_t first, std::uint64_t last, bool spl
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "ptmap's page-table walker; see the headers in native/core.";
+
+    bind_memory(m);
     constexpr auto no_limit = std::numeric_limits<std::uint64_t>::max();
 
     py::class_<PagingLevel>(m, "Level")
@@ -211,11 +178,11 @@ PYBIND11_MODULE(_core, m) {
 
     m.def(
         "walk",
-        [](const Paging& paging, std::uint64_t root, std::uint64_t va, const py::function& fetch) {
-            PythonMemory memory(fetch);
-            return walk(paging, {root}, {va}, memory);
+        [](const Paging& paging, std::uint64_t root, std::uint64_t va, const py::object& given) {
+            MemoryArgument memory(given);
+            return walk(paging, {root}, {va}, *memory);
         },
-        py::arg("paging"), py::arg("root"), py::arg("va"), py::arg("fetch"));
+        py::arg("paging"), py::arg("root"), py::arg("va"), py::arg("memory"));
 
     m.def(
         "verdict",
@@ -236,26 +203,27 @@ PYBIND11_MODULE(_core, m) {
 
     m.def(
         "scan",
-        [](const Paging& paging, std::uint64_t root, const py::function& fetch, std::uint64_t first,
+        [](const Paging& paging, std::uint64_t root, const py::object& given, std::uint64_t first,
            std::uint64_t last, std::size_t max_tables) {
-            PythonMemory memory(fetch);
-            return scan(paging, {root}, memory, {first, last}, max_tables);
+            MemoryArgument memory(given);
+            return scan(paging, {root}, *memory, {first, last}, max_tables);
         },
-        py::arg("paging"), py::arg("root"), py::arg("fetch"), py::arg("first") = 0,
+        py::arg("paging"), py::arg("root"), py::arg("memory"), py::arg("first") = 0,
         py::arg("last") = no_limit, py::arg("max_tables") = no_limit);
 
     m.def(
         "user_executable",
-        [](const Paging& paging, std::uint64_t root, const py::function& fetch,
+        [](const Paging& paging, std::uint64_t root, const py::object& given,
            std::size_t max_tables, std::size_t max_leaves) {
-            PythonMemory memory(fetch);
-            const Leaves leaves = user_executable(paging, {root}, memory, {max_tables, max_leaves});
+            MemoryArgument memory(given);
+            const Leaves leaves =
+                user_executable(paging, {root}, *memory, {max_tables, max_leaves});
             std::vector<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, bool>> pages;
             for (const Leaf& leaf : leaves.found)
                 pages.emplace_back(leaf.va.value, leaf.size, leaf.pa.value, leaf.write);
             return py::make_tuple(pages, leaves.cut, leaves.unreadable);
         },
-        py::arg("paging"), py::arg("root"), py::arg("fetch"), py::arg("max_tables") = no_limit,
+        py::arg("paging"), py::arg("root"), py::arg("memory"), py::arg("max_tables") = no_limit,
         py::arg("max_leaves") = no_limit,
         "([(va, size, pa, whether it is writable), ...], whether there are more, tables that could "
         "not be read): the user's pages that are executable by their leaf entry.");
@@ -434,4 +402,5 @@ PYBIND11_MODULE(_core, m) {
     });
 
     bind_elf(m);
+    bind_sources(m);
 }

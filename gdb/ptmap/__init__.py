@@ -5,12 +5,14 @@ core (native.py), and prints the map that comes back.
 
     commands/          one file a command; the docstring is its help
     command.py         what commands share: options, arguments, errors
+    text.py            numbers and sizes in words
     settings.py        set/show ptmap
     target.py          what GDB is attached to, and its control registers
     cpus.py            GDB's threads as CPUs, counted from 0
-    qemu_stub.py       physical memory through QEMU's gdbstub
+    qemu_stub.py       the physical mode of QEMU's gdbstub
     qemu_monitor.py    what only QEMU's monitor tells: GDT, IDT, TR
-    read_once.py       physical memory for one command: nothing is read twice
+    memory.py          the physical memory that commands read; where it comes from: sources/
+    progress.py        how far a long command is
     virtual_memory.py  linear memory through any root
     address_space.py   which tables to read, how: registers and options put together
     kpti.py            the two roots of a process
@@ -38,3 +40,4 @@ def register() -> None:
     for command in (ptmap, pte, vdso, regs, kaslr, xp):
         command.register()
     target.watch_attach()
+    target.watch_changes()

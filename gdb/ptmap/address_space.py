@@ -10,7 +10,7 @@ from typing import Any, Mapping
 from . import kpti, native, settings, target
 from .command import Number, Option, Unread
 from .errors import Refusal
-from .read_once import ReadOnce
+from .memory import Memory
 from .virtual_memory import Unreadable, VirtualMemory
 
 MODES = ("32-bit", "pae", "4-level", "5-level")
@@ -49,10 +49,24 @@ class AddressSpace:
     assumed: tuple[str, ...] = ()  # what was assumed, in words
     told: tuple[str, ...] = ()  # what the user should know about which space this is
 
-    @cached_property
-    def memory(self) -> ReadOnce:
+    @property
+    def memory(self) -> Memory:
         """The target's physical memory, for this command."""
-        return ReadOnce(target.memory())
+        return target.memory()
+
+    def walk(self, va: int) -> Any:
+        """A _core.Walk: one address from the root to its page, or to where the walk ends."""
+        memory = self.memory
+        with memory.reading():
+            return native.core().walk(self.paging, self.root, va, memory.core)
+
+    def scan(self, first: int, last: int, max_tables: int) -> Any:
+        """A _core.Space: all tables for the offsets FIRST to LAST."""
+        memory = self.memory
+        with memory.reading():
+            return native.core().scan(
+                self.paging, self.root, memory.core, first, last, max_tables=max_tables
+            )
 
     @cached_property
     def kpti_roots(self) -> kpti.Roots | None:
@@ -72,9 +86,8 @@ class AddressSpace:
         return self if self.kpti_roots is None else self.below(self.kpti_roots.kernel)
 
     def below(self, root: int, told: tuple[str, ...] = ()) -> AddressSpace:
-        """The same registers with another root, read through the same memory."""
+        """The same registers with another root."""
         space = replace(self, root=root, told=self.told + told)
-        space.__dict__["memory"] = self.memory
         pair = self.__dict__.get("kpti_roots")
         if pair is not None and root in (pair.kernel, pair.user):
             space.__dict__["kpti_roots"] = pair  # known already
@@ -83,7 +96,7 @@ class AddressSpace:
     @property
     def linear(self) -> VirtualMemory:
         """What this root maps."""
-        return VirtualMemory(self.paging, self.root, self.memory)
+        return VirtualMemory(self)
 
     @property
     def has_keys(self) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any
 
 import gdb
 
-from . import cpus, target
+from . import cpus, progress, target
 from .errors import Refusal
+from .sources import choose
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ class Command(gdb.Command):
         raise NotImplementedError
 
     def invoke(self, argument: str, from_tty: bool) -> None:
+        progress.begin()
+        choose.new_command()
         try:
             options, words = self.parse(argument)
             # Before anything is evaluated: expressions read memory and registers too.
@@ -106,6 +109,8 @@ class Command(gdb.Command):
         except (Refusal, gdb.error) as error:
             # gdb.error: GDB's own words for what the target or connection did.
             raise gdb.GdbError(f"{self.name}: {error}") from None
+        finally:
+            progress.end()
 
     def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
         """Options by name, as text, and the other words. Options end at `--`.
@@ -205,26 +210,3 @@ def register(command: type[Command], short: str) -> None:
         gdb.write(f"ptmap: another tool has the command {short}; use `ptmap {short}`.\n")
     else:
         command(short)
-
-
-def plural(count: int, noun: str, many: str = "") -> str:
-    """"1 table", "12 tables"."""
-    return f"{count} {noun if count == 1 else many or noun + 's'}"
-
-
-def size_text(size: int) -> str:
-    """"4 KiB", "1 GiB": the largest unit that divides it."""
-    units: Sequence[str] = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-    unit = 0
-    while size and size % 1024 == 0 and unit + 1 < len(units):
-        size, unit = size // 1024, unit + 1
-    return f"{size} {units[unit]}"
-
-
-def short_size(size: int) -> str:
-    """"4K", "15.9T": five characters at most, rounded."""
-    value, unit = float(size), 0
-    while value >= 1023.5 and unit < 6:
-        value, unit = value / 1024, unit + 1
-    number = f"{value:.0f}" if value == int(value) or value >= 100 else f"{value:.1f}"
-    return number + "BKMGTPE"[unit]

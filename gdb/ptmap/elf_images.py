@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator
 
 from . import native
 from .address_space import AddressSpace
-from .command import plural
+from .text import plural
 
 PAGE = 0x1000
 MAGIC = b"\x7fELF"
@@ -76,7 +76,7 @@ class UserCode:
         self.space = space
         with space.memory.reading():
             leaves, self.cut, self.unreadable = native.core().user_executable(
-                space.paging, space.root, space.memory, _MAX_TABLES, _MAX_LEAVES
+                space.paging, space.root, space.memory.core, _MAX_TABLES, _MAX_LEAVES
             )
         self._small = {va: (pa, write) for va, size, pa, write in leaves if size == PAGE}
         self._large = [leaf for leaf in leaves if leaf[1] != PAGE]

@@ -8,7 +8,7 @@ import gdb
 
 from . import native
 from .address_space import AddressSpace
-from .command import short_size
+from .text import short_size
 from .overview_text import MARKS
 from .space_labels import Known
 

@@ -12,7 +12,7 @@ from typing import Any, Sequence
 
 from . import cpus, native, settings
 from .address_space import AddressSpace
-from .command import plural
+from .text import plural
 from .descriptors import PAGE, Piece, Tables
 from .linux import kernel
 from .qemu_monitor import SystemRegisters
@@ -112,7 +112,7 @@ def _verdict(space: AddressSpace, piece: Piece) -> Verdict:
     """By the access that the processor makes, which EFLAGS.AC does not let past SMAP."""
     core = native.core()
     with space.memory.reading():
-        walks = [core.walk(space.paging, space.root, page, space.memory) for page in piece.pages]
+        walks = [space.walk(page) for page in piece.pages]
     denied = ""
     for walk in walks:
         result, reason, _, _ = core.verdict(

@@ -8,7 +8,8 @@ from typing import Any
 
 from . import address_space, attributes, native, settings, space_labels, summary
 from .address_space import AddressSpace
-from .command import evaluate, plural, size_text
+from .command import evaluate
+from .text import plural, size_text
 from .errors import Refusal
 from .grid_text import grid_rows, parts_lines
 from .overview_text import legend, overview_lines
@@ -47,14 +48,10 @@ class MapView:
         else:
             window = _window(space, words)
         wanted = attributes.parse(options["filter"]) if "filter" in options else []
-        core, memory, walk = native.core(), space.memory, None
-        with memory.reading():
-            scanned = core.scan(
-                space.paging, space.root, memory, *window, max_tables=settings.get("max-tables")
-            )
-            if "at" in options:
-                walk = core.walk(space.paging, space.root, options["at"], memory)
-        made = core.make_map(
+        with space.memory.reading():
+            scanned = space.scan(*window, settings.limit("max-tables"))
+            walk = space.walk(options["at"]) if "at" in options else None
+        made = native.core().make_map(
             scanned,
             *window,
             split_physical="phys" in options,
@@ -62,8 +59,8 @@ class MapView:
             as_=options.get("as"),
             ac=space.ac,
             wanted=wanted,
-            max_ranges=settings.get("max-ranges"),
-            ram=memory.ram,
+            max_ranges=settings.limit("max-ranges"),
+            ram=space.memory.ram,
         )
         whole = not words and "at" not in options and "trampoline" not in options
         known = space_labels.of(space)

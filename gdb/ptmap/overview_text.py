@@ -8,7 +8,7 @@ import gdb
 
 from . import native
 from .address_space import AddressSpace
-from .command import short_size, size_text
+from .text import short_size, size_text
 
 _WIDTH, _HEIGHT = 80, 24  # where GDB sets no limit
 _CELLS, _CELLS_MIN, _CELLS_MAX = 16, 4, 64

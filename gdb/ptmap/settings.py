@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import Any
 
 import gdb
 
@@ -25,6 +27,8 @@ _ROWS = (
     _Row("pat", "IA32_PAT", "The memory types of the eight PAT slots (Linux: 0x0407050600070106)."),
     _Row("pkru", "PKRU", "The rights of user pages' protection keys.", high=(1 << 32) - 1),
     _Row("maxphyaddr", "MAXPHYADDR", "Physical-address bits of the processor.", 32, 52),
+    _Row("direct-map", "The direct map's base",
+         "The linear address where the kernel maps physical address 0, and all RAM behind it."),
     _Row("max-tables", "The limit of tables", "Page tables that one map may read.",
          1, 1 << 24, 1 << 18),
     _Row("max-ranges", "The limit of ranges", "Ranges that one map may have.",
@@ -80,6 +84,62 @@ class _Setting(gdb.Parameter):
         return number
 
 
+MEMORY_WORDS = ("auto", "packets", "process", "direct-map", "dump", "file")
+
+
+class _MemorySetting(gdb.Parameter):
+    """Where physical memory comes from.
+
+    set ptmap memory auto|packets|process|direct-map|dump PATH|file PATH
+
+      auto        the first that works: a core file's dump, the QEMU process of
+                  this host that is proved to be at the other end, QEMU's
+                  stub, the kernel's direct map. The default.
+      packets     QEMU's stub in its physical mode
+      process     that QEMU process
+      direct-map  where a stub reads only virtual memory (kgdb): the kernel's
+                  own map of all RAM
+      dump PATH   a dump of the machine, with its registers: no target needed
+      file PATH   a raw image: byte N is physical address N
+
+    show ptmap memory says which it is, why, and what it cost so far."""
+
+    set_doc = "Set where ptmap reads physical memory."
+    show_doc = "Show where ptmap reads physical memory, why, and what it cost."
+
+    def __init__(self) -> None:
+        super().__init__("ptmap memory", gdb.COMMAND_DATA, gdb.PARAM_STRING_NOESCAPE)
+        self.value = "auto"
+        self.chosen: tuple[str, str | None] = ("auto", None)
+
+    def get_set_string(self) -> str:
+        word, _, path = (self.value or "auto").strip().partition(" ")
+        path = os.path.abspath(os.path.expanduser(path.strip())) if path.strip() else ""
+        wrong = None
+        if word not in MEMORY_WORDS:
+            wrong = f"{word} is none of {', '.join(MEMORY_WORDS)}"
+        elif word in ("dump", "file") and not path:
+            wrong = f"{word} needs a PATH"
+        elif word not in ("dump", "file") and path:
+            wrong = f"{word} takes no path"
+        if wrong is None:
+            self.chosen = (word, path or None)
+        self.value = " ".join(filter(None, self.chosen))
+        if wrong is not None:
+            raise gdb.GdbError(f"ptmap memory: {wrong}")
+        return ""
+
+    def get_show_string(self, _value: str) -> str:
+        from .sources import choose
+
+        return choose.show()
+
+    def complete(self, text: str, word: str) -> Any:
+        if text.split(" ")[0] in ("dump", "file") and " " in text:
+            return gdb.COMPLETE_FILENAME
+        return [w for w in MEMORY_WORDS if w.startswith(word)]
+
+
 class _SetPrefix(gdb.Command):
     """Set what ptmap cannot read from the target, and its limits."""
 
@@ -101,16 +161,20 @@ class _ShowPrefix(gdb.Command):
     def invoke(self, argument: str, from_tty: bool) -> None:
         if argument:
             raise gdb.GdbError(f"show ptmap: unknown setting {argument.split()[0]}")
+        gdb.write(_memory.get_show_string("") + "\n")
         for setting in _settings.values():
             gdb.write(setting.get_show_string("") + "\n")
 
 
 _settings: dict[str, _Setting] = {}
+_memory: _MemorySetting
 
 
 def register() -> None:
+    global _memory
     _SetPrefix()
     _ShowPrefix()
+    _memory = _MemorySetting()
     for row in _ROWS:
         _settings[row.name] = _Setting(row)
 
@@ -118,3 +182,15 @@ def register() -> None:
 def get(name: str) -> int | None:
     """A setting's number, None where it is automatic."""
     return _settings[name].number
+
+
+def limit(name: str) -> int:
+    """One that is never automatic."""
+    number = get(name)
+    assert number is not None
+    return number
+
+
+def memory() -> tuple[str, str | None]:
+    """The source's name or "auto", and the path that some have."""
+    return _memory.chosen

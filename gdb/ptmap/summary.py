@@ -8,7 +8,7 @@ from typing import Any
 
 from . import native, settings
 from .address_space import AddressSpace
-from .command import plural, short_size, size_text
+from .text import plural, short_size, size_text
 
 _COLUMNS = 80
 _GAPS_SHOWN = 6
@@ -82,12 +82,9 @@ def shared(space: AddressSpace) -> Shared | None:
 
 def map_of(space: AddressSpace, first: int, last: int, split: bool = True) -> Any:
     """A map of some of a space, in offsets; split physically or not."""
-    core = native.core()
-    with space.memory.reading():
-        scanned = core.scan(space.paging, space.root, space.memory, first, last,
-                            max_tables=settings.get("max-tables"))  # fmt: skip
-    return core.make_map(scanned, first, last, split_physical=split,
-                         max_ranges=settings.get("max-ranges"))  # fmt: skip
+    scanned = space.scan(first, last, settings.limit("max-tables"))
+    return native.core().make_map(scanned, first, last, split_physical=split,
+                                  max_ranges=settings.limit("max-ranges"))  # fmt: skip
 
 
 def kpti_text(space: AddressSpace) -> str | None:

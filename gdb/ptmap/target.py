@@ -8,6 +8,8 @@ import gdb
 
 from . import qemu_stub, settings
 from .errors import Refusal
+from .memory import Memory
+from .sources import choose
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,9 @@ def registers() -> Registers:
     )
 
 
-def memory() -> qemu_stub.PhysicalMemory:
-    """The target's physical memory. Error: Refusal where it offers none."""
-    connection = gdb.selected_inferior().connection
-    if qemu_stub.physical_mode(connection) is None:
-        kind = connection.type if connection is not None else "no"
-        raise Refusal(
-            f"this target ({kind} connection) gives no physical memory: ptmap needs QEMU's gdbstub"
-        )
-    return qemu_stub.PhysicalMemory(connection)
+def memory() -> Memory:
+    """The target's physical memory, for this command. Error: Refusal where there is none."""
+    return choose.memory()
 
 
 def repair() -> None:
@@ -97,6 +93,14 @@ def repair() -> None:
 
 
 _seen: set[int] = set()  # connections that have stopped once
+
+
+def watch_changes() -> None:
+    """What was read is forgotten where the target runs or somebody changes it."""
+    events = gdb.events
+    for event in (events.cont, events.exited, events.memory_changed, events.register_changed,
+                  events.inferior_call, events.new_objfile, events.clear_objfiles):  # fmt: skip
+        event.connect(lambda _event: choose.forget())
 
 
 def watch_attach() -> None:

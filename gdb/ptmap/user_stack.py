@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import native, summary, target
+from . import summary, target
 from .address_space import AddressSpace
 from .labels import Label
 from .linux.kernel import Kernel, is_special
@@ -82,8 +82,7 @@ def _whole(space: AddressSpace, linux: Kernel, made: Any, found: Any) -> Extent:
     start, end = made.user_write_around(found.va, _GUARD_GAP - 1) or _extent(found)
     page, limit = end, end + _PROTECTED
     while page < min(limit, end + _HOLE + 1) and space.paging.translatable(page):
-        with space.memory.reading():
-            walk = native.core().walk(space.paging, space.root, page, space.memory)
+        walk = space.walk(page)
         if walk.outcome == "mapped":
             if not walk.user or is_special(walk) or linux.image_address(walk.pa) is not None:
                 break

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from . import summary
 from .address_space import AddressSpace
-from .command import plural
+from .text import plural
 from .elf_images import PAGE, Image, Page, Search, UserCode, completed, fits, search
 from .errors import Refusal
 from .linux import auxv, kernel, tasks, vsyscall, vvar

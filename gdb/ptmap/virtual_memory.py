@@ -6,11 +6,12 @@ through no other root at all.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from . import native
 from .errors import Refusal
-from .read_once import ReadOnce
+
+if TYPE_CHECKING:
+    from .address_space import AddressSpace
 
 
 class Unreadable(Refusal):
@@ -18,10 +19,10 @@ class Unreadable(Refusal):
 
 
 class VirtualMemory:
-    """What the tables below `root` map, read whatever the rights."""
+    """What a space's tables map, read whatever the rights."""
 
-    def __init__(self, paging: Any, root: int, memory: ReadOnce) -> None:
-        self._paging, self._root, self._memory = paging, root, memory
+    def __init__(self, space: AddressSpace) -> None:
+        self._space = space
         self._frames: dict[int, int] = {}
 
     def translate(self, va: int) -> int | None:
@@ -31,8 +32,7 @@ class VirtualMemory:
             return None
         page = va & ~0xFFF
         if page not in self._frames:
-            with self._memory.reading():
-                walk = native.core().walk(self._paging, self._root, page, self._memory)
+            walk = self._space.walk(page)
             if walk.outcome != "mapped":
                 return None
             self._frames[page] = walk.pa
@@ -46,7 +46,7 @@ class VirtualMemory:
             size = min(va + length - at, 0x1000 - (at & 0xFFF))
             pa = self.translate(at)
             if pa is None:
-                raise Unreadable(f"{at:#x} is not mapped below the root {self._root:#x}")
+                raise Unreadable(f"{at:#x} is not mapped below the root {self._space.root:#x}")
             wanted.append((pa, size))
             at += size
         parts = self.frames(wanted)
@@ -57,8 +57,9 @@ class VirtualMemory:
 
     def frames(self, wanted: list[tuple[int, int]]) -> list[bytes | str]:
         """Physical reads (address, length), each answered by its bytes or why there are none."""
-        with self._memory.reading():
-            return self._memory(wanted)
+        memory = self._space.memory
+        with memory.reading():
+            return memory(wanted)
 
     def unsigned(self, va: int, size: int) -> int:
         return int.from_bytes(self.read(va, size), "little")

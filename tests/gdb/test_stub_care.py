@@ -274,19 +274,19 @@ def test_the_mode_never_ends(machine: ProxiedMachine) -> None:
 def test_our_own_mistake(machine: ProxiedMachine) -> None:
     """An exception that nobody expected, while the mode is on."""
     patch = """
-from ptmap import qemu_stub
-kept = qemu_stub.PhysicalMemory.is_ram
+from ptmap.sources.source import Source
+kept = Source.is_ram
 calls = []
 def broken(self, *arguments):
     calls.append(arguments)
     return 1 / 0 if len(calls) > 5 else kept(self, *arguments)
-qemu_stub.PhysicalMemory.is_ram = broken
+Source.is_ram = broken
 try:
     gdb.execute("ptmap", False, True)
 except gdb.error as error:
     result = str(error)
 finally:
-    qemu_stub.PhysicalMemory.is_ram = kept
+    Source.is_ram = kept
 """
     with untouched(machine):
         assert "division by zero" in machine.session.python(patch)

@@ -9,7 +9,8 @@ import gdb
 
 from .. import address_space, native, settings
 from ..address_space import AddressSpace
-from ..command import JSON, Command, evaluate, register as register_command, size_text, write_json
+from ..command import JSON, Command, evaluate, register as register_command, write_json
+from ..text import size_text
 from ..errors import Refusal
 from ..linux import not_present
 
@@ -72,10 +73,9 @@ class PteCommand(Command):
         if space.paging is None:
             explained = [_paging_off(va) for va in addresses]
         else:
-            core, memory = native.core(), space.memory
-            with memory.reading():
-                walks = [core.walk(space.paging, space.root, va, memory) for va in addresses]
-            explained = [_explain(core, space, walk) for walk in walks]
+            with space.memory.reading():
+                walks = [space.walk(va) for va in addresses]
+            explained = [_explain(native.core(), space, walk) for walk in walks]
         if "json" in options:
             head = {
                 "schema": "ptmap/1",

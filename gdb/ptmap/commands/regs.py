@@ -10,7 +10,8 @@ import gdb
 
 from .. import address_space, cpus, native, qemu_monitor, settings, target
 from ..address_space import AddressSpace
-from ..command import JSON, Command, plural, write_json
+from ..command import JSON, Command, write_json
+from ..text import plural
 from ..descriptors import PAGE, Piece, vectors_text
 from ..errors import Refusal
 from ..kernel_entry import Entry, Row, Verdict, entry_of, rights_words
@@ -165,8 +166,7 @@ def _outcome(space: AddressSpace | None, va: int | None) -> str:
     if space is None or space.paging is None or va is None:
         return ""
     va &= (1 << (64 if space.paging.canonical else 32)) - 1
-    with space.memory.reading():
-        walk = native.core().walk(space.paging, space.root, va, space.memory)
+    walk = space.walk(va)
     if walk.outcome != "mapped":
         return _why(walk)
     return f"{rights_words(walk)} at physical {walk.pa:#x}"

@@ -12,7 +12,8 @@ from typing import Any, Sequence
 import gdb
 
 from .. import address_space, summary, symbol_files, vdso
-from ..command import JSON, Command, Option, plural, register as register_command, write_json
+from ..command import JSON, Command, Option, register as register_command, write_json
+from ..text import plural
 from ..elf_images import Image, Page
 from ..errors import Refusal
 from ..kernel_entry import rights_words

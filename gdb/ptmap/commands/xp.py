@@ -12,7 +12,8 @@ import gdb
 from .. import target
 from ..command import Command, evaluate, register as register_command
 from ..errors import Refusal
-from ..qemu_stub import NOT_RAM, PhysicalMemory
+from ..memory import Memory
+from ..sources.source import NOT_RAM
 
 _SIZES = {"b": 1, "h": 2, "w": 4, "g": 8}
 _PER_LINE = {"b": 8, "h": 8, "w": 4, "g": 2}
@@ -136,7 +137,7 @@ def _pointer_size() -> str:
 # RAM
 
 
-def _readable(memory: PhysicalMemory, address: int, length: int) -> int:
+def _readable(memory: Memory, address: int, length: int) -> int:
     """How many of these bytes are RAM, from the first on."""
     if memory.is_ram(address, length):
         return length
@@ -147,7 +148,7 @@ def _readable(memory: PhysicalMemory, address: int, length: int) -> int:
     return low
 
 
-def _read(memory: PhysicalMemory, address: int, length: int) -> bytes:
+def _read(memory: Memory, address: int, length: int) -> bytes:
     """Error: Refusal where the stub does not give them."""
     if not length:
         return b""
@@ -165,7 +166,7 @@ def _not_ram(address: int) -> Refusal:
 # Values
 
 
-def _values(memory: PhysicalMemory, address: int, wanted: _Format) -> Iterator[tuple[str, int]]:
+def _values(memory: Memory, address: int, wanted: _Format) -> Iterator[tuple[str, int]]:
     size = _SIZES[wanted.size]
     count, after = abs(wanted.count), None
     if wanted.count < 0:
@@ -195,7 +196,7 @@ def _text(data: bytes, of_type: gdb.Type, wanted: _Format) -> str:
 # Strings
 
 
-def _strings(memory: PhysicalMemory, address: int, wanted: _Format) -> Iterator[tuple[str, int]]:
+def _strings(memory: Memory, address: int, wanted: _Format) -> Iterator[tuple[str, int]]:
     if wanted.count < 0:
         raise Refusal("strings are counted forwards only")
     size = _SIZES[wanted.size]
@@ -240,7 +241,7 @@ def _character_type(size: str) -> gdb.Type:
 
 
 def _instructions(
-    memory: PhysicalMemory, address: int, wanted: _Format
+    memory: Memory, address: int, wanted: _Format
 ) -> Iterator[tuple[str, int]]:
     """By GDB's disassembler, which is handed the bytes: it reads nothing from the target."""
     if wanted.count < 0:

@@ -215,10 +215,8 @@ def find(space: AddressSpace) -> Kernel | None:
 
 def _ranges(space: AddressSpace, first: int, last: int) -> tuple[list[Any], bool]:
     """The supervisor's ranges between two offsets, and whether there are more than these."""
-    core, memory = native.core(), space.memory
-    with memory.reading():
-        scanned = core.scan(space.paging, space.root, memory, first, last, max_tables=_MAX_TABLES)
-    made = core.make_map(scanned, first, last, split_physical=True, max_ranges=_MAX_RANGES)
+    scanned = space.scan(first, last, _MAX_TABLES)
+    made = native.core().make_map(scanned, first, last, split_physical=True, max_ranges=_MAX_RANGES)
     return [r for r in made if not r.user], made.truncated
 
 

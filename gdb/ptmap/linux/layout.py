@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from .. import native
 from ..labels import Label
 from .kernel import (CPU_ENTRY_AREA_64, GIB, IMAGE_64, IMAGE_64_END, MIB, Kernel, Span,
                      cpu_entry_area_32, lowmem_32)  # fmt: skip
@@ -212,9 +211,7 @@ def _image_32(kernel: Kernel) -> list[Label]:
 def _has_highmem(kernel: Kernel, pkmap: int) -> bool:
     """A kernel with CONFIG_HIGHMEM has a page table for pkmap from boot on."""
     space = kernel.space
-    with space.memory.reading():
-        walk = native.core().walk(space.paging, space.root, pkmap, space.memory)
-    return len(walk.steps) == len(space.paging.levels)
+    return len(space.walk(pkmap).steps) == len(space.paging.levels)
 
 
 def _end_of_run(ranges: Sequence[Any], hole: int = 16 << 12) -> int:

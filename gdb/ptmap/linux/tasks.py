@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator
 
-from ..command import plural
+from ..text import plural
 from ..errors import Refusal
 from ..virtual_memory import Unreadable
 from .kernel import Kernel, find

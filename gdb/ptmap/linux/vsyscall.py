@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .. import native
 from ..address_space import AddressSpace
 from ..virtual_memory import Unreadable
 from .kernel import Kernel
@@ -35,8 +34,7 @@ def of(space: AddressSpace, linux: Kernel | None) -> Vsyscall | None:
     """None where the OS or the mode has no such page."""
     if linux is None or not space.paging.canonical:
         return None
-    with space.memory.reading():
-        walk = native.core().walk(space.paging, space.root, ADDRESS, space.memory)
+    walk = space.walk(ADDRESS)
     return Vsyscall(walk, _mode(linux, walk))
 
 

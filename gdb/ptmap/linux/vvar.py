@@ -11,7 +11,6 @@ from typing import Any
 
 import gdb
 
-from .. import native
 from ..address_space import AddressSpace
 from ..elf_images import PAGE, Image
 from ..virtual_memory import Unreadable
@@ -151,9 +150,7 @@ def _guessed(space: AddressSpace, image: Image) -> list[VvarPage]:
 
 
 def _page(space: AddressSpace, va: int, name: str | None) -> VvarPage:
-    with space.memory.reading():
-        walk = native.core().walk(space.paging, space.root, va, space.memory)
-    return VvarPage(va, name, walk)
+    return VvarPage(va, name, space.walk(va))
 
 
 # What stands in them

@@ -1,0 +1,35 @@
+// Physical memory on its way between Python and the core.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "core/memory.h"
+
+/// Memory that a Python callable reads:
+///
+///     fetch([(address, length), ...]) -> [bytes | str, ...]
+///
+/// answers each read with its bytes or with the reason why there are none. It is called once for
+/// many tables. An exception that it raises crosses the core unchanged.
+class PythonMemory : public ptmap::PhysicalMemory {
+public:
+    explicit PythonMemory(pybind11::function fetch) : fetch_(std::move(fetch)) {}
+    void fetch(std::span<ptmap::Fetch> reads) override;
+
+private:
+    pybind11::function fetch_;
+};
+
+/// What a function of the module takes as memory: a _core.PhysicalMemory, or such a callable.
+class MemoryArgument {
+public:
+    explicit MemoryArgument(const pybind11::object& given);
+    ptmap::PhysicalMemory& operator*() { return *memory_; }
+
+private:
+    std::unique_ptr<PythonMemory> own_;
+    ptmap::PhysicalMemory* memory_;
+};
+
+/// Adds PhysicalMemory, the base of all native sources, and ReadOnce.
+void bind_memory(pybind11::module_& m);

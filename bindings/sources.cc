@@ -1,0 +1,3 @@
+#include "sources.h"
+
+void bind_sources(pybind11::module_&) {}

@@ -1,0 +1,7 @@
+// The part of ptmap._core that reads physical memory natively.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+/// Adds every native source.
+void bind_sources(pybind11::module_& m);

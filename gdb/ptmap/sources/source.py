@@ -1,0 +1,112 @@
+"""What every source of physical memory has."""
+
+from __future__ import annotations
+
+import bisect
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Iterator, Sequence
+
+if TYPE_CHECKING:
+    from ..qemu_monitor import SystemRegisters
+    from ..target import Registers
+
+NOT_RAM = "not RAM"
+
+
+class NotHere(Exception):
+    """A source cannot be used; in one phrase why: "process 123 (socat) is not QEMU"."""
+
+
+class Source:
+    """A machine's physical memory, by one road.
+
+    It serves many commands: begin() comes first in each of them, then reads, inside reading().
+    """
+
+    name: str  # the word of `set ptmap memory`
+    # Whether answers are kept for as long as the target stands still. A slow line needs that; where
+    # reading is cheap each command looks anew, as a monitor can change memory at any time.
+    keeps = False
+
+    def describe(self) -> str:
+        """A phrase: "QEMU process 1234, 3 blocks of RAM"."""
+        raise NotImplementedError
+
+    @property
+    def native(self) -> Any:
+        """What the core reads through: a _core.PhysicalMemory, or a callable (_read())."""
+        return self._read
+
+    def _read(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
+        """Bytes, or the reason why there are none, for each (address, length)."""
+        raise NotImplementedError
+
+    @property
+    def ram(self) -> list[tuple[int, int]]:
+        """Sorted (first, last) of what there is to read, RAM and ROM."""
+        raise NotImplementedError
+
+    @property
+    def requests(self) -> int:
+        """Packets or system calls so far."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Makes sure that this is the machine still.
+
+        Error: NotHere where it cannot be used any more, Refusal where another would not do either.
+        """
+
+    _inside = False
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Reads happen inside; it may be entered again there. Ctrl-C is looked for between them and
+        let through at the end."""
+        if self._inside:
+            yield
+            return
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        self._inside = True
+        try:
+            yield
+        finally:
+            self._inside = False
+            try:
+                self._end_reading()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def _end_reading(self) -> None:
+        """What has to be put back, whatever happened."""
+
+    def is_ram(self, address: int, length: int) -> bool:
+        """Whether all of it is; it may cross from one block into the next."""
+        ram = self.ram
+        while length > 0:
+            at = bisect.bisect_right(ram, (address, 1 << 64)) - 1
+            if at < 0 or address > ram[at][1]:
+                return False
+            step = ram[at][1] + 1 - address
+            address, length = address + step, length - step
+        return True
+
+    # What only some have
+
+    def cpus(self) -> int | None:
+        """How many CPUs it knows the registers of; None where the target has to be asked."""
+        return None
+
+    def registers(self, cpu: int) -> Registers | None:
+        """A CPU's registers, counted from 0; None where the target has to be asked."""
+        return None
+
+    def system_registers(self, cpu: int) -> SystemRegisters | None:
+        """GDTR, IDTR, LDTR and TR; None where the target has to be asked."""
+        return None
+
+
+def interrupted() -> bool:
+    """Whether Ctrl-C was pressed inside reading()."""
+    return signal.SIGINT in signal.sigpending()
