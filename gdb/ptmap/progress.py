@@ -11,6 +11,7 @@ import gdb
 _FIRST = 0.5  # seconds until anything is shown
 _EVERY = 0.2
 
+_terminal = False
 _started = 0.0
 _shown = 0.0  # when, 0 for not at all
 _batch: tuple[float, int] = (0.0, 0)  # when it began, how many reads it has
@@ -18,8 +19,8 @@ _batch: tuple[float, int] = (0.0, 0)  # when it began, how many reads it has
 
 def begin() -> None:
     """A command begins."""
-    global _started, _shown
-    _started, _shown = time.monotonic(), 0.0
+    global _started, _shown, _terminal
+    _started, _shown, _terminal = time.monotonic(), 0.0, _is_terminal()
 
 
 def end() -> None:
@@ -33,6 +34,8 @@ def end() -> None:
 def reading(done: int, total: int) -> None:
     """Of these reads so many are done. More may follow: tables name other tables."""
     global _batch
+    if not _terminal:
+        return
     now = time.monotonic()
     if done == 0:
         _batch = (now, total)
@@ -52,7 +55,7 @@ def show(text: str, now: float | None = None) -> None:
 
 
 def _is_due(now: float) -> bool:
-    return now - _started >= _FIRST and now - _shown >= _EVERY and _is_terminal()
+    return _terminal and now - _started >= _FIRST and now - _shown >= _EVERY
 
 
 def _is_terminal() -> bool:

@@ -31,17 +31,20 @@ public:
         }
     }
 
-    PageCounts count(const Node& node, const Window& part) const {
+    PageCounts count(const Node& node, const Window& part) {
         PageCounts sum{};
         if (!node.readable) return sum;
         const PagingLevel& level = space_.level(node);
         const std::uint64_t span = level.entry_span();
-        for (unsigned i = level.index(part.first); i <= level.index(part.last); ++i) {
-            const std::uint64_t raw = space_.entry(node, i);
-            const Kind kind = level.kind(raw);
+        const unsigned end = level.index(part.last) + 1;
+        for (unsigned i = level.index(part.first), after; i < end; i = after) {
+            after = space_.end_of_run(node, i, end);
+            const Kind kind = level.kind(space_.entry(node, i));
             if (kind == Kind::page) {
-                ++sum.pages[page_size_index(span)];
-                sum.outside_ram += is_outside(level.page.target(raw), span);
+                sum.pages[page_size_index(span)] += after - i;
+                for (unsigned page = i; page < after; ++page)
+                    sum.outside_ram +=
+                        is_outside(level.page.target(space_.entry(node, page)), span);
             }
             if (kind != Kind::table) continue;
             const std::uint32_t child = space_.child_index(node, i);
@@ -55,13 +58,18 @@ public:
 
 private:
     // Whether no byte of a page is RAM, as far as RAM is known.
-    bool is_outside(PhysAddr page, std::uint64_t size) const {
+    bool is_outside(PhysAddr page, std::uint64_t size) {
+        // Nearly always where the one before was.
+        if (last_ && last_->first <= page && page <= last_->last) return false;
         const auto next = std::ranges::lower_bound(ram_, page, {}, &PhysSpan::last);
-        return !ram_.empty() && (next == ram_.end() || next->first.value >= page.value + size);
+        if (next == ram_.end() || next->first.value >= page.value + size) return !ram_.empty();
+        last_ = &*next;
+        return false;
     }
 
     const Space& space_;
     std::span<const PhysSpan> ram_;
+    const PhysSpan* last_ = nullptr;  // that a page was found in
     std::vector<PageCounts> below_;
 };
 
@@ -128,13 +136,19 @@ private:
         if (!node.readable) return {Uniform::mixed, {}};
         const PagingLevel& level = space_.level(node);
         Uniform whole;
-        for (unsigned i = 0; i < level.entries(); ++i) {
+        for (unsigned i = 0, after; i < level.entries(); i = after) {
+            after = space_.end_of_run(node, i, level.entries());
             const std::uint64_t raw = space_.entry(node, i);
             Uniform part{Uniform::hole, {}};
             switch (level.kind(raw)) {
                 case Kind::not_present: break;
                 case Kind::malformed: return {Uniform::mixed, {}};
-                case Kind::page: part = {Uniform::run, page(level, raw, path)}; break;
+                case Kind::page:
+                    part = {Uniform::run, page(level, raw, path)};
+                    part.pages.contiguous = contiguous_end(node, i, after) == after;
+                    if (options_.split_physical && !part.pages.contiguous)
+                        return {Uniform::mixed, {}};
+                    break;
                 case Kind::table:
                     part = uniform(space_.child_index(node, i), path & level.table.rights(raw));
                     break;
@@ -142,6 +156,15 @@ private:
             if (!join(whole, i * level.entry_span(), part)) return {Uniform::mixed, {}};
         }
         return whole;
+    }
+
+    // Where a run of pages stops being physically contiguous, `end` at most.
+    unsigned contiguous_end(const Node& node, unsigned index, unsigned end) const {
+        const PagingLevel& level = space_.level(node);
+        std::uint64_t next = level.page.target(space_.entry(node, index)).value;
+        do next += level.entry_span();
+        while (++index < end && level.page.target(space_.entry(node, index)).value == next);
+        return index;
     }
 
     // Adds a part behind `size` bytes of whole; false where the two are not one.
@@ -175,11 +198,15 @@ private:
                 return emit(base, level.table_span(), whole.pages);
         }
         const std::uint64_t span = level.entry_span();
-        for (unsigned i = level.index(part.first); i <= level.index(part.last); ++i) {
+        const unsigned end = level.index(part.last) + 1;
+        for (unsigned i = level.index(part.first), after; i < end; i = after) {
             if (map_.truncated) return;
             const std::uint64_t raw = space_.entry(node, i), begin = i * span;
+            after = space_.end_of_run(node, i, end);
+            if (level.kind(raw) == Kind::page) after = contiguous_end(node, i, after);
+            // Of what these entries translate, what is in the window: offsets from `begin` on.
             const Window inner{std::max(part.first, begin) - begin,
-                               std::min(part.last, begin + span - 1) - begin};
+                               std::min(part.last, after * span - 1) - begin};
             switch (level.kind(raw)) {
                 case Kind::not_present: break;
                 case Kind::malformed:

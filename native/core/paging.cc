@@ -1,7 +1,6 @@
 #include "core/paging.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace ptmap {
 
@@ -27,6 +26,9 @@ Paging::Paging(const ControlRegisters& registers)
         compiled.page_when = large ? level.page_when : 0;
         compiled.table = compile(level.table);
         compiled.page = compile(level.page);
+        const EntryRules& page = compiled.page;
+        compiled.page_decides = 1 | compiled.page_when | page.reserved | page.user | page.write |
+                                page.no_execute | page.global | page.pwt | page.pcd | page.pat;
         levels_.push_back(compiled);
     }
 }
@@ -95,13 +97,6 @@ PhysAddr Paging::root_of(std::uint64_t cr3) const {
 VirtAddr Paging::address_of(std::uint64_t offset) const {
     if (upper_part() && offset & upper_part()) return {offset | ~last_offset()};
     return {offset};
-}
-
-std::uint64_t Paging::entry(std::span<const std::byte> table, unsigned index) const {
-    std::uint64_t raw = 0;
-    std::memcpy(&raw, table.data() + std::size_t{index} * format_->entry_bytes,
-                format_->entry_bytes);
-    return raw;
 }
 
 std::vector<NamedBits> Paging::decode(const PagingLevel& level, std::uint64_t raw) const {

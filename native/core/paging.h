@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -57,6 +58,9 @@ struct PagingLevel {
     const Level* level = nullptr;
     std::uint64_t page_when = 0;
     EntryRules table, page;
+    /// The bits in which a present entry may not differ from a page of this level to be a page with
+    /// the same attributes.
+    std::uint64_t page_decides = 0;
 
     std::uint64_t entry_span() const { return level->entry_span(); }
     std::uint64_t table_span() const { return level->table_span(); }
@@ -125,13 +129,44 @@ public:
     }
 
     /// Entry `index` of a table's bytes (little-endian, as the guest stores it).
-    std::uint64_t entry(std::span<const std::byte> table, unsigned index) const;
+    std::uint64_t entry(std::span<const std::byte> table, unsigned index) const {
+        if (format_->entry_bytes == 8) return load<std::uint64_t>(table, index);
+        return load<std::uint32_t>(table, index);
+    }
+
+    /// Where the run of entries ends that `index` begins, `end` at most: entries that are not
+    /// present, or pages with equal attributes wherever their frames are. Any other entry is a run
+    /// of its own.
+    unsigned end_of_run(const PagingLevel& level, std::span<const std::byte> table, unsigned index,
+                        unsigned end) const {
+        if (format_->entry_bytes == 8) return run_end<std::uint64_t>(level, table, index, end);
+        return run_end<std::uint32_t>(level, table, index, end);
+    }
 
     /// Every field of a present entry that is not zero, lowest bit first; reserved bits set are
     /// there with Role::reserved, address slices are left out.
     std::vector<NamedBits> decode(const PagingLevel& level, std::uint64_t raw) const;
 
 private:
+    template <typename Entry>
+    static std::uint64_t load(std::span<const std::byte> table, unsigned index) {
+        Entry raw;
+        std::memcpy(&raw, table.data() + std::size_t{index} * sizeof raw, sizeof raw);
+        return raw;
+    }
+
+    template <typename Entry>
+    static unsigned run_end(const PagingLevel& level, std::span<const std::byte> table,
+                            unsigned index, unsigned end) {
+        const std::uint64_t first = load<Entry>(table, index);
+        const Kind kind = level.kind(first);
+        if (kind != Kind::not_present && kind != Kind::page) return index + 1;
+        const std::uint64_t same = kind == Kind::page ? level.page_decides : 1;
+        do ++index;
+        while (index < end && !((load<Entry>(table, index) ^ first) & same));
+        return index;
+    }
+
     bool on(Need need) const;
     EntryRules compile(std::span<const Field> fields) const;
     std::uint64_t beyond_maxphyaddr(const Field& field) const;

@@ -68,24 +68,31 @@ private:
     void fetch(std::span<const std::uint32_t> wanted) {
         const std::size_t room = max_tables_ - std::min(max_tables_, space_.tables_.size());
         std::vector<Fetch> reads;
-        std::vector<std::vector<std::byte>> tables;
+        std::size_t used = 0;
+        std::byte* const piece = room_for(wanted.size());
         for (const std::uint32_t n : wanted.first(std::min(room, wanted.size()))) {
             const Node& node = space_.nodes_[n];
-            tables.emplace_back(space_.paging_.table_bytes(space_.level(node)));
-            reads.push_back({node.table, tables.back()});
+            const std::size_t bytes = space_.paging_.table_bytes(space_.level(node));
+            reads.push_back({node.table, {piece + used, bytes}});
+            used += bytes;
         }
         if (!reads.empty()) memory_.fetch(reads);
         for (std::size_t i = 0; i < wanted.size(); ++i) {
             Table& table = read_.at(key(wanted[i]));
             if (i < reads.size() && reads[i].ok) {
                 table = {true, static_cast<std::uint32_t>(space_.tables_.size())};
-                space_.tables_.push_back(std::move(tables[i]));
+                space_.tables_.push_back(reads[i].to);
             } else {
                 space_.cut_ |= i >= reads.size();
                 table = {false,
                          reason(i < reads.size() ? reads[i].why : "limit of tables reached")};
             }
         }
+    }
+
+    std::byte* room_for(std::size_t tables) {
+        space_.read_.push_back(std::make_unique_for_overwrite<std::byte[]>(tables * 4096));
+        return space_.read_.back().get();
     }
 
     std::uint32_t reason(const std::string& why) {
@@ -101,6 +108,7 @@ private:
     void follow(std::uint32_t n) {
         if (!space_.nodes_[n].readable) return;
         const PagingLevel& level = space_.level(space_.nodes_[n]);
+        if (level.level->table.empty()) return;
         const Window needed = space_.nodes_[n].needed;
         const std::uint64_t span = level.entry_span();
         std::vector<Node::Child> children;

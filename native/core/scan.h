@@ -7,8 +7,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -47,6 +47,8 @@ enum class Reach : std::uint8_t { all, user };
 /// What a scan found. Node 0 is the root.
 class Space {
 public:
+    Space(Space&&) = default;  // and no copy: they are large
+
     const Paging& paging() const { return paging_; }
     PhysAddr root() const { return nodes_.front().table; }
     const Window& window() const { return window_; }
@@ -62,6 +64,10 @@ public:
     std::uint64_t entry(const Node& node, unsigned index) const {
         return paging_.entry(tables_[node.bytes], index);
     }
+    /// See Paging::end_of_run.
+    unsigned end_of_run(const Node& node, unsigned index, unsigned end) const {
+        return paging_.end_of_run(level(node), tables_[node.bytes], index, end);
+    }
     /// The table that an entry of kind Kind::table names.
     const Node& child(const Node& node, unsigned index) const;
     std::uint32_t child_index(const Node& node, unsigned index) const;
@@ -76,7 +82,8 @@ private:
     Paging paging_;
     Window window_;
     std::vector<Node> nodes_;
-    std::deque<std::vector<std::byte>> tables_;
+    std::vector<std::span<const std::byte>> tables_;
+    std::vector<std::unique_ptr<std::byte[]>> read_;  // what they lie in, a piece for each fetch
     std::vector<std::string> reasons_;
     bool cut_ = false;
 };

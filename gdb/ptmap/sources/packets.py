@@ -10,6 +10,7 @@ Raw packets instead of Inferior.read_memory: GDB must not mix its idea of virtua
 
 from __future__ import annotations
 
+import re
 from binascii import Error as HexError
 from binascii import unhexlify
 from typing import Sequence
@@ -17,6 +18,8 @@ from typing import Sequence
 import gdb
 
 from .. import progress, qemu_stub
+from ..text import plural
+from . import pmemsave
 from .qemu_ram import Block, blocks, monitor_text
 from .source import NOT_RAM, NotHere, Source, interrupted
 
@@ -24,26 +27,32 @@ _PACKET = 2048  # bytes an `m` may ask for: the stub's buffer is 4096 hex digits
 
 
 def open_source(connection: gdb.TargetConnection | None) -> Packets:
-    """Error: NotHere where the other end is no QEMU with a physical mode."""
-    if qemu_stub.physical_mode(connection) is None:
-        kind = connection.type if connection is not None else "no"
-        raise NotHere(f"this target ({kind} connection) is no QEMU stub with a physical mode")
-    return Packets(connection)
+    """Error: NotHere where the other end is no QEMU."""
+    if qemu_stub.physical_mode(connection) is not None:
+        return Packets(connection)
+    if qemu_stub.is_qemu(connection):
+        return MonitorPackets(connection)
+    raise NotHere("the other end is not QEMU's gdbstub")
 
 
 class Packets(Source):
+    """By `m` packets; many tables that lie near each other by pmemsave, where that works."""
+
     name = "packets"
 
     def __init__(self, connection: gdb.RemoteTargetConnection) -> None:
         self._connection = connection
         self._switched = False  # the mode may be on, by us
+        self._saves = True  # as far as is known, QEMU can write a file that we can read
+        self._saved = 0
         self._requests = 0
         self.ram_text = ""  # QEMU's words for it
         self.blocks: list[Block] = []
         self._ram: list[tuple[int, int]] = []
 
     def describe(self) -> str:
-        return "QEMU's gdbstub in its physical mode"
+        saved = f", {plural(self._saved, 'pmemsave')} for much at once" if self._saved else ""
+        return f"QEMU's gdbstub, `m` packets in its physical mode{saved}"
 
     @property
     def ram(self) -> list[tuple[int, int]]:
@@ -66,30 +75,73 @@ class Packets(Source):
             qemu_stub.leave_physical_mode(self._connection)
 
     def _read(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
-        if not self._switched:
-            self._switched = True  # a stub that answers anything but OK may have done it too
-            qemu_stub.enter_physical_mode(self._connection)
-        answers = []
-        for done, (address, length) in enumerate(wanted):
+        there = [self.is_ram(address, length) for address, length in wanted]
+        saved = self._save([read for read, is_ram in zip(wanted, there) if is_ram])
+        answers: list[bytes | str] = []
+        for done, ((address, length), is_ram) in enumerate(zip(wanted, there)):
             progress.reading(done, len(wanted))
-            answers.append(self._one(address, length))
+            if interrupted():
+                raise KeyboardInterrupt
+            if not is_ram:
+                answers.append(NOT_RAM)
+            else:
+                answers.append(saved.get((address, length)) or self._one(address, length))
         return answers
 
+    def _save(self, wanted: list[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """What pmemsave reads of these."""
+        found: dict[tuple[int, int], bytes] = {}
+        for group in pmemsave.groups(wanted) if self._saves else ():
+            first, length = group[0][0], sum(group[-1]) - group[0][0]
+            if interrupted():
+                raise KeyboardInterrupt
+            if not self.is_ram(first, length):
+                continue
+            self._requests += 1
+            content = pmemsave.read(first, length)
+            if content is None:
+                self._saves = False
+                break
+            self._saved += 1
+            found |= {(at, size): content[at - first : at - first + size] for at, size in group}
+        return found
+
     def _one(self, address: int, length: int) -> bytes | str:
-        if interrupted():
-            raise KeyboardInterrupt
-        if not self.is_ram(address, length):
-            return NOT_RAM
         parts = []
         for at in range(address, address + length, _PACKET):
             size = min(_PACKET, address + length - at)
-            reply = self._connection.send_packet(f"m{at:x},{size:x}") or b""
             self._requests += 1
-            try:
-                part = unhexlify(reply)
-            except HexError:
-                part = b""
-            if len(part) != size:
-                return f"the stub answers {reply[:16].decode('ascii', 'replace')!r}"
+            part = self._packet(at, size)
+            if isinstance(part, str):
+                return part
             parts.append(part)
         return b"".join(parts)
+
+    def _packet(self, address: int, length: int) -> bytes | str:
+        if not self._switched:
+            self._switched = True  # a stub that answers anything but OK may have done it too
+            qemu_stub.enter_physical_mode(self._connection)
+        reply = self._connection.send_packet(f"m{address:x},{length:x}") or b""
+        try:
+            content = unhexlify(reply)
+        except HexError:
+            content = b""
+        if len(content) != length:
+            return f"the stub answers {reply[:16].decode('ascii', 'replace')!r}"
+        return content
+
+
+class MonitorPackets(Packets):
+    """Of a QEMU whose stub has no physical mode (before 4.1): its monitor's `xp` has."""
+
+    def describe(self) -> str:
+        saved = f", {plural(self._saved, 'pmemsave')} for much at once" if self._saved else ""
+        return f"QEMU's monitor (`xp`): the stub has no physical mode{saved}"
+
+    def _packet(self, address: int, length: int) -> bytes | str:
+        # "0000000000001000: 0x03 0x20 ..."
+        said = gdb.execute(f"monitor xp /{length}xb {address:#x}", to_string=True)
+        content = bytes(int(byte, 16) for byte in re.findall(r" 0x([0-9a-f]{2})\b", said))
+        if len(content) != length:
+            return f"QEMU's monitor answers {said[:40]!r}"
+        return content
