@@ -44,10 +44,14 @@ def leave_physical_mode(connection: gdb.RemoteTargetConnection) -> None:
     )
 
 
+_is_qemu: dict[int, bool] = {}  # by connection number; asked once, as a slow line may be behind it
+
+
 def is_qemu(connection: gdb.TargetConnection | None) -> bool:
-    """Any QEMU, also one from before it had the mode: kgdb and gdbserver know no such packet."""
-    if physical_mode(connection) is not None:
-        return True
+    """Any QEMU, also one from before it had the mode: kgdb and gdbserver know no such packets."""
     if connection is None or not hasattr(connection, "send_packet"):
         return False
-    return (connection.send_packet("qqemu.sstepbits") or b"").startswith(b"ENABLE=")
+    if connection.num not in _is_qemu:
+        replies = (connection.send_packet(packet) for packet in (_ASK, "qqemu.sstepbits"))
+        _is_qemu[connection.num] = any(replies)  # an empty reply is None: not known there
+    return _is_qemu[connection.num]

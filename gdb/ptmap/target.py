@@ -39,6 +39,7 @@ def require_stopped() -> None:
     if thread.is_running():
         raise Refusal("the target is running: interrupt it first")
     repair()
+    look_again()
 
 
 def registers() -> Registers:
@@ -80,7 +81,7 @@ def repair() -> None:
     Until then every address that GDB itself reads is wrong, so this comes before anything else.
     """
     connection = gdb.selected_inferior().connection
-    if not qemu_stub.physical_mode(connection):
+    if not qemu_stub.is_qemu(connection) or not qemu_stub.physical_mode(connection):
         return
     qemu_stub.leave_physical_mode(connection)
     gdb.write(
@@ -90,6 +91,20 @@ def repair() -> None:
     )
     gdb.execute("maintenance flush register-cache", to_string=True)
     gdb.execute("maintenance flush dcache", to_string=True)
+
+
+def look_again() -> None:
+    """Makes GDB forget the registers that it keeps for as long as it sees the target stopped.
+
+    Behind its back QEMU's monitor resets the machine, loads a snapshot, lets it run. Only QEMU's:
+    asking anew is slow on a serial line.
+    """
+    if qemu_stub.is_qemu(gdb.selected_inferior().connection):
+        frame = gdb.selected_frame()
+        level = frame.level()
+        gdb.execute("maintenance flush register-cache", to_string=True)
+        if level and frame.is_valid():
+            frame.select()
 
 
 _seen: set[int] = set()  # connections that have stopped once

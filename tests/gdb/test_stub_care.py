@@ -334,11 +334,11 @@ def interrupted(session: GdbSession, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["ptmap", "ptmap -json -"])
 @pytest.mark.parametrize("match, nth, reads", [
-    ("qqemu", 1, 0), ("qRcmd", 1, 0), (ON, 1, 0), (OFF, 1, 82), (READ, 1, 2), (READ, 30, 30),
+    ("qqemu", 1, 0), ("qRcmd", 1, 0), (ON, 1, 0), (OFF, 1, 82), (READ, 1, 1), (READ, 30, 30),
     (READ, 82, 82),
 ], ids=["asked", "RAM map", "on", "off", "first read", "30th read", "last read"])
 def test_ctrl_c(machine: ProxiedMachine, command: str, match: str, nth: int, reads: int) -> None:
-    """It ends the command at the next table."""
+    """It ends the command at the next packet."""
     with untouched(machine):
         with ctrl_c_at(machine, match, nth):
             interrupted(machine.session, command)
@@ -428,12 +428,11 @@ def test_found_on_when_sourced_late(machine: ProxiedMachine, command: str) -> No
 
 
 @pytest.mark.parametrize("rules, words", [
-    (OLD_STUB, ["physical", "QEMU"]),
     (NO_MONITOR, ["monitor"]),
     ((Rule("qRcmd", Answer(b"E01")),), ["monitor"]),
     ((Rule("qRcmd", Answer(b"OK")),), ["monitor", "RAM"]),
-], ids=["old stub", "no monitor", "monitor fails", "monitor silent"])  # fmt: skip
-def test_an_older_stub(machine: ProxiedMachine, rules: tuple[Rule, ...], words: list[str]) -> None:
+], ids=["no monitor", "monitor fails", "monitor silent"])  # fmt: skip
+def test_no_monitor(machine: ProxiedMachine, rules: tuple[Rule, ...], words: list[str]) -> None:
     with untouched(machine):
         for command in ("ptmap", "pte $pc"):
             machine.proxy.play(*rules)
@@ -442,6 +441,32 @@ def test_an_older_stub(machine: ProxiedMachine, rules: tuple[Rule, ...], words: 
         assert machine.proxy.reads() == []
         assert "32-bit paging" in machine.session.run("ptmap regs")
     works(machine)
+
+
+def test_a_stub_without_physical_mode(machine: ProxiedMachine) -> None:
+    """The monitor's xp does it too, and a device is not read by it either."""
+    commands = ("ptmap -json -", "pte -json - $pc", f"xp/4xb {CODE_PA}", "xp/xb 0xa0000")
+    right = [answer(machine.session, command) for command in commands]
+    machine.session.disconnect()
+    machine.proxy.play(*OLD_STUB)
+    machine.session.attach(machine.proxy.gdb_target)
+    machine.proxy.reset()
+    assert [answer(machine.session, command) for command in commands] == right
+    assert "`xp`" in machine.session.run("show ptmap memory")
+    assert machine.proxy.reads() == [] and machine.proxy.count("Qqemu") == 0
+    assert sum(machine.proxy.fired) > 0
+    machine.session.disconnect()
+    machine.proxy.play()
+    machine.session.attach(machine.proxy.gdb_target)
+    works(machine)
+
+
+def answer(session: GdbSession, command: str) -> str:
+    """What a command says, or why it refuses."""
+    try:
+        return session.run(command)
+    except GdbFailure as failure:
+        return str(failure)
 
 
 # What is not RAM

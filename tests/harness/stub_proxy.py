@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Sequence
 
-from gdbsession import ptmap_script
+from gdbsession import GdbSession, ptmap_script
 from machine import BareMachine
 
 # Actions of a rule
@@ -400,13 +400,17 @@ def _connect(target: str) -> socket.socket:
 
 
 class ProxiedMachine(BareMachine):
-    """A bare machine whose GDB has ptmap and is attached through `.proxy`."""
+    """A bare machine whose GDB has ptmap and is attached through `.proxy`.
+
+    All memory goes through it in `m` packets: ptmap's other ways are off.
+    """
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(script=ptmap_script(), **arguments)
         self.session.disconnect()
         self.proxy = StubProxy(self.qemu.gdb_target)
         self.session.attach(self.proxy.gdb_target)
+        only_m_packets(self.session)
 
     def __enter__(self) -> ProxiedMachine:
         return self
@@ -415,3 +419,9 @@ class ProxiedMachine(BareMachine):
         super().close()
         if hasattr(self, "proxy"):
             self.proxy.close()
+
+
+def only_m_packets(session: GdbSession) -> None:
+    """Keeps ptmap from reading QEMU's memory in any other way."""
+    session.run("set ptmap memory packets")
+    session.python("from ptmap.sources import pmemsave; pmemsave.groups = lambda wanted: []")
