@@ -2,6 +2,7 @@
 //
 // Conventions: addresses and sizes are Python ints, modes, outcomes and reasons are the core's
 // own words, memory is a PhysicalMemory or a callable (memory.h).
+#include <pybind11/functional.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -81,7 +82,7 @@ Wanted make_wanted(unsigned rights_set, unsigned rights_clear, std::optional<boo
 Map map_of(const Space& space, std::uint64_t first, std::uint64_t last, bool split_physical,
            std::optional<std::uint64_t> pat, std::optional<std::string> as, bool ac,
            std::vector<Wanted> wanted, std::size_t max_ranges,
-           const std::vector<std::pair<std::uint64_t, std::uint64_t>>& ram) {
+           const std::vector<std::pair<std::uint64_t, std::uint64_t>>& ram, const Pulse& pulse) {
     MapOptions options;
     for (const auto& [begin, end] : ram) options.ram.push_back({{begin}, {end}});
     options.window = {first, last};
@@ -91,6 +92,7 @@ Map map_of(const Space& space, std::uint64_t first, std::uint64_t last, bool spl
     options.ac = ac;
     options.wanted = std::move(wanted);
     options.max_ranges = max_ranges;
+    options.pulse = pulse;
     return make_map(space, options);
 }
 
@@ -315,16 +317,16 @@ PYBIND11_MODULE(_core, m) {
                                })
         .def(
             "json",
-            [](const Map& map, const std::vector<Label>& labels, std::string_view more) {
-                return json(map, labels, more);
-            },
-            py::arg("labels") = std::vector<Label>{}, py::arg("more") = "")
+            [](const Map& map, const std::vector<Label>& labels, std::string_view more,
+               const Pulse& pulse) { return json(map, labels, more, pulse); },
+            py::arg("labels") = std::vector<Label>{}, py::arg("more") = "",
+            py::arg("pulse") = Pulse{})
         .def(
             "ranges_text",
-            [](const Map& map, const std::vector<Label>& labels) {
-                return ranges_text(map, labels);
+            [](const Map& map, const std::vector<Label>& labels, const Pulse& pulse) {
+                return ranges_text(map, labels, pulse);
             },
-            py::arg("labels") = std::vector<Label>{})
+            py::arg("labels") = std::vector<Label>{}, py::arg("pulse") = Pulse{})
         .def(
             "common",
             [](const Map& map, const Map& other) {
@@ -346,7 +348,8 @@ PYBIND11_MODULE(_core, m) {
           py::arg("split_physical") = false, py::arg("pat") = py::none(),
           py::arg("as_") = py::none(), py::arg("ac") = false,
           py::arg("wanted") = std::vector<Wanted>{}, py::arg("max_ranges") = no_limit,
-          py::arg("ram") = std::vector<std::pair<std::uint64_t, std::uint64_t>>{});
+          py::arg("ram") = std::vector<std::pair<std::uint64_t, std::uint64_t>>{},
+          py::arg("pulse") = Pulse{});
 
     py::class_<Stretch> stretch(m, "Stretch");
     stretch.def_property_readonly("va", [](const Stretch& s) { return s.va.value; })

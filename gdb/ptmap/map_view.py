@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from . import address_space, attributes, native, settings, space_labels, summary
+from . import address_space, attributes, native, progress, settings, space_labels, summary
 from .address_space import AddressSpace
 from .command import evaluate
 from .text import plural, size_text
@@ -61,6 +61,7 @@ class MapView:
             wanted=wanted,
             max_ranges=settings.limit("max-ranges"),
             ram=space.memory.ram,
+            pulse=progress.flattening,
         )
         whole = not words and "at" not in options and "trampoline" not in options
         known = space_labels.of(space)
@@ -92,7 +93,7 @@ class MapView:
                 members["split"] = hex(split)
         text = "".join(f", {json.dumps(key)}: {json.dumps(value)}"
                        for key, value in members.items())  # fmt: skip
-        return str(self.made.json(self.known.core(), text))
+        return str(self.made.json(self.known.core(), text, progress.writing))
 
     def text(self) -> str:
         space, labels = self.space, self.known.core()
@@ -104,7 +105,7 @@ class MapView:
         if self.walk is not None:
             lines.append(_table_line(space, self.walk, self.position))
         if only_ranges or is_overview and not self.whole:
-            lines.append(self.made.ranges_text(labels) or "no such range\n")
+            lines.append(self.made.ranges_text(labels, progress.writing) or "no such range\n")
         elif is_overview:
             lines += overview_lines(space, self.scanned, self.made, labels)
             lines.append(legend(bool(labels)))

@@ -46,6 +46,16 @@ def reading(done: int, total: int) -> None:
     show(f"reading {done} of {total} tables{left}", now)
 
 
+def flattening(ranges: int) -> None:
+    """A _core Pulse: so many ranges of a map are made. In Python Ctrl-C ends it here."""
+    show(f"{ranges} ranges")
+
+
+def writing(ranges: int) -> None:
+    """A _core Pulse: so many ranges are text."""
+    show(f"writing {ranges} ranges")
+
+
 def show(text: str, now: float | None = None) -> None:
     global _shown
     now = time.monotonic() if now is None else now

@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from . import native, settings
+from . import native, progress, settings
 from .address_space import AddressSpace
 from .text import plural, short_size, size_text
 
@@ -84,7 +84,8 @@ def map_of(space: AddressSpace, first: int, last: int, split: bool = True) -> An
     """A map of some of a space, in offsets; split physically or not."""
     scanned = space.scan(first, last, settings.limit("max-tables"))
     return native.core().make_map(scanned, first, last, split_physical=split,
-                                  max_ranges=settings.limit("max-ranges"))  # fmt: skip
+                                  max_ranges=settings.limit("max-ranges"),
+                                  pulse=progress.flattening)  # fmt: skip
 
 
 def kpti_text(space: AddressSpace) -> str | None:

@@ -88,7 +88,11 @@ bool follows(const Run& first, std::uint64_t first_size, const Run& second) {
 class MapBuilder {
 public:
     MapBuilder(const Space& space, const MapOptions& options, Map& map)
-        : space_(space), options_(options), map_(map), uniform_(space.nodes()) {
+        : space_(space),
+          options_(options),
+          map_(map),
+          tick_(options.pulse),
+          uniform_(space.nodes()) {
         for (unsigned r = 0; r < shown_.size(); ++r) shown_[r] = shown(static_cast<Rights>(r));
     }
 
@@ -238,6 +242,7 @@ private:
     // Ranges and gaps are counted before a filter, so that one which lets nothing through does not
     // make the work endless.
     bool room() {
+        tick_();
         if (made_++ < options_.max_ranges) return true;
         map_.truncated = true;
         return false;
@@ -290,6 +295,7 @@ private:
     const Space& space_;
     const MapOptions& options_;
     Map& map_;
+    Ticker tick_;
     std::array<Attributes, 8> shown_;
     std::vector<std::array<Uniform, 8>> uniform_;
     std::size_t made_ = 0;                 // ranges and gaps so far

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/access.h"
+#include "core/pulse.h"
 #include "core/rights.h"
 #include "core/scan.h"
 
@@ -81,6 +82,7 @@ struct MapOptions {
     std::vector<PhysSpan> ram;    ///< by rising address; empty: not known
     /// Of ranges, filtered out or not, and gaps; the map is truncated there.
     std::size_t max_ranges = std::numeric_limits<std::size_t>::max();
+    Pulse pulse;  ///< by ranges and gaps, filtered out or not
 };
 
 struct Map {

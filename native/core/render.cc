@@ -173,7 +173,8 @@ Row row_of(const Range& range, unsigned digits) {
 
 }  // namespace
 
-std::string json(const Map& map, std::span<const Label> labels, std::string_view more) {
+std::string json(const Map& map, std::span<const Label> labels, std::string_view more,
+                 const Pulse& pulse) {
     std::string out = "{\"schema\": \"ptmap/1\", \"kind\": \"map\", \"mode\": \"";
     out.append(name(map.mode)).append("\", ");
     put_hex_value(out, "root", map.root.value);
@@ -192,13 +193,15 @@ std::string json(const Map& map, std::span<const Label> labels, std::string_view
             .append(std::to_string(map.pages[i]));
     out += '}';
     if (map.ram_known) out.append(", \"outside_ram\": ").append(std::to_string(map.outside_ram));
+    Ticker tick(pulse);
     put_list(out, "ranges", map.ranges, [&](const Range& range) {
+        tick();
         put_range(out, range, map.as.has_value(), labels_in(labels, range.va, range.size));
     });
     return out += "}\n";
 }
 
-std::string ranges_text(const Map& map, std::span<const Label> labels) {
+std::string ranges_text(const Map& map, std::span<const Label> labels, const Pulse& pulse) {
     if (map.ranges.empty()) return {};
     const unsigned digits = format_of(map.mode).canonical ? 16 : 8;
     const Row head{"start", "end", "size", "rights", "type", "pages", "physical"};
@@ -219,12 +222,17 @@ std::string ranges_text(const Map& map, std::span<const Label> labels) {
         out += '\n';
     };
     measure(head);
-    for (const Range& range : map.ranges) measure(row_of(range, digits));
+    Ticker tick(pulse);
+    for (const Range& range : map.ranges) {
+        tick();
+        measure(row_of(range, digits));
+    }
     put(head);
     std::string shown;
     constexpr std::size_t folded = 8;  // fewer are not worth it
     for (std::size_t i = 0; i < map.ranges.size();) {
         const Range& range = map.ranges[i];
+        tick();
         if (!labels.empty()) {
             std::string text = heading(labels, range);
             if (text != shown) out += text;

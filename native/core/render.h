@@ -1,4 +1,4 @@
-// A map as text: one JSON object for machines, one line a range for people.
+// A map as text: one JSON object for machines, one line a range for people. A pulse is by ranges.
 #pragma once
 
 #include <span>
@@ -7,6 +7,7 @@
 
 #include "core/labels.h"
 #include "core/map.h"
+#include "core/pulse.h"
 
 namespace ptmap {
 
@@ -14,7 +15,8 @@ namespace ptmap {
 /// "as" to the head and "read" to each range. "outside_ram" is there where RAM is known. A range
 /// under a label has "label" and "label_source", several joined by ", " in address order. `more` is
 /// further members of the object, as JSON text that begins with a comma, or nothing.
-std::string json(const Map& map, std::span<const Label> labels = {}, std::string_view more = {});
+std::string json(const Map& map, std::span<const Label> labels = {}, std::string_view more = {},
+                 const Pulse& pulse = {});
 
 /// A header and a line a range: start, end (exclusive; the last byte + 1 may be 0), size, rights
 /// (u or s, r, w, x, g or - each), memory type, page sizes, physical address (- where the frames
@@ -22,6 +24,7 @@ std::string json(const Map& map, std::span<const Label> labels = {}, std::string
 /// that it holds for, "partly NAME (source):" or "(no label):" before others. A frame that is
 /// mapped again and again at equal distances has two lines: its first page, and how many follow.
 /// Empty for no ranges.
-std::string ranges_text(const Map& map, std::span<const Label> labels = {});
+std::string ranges_text(const Map& map, std::span<const Label> labels = {},
+                        const Pulse& pulse = {});
 
 }  // namespace ptmap
