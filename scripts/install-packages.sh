@@ -43,6 +43,7 @@ kernel    xz-utils         xz
 
 test      python3          python3
 test      python3-pytest   -
+test      python3-pytest-xdist -
 test      libgtest-dev     -
 test      clang-format     clang-format
 test      shellcheck       shellcheck

@@ -82,7 +82,8 @@ step 'C++ format' formats
 step 'shell scripts' scripts
 step 'Python style and types' python
 suite 'native' ctest --preset asan --output-junit "$results/native.xml" -j 2
-suite 'pytest' /usr/bin/python3 -m pytest -q --durations=5 -m "$marks" \
+# In two lanes: what shares a guest stays in one (tests/conftest.py).
+suite 'pytest' /usr/bin/python3 -m pytest -q -n 2 --dist loadgroup --durations=5 -m "$marks" \
     --junitxml "$results/pytest.xml"
 [ -n "$marks" ] || step 'mutants' tests/mutants/run.py
 finish
