@@ -18,7 +18,8 @@ import compare
 gc.set_threshold(1_000_000, 100, 100)
 
 # The files with the longest groups (of tests that share a guest), the longest first.
-LONG = ("test_cpu_judge.py", "test_bare_matrix.py", "test_stub_care.py", "test_vdso.py")
+LONG = ("test_bare_matrix.py", "test_naive_against_qemu.py", "test_stub_care.py",
+        "test_cpu_judge.py")
 
 _PLACE = pytest.StashKey[int]()  # of an item in a run in one lane
 # What compare.recorded became: an item's place, the line, what the defects named in it are.
