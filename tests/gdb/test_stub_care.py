@@ -20,7 +20,7 @@ from typing import Any, Iterator
 import pytest
 
 import judges
-from gdbsession import GdbFailure, GdbSession, ptmap_script
+from gdbsession import GdbFailure, GdbSession, ptmap_script, refused
 from qemu import Qemu
 from stub_proxy import (NO_MONITOR, OLD_STUB, Answer, Cut, Delay, Garble, Hold, Lose,
                         ProxiedMachine, Replace, Rule, StubProxy)
@@ -117,18 +117,6 @@ def untouched(machine: ProxiedMachine) -> Iterator[None]:
     assert not is_physical(session)
     assert state(session) == before
     assert not re.search("Traceback|Python", session.log[log:])
-
-
-def refused(session: GdbSession, command: str, *words: str) -> str:
-    """The message of a command that must fail: one clear sentence."""
-    with pytest.raises(GdbFailure) as failure:
-        session.run(command)
-    said = str(failure.value)
-    assert failure.value.kind == "error", said
-    assert "\n" not in said and not re.search("Traceback|Python|Exception", said), said
-    for word in words:
-        assert word in said
-    return said
 
 
 def document(session: GdbSession, command: str = "ptmap -json -") -> dict[str, Any]:

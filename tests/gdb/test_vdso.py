@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 import pytest
 
 import judges
-from gdbsession import GdbFailure, GdbSession, ptmap_script
+from gdbsession import GdbFailure, GdbSession, ptmap_script, refused
 from machine import BareMachine
 from qemu import Qemu
 from stub_proxy import Hold, ProxiedMachine, Rule
@@ -148,17 +148,6 @@ def none_found(gdb: GdbSession, options: str = "") -> dict[str, Any]:
     # What was cut is said.
     assert document["complete"] or re.search(r"\d of \d+ executable|there may be more", text)
     return document
-
-
-def refused(gdb: GdbSession, command: str, *words: str) -> str:
-    """The message of a command that must fail: one clear sentence."""
-    with pytest.raises(GdbFailure) as failure:
-        gdb.run(command)
-    text = str(failure.value)
-    assert failure.value.kind == "error", text
-    assert "\n" not in text and not re.search("Traceback|Python|Exception", text), text
-    assert all(word in text for word in words), text
-    return text
 
 
 def number(text: str) -> int:

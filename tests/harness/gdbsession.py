@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -145,3 +146,16 @@ class GdbSession:
         if "error" in answer:
             raise GdbFailure(answer["error"], answer["kind"])
         return answer["value"]
+
+
+def refused(session: GdbSession, command: str, *words: str) -> str:
+    """The message of a command that must fail: one clear sentence, with these words in it."""
+    try:
+        session.run(command)
+    except GdbFailure as failure:
+        said = str(failure)
+        assert failure.kind == "error", said
+        assert "\n" not in said and not re.search("Traceback|Python|Exception", said), said
+        assert all(word in said for word in words), said
+        return said
+    raise AssertionError(f"{command} does not fail")
