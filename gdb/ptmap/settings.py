@@ -111,6 +111,7 @@ class _MemorySetting(gdb.Parameter):
         super().__init__("ptmap memory", gdb.COMMAND_DATA, gdb.PARAM_STRING_NOESCAPE)
         self.value = "auto"
         self.chosen: tuple[str, str | None] = ("auto", None)
+        self.times = 0  # that it was set
 
     def get_set_string(self) -> str:
         word, _, path = (self.value or "auto").strip().partition(" ")
@@ -124,6 +125,7 @@ class _MemorySetting(gdb.Parameter):
             wrong = f"{word} takes no path"
         if wrong is None:
             self.chosen = (word, path or None)
+            self.times += 1
         self.value = " ".join(filter(None, self.chosen))
         if wrong is not None:
             raise gdb.GdbError(f"ptmap memory: {wrong}")
@@ -194,3 +196,8 @@ def limit(name: str) -> int:
 def memory() -> tuple[str, str | None]:
     """The source's name or "auto", and the path that some have."""
     return _memory.chosen
+
+
+def memory_times() -> int:
+    """How often it was set: every time it is chosen anew."""
+    return _memory.times

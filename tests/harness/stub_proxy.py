@@ -88,7 +88,7 @@ class Rule:
     physical: bool = False  # only while QEMU's physical mode is on
 
 
-# QEMU before 4.0, or another stub: no physical mode. NO_MONITOR: no `monitor` commands either.
+# QEMU before 4.1, or another stub: no physical mode. NO_MONITOR: no `monitor` commands either.
 OLD_STUB = (Rule(r"[qQ]qemu\.PhyMemMode", Answer(b"")),)
 NO_MONITOR = (Rule("qRcmd,", Answer(b"")),)
 

@@ -67,7 +67,7 @@ def choice() -> Choice:
 def _key() -> tuple[object, ...]:
     connection = gdb.selected_inferior().connection
     number = connection.num if connection is not None else None
-    return (number, settings.memory(), settings.get("direct-map"))
+    return (number, settings.memory_times(), settings.get("direct-map"))
 
 
 def show() -> str:
