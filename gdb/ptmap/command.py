@@ -110,7 +110,7 @@ class Command(gdb.Command):
             # gdb.error: GDB's own words for what the target or connection did.
             raise gdb.GdbError(f"{self.name}: {error}") from None
         finally:
-            progress.end()
+            progress.erase()
 
     def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
         """Options by name, as text, and the other words. Options end at `--`.
@@ -186,10 +186,16 @@ def _chosen(option: Option, word: str) -> str:
     raise Refusal(f"-{option.name} takes one of {', '.join(option.choices)}")
 
 
+def write(text: str) -> None:
+    """To GDB's output, after long work."""
+    progress.erase()
+    gdb.write(text)
+
+
 def write_json(where: str, text: str) -> None:
     """Writes to a file, or for - to GDB's output. Error: Refusal where the file cannot be."""
     if where == "-":
-        gdb.write(text)
+        write(text)
         return
     try:
         with open(os.path.expanduser(where), "w", encoding="ascii") as file:

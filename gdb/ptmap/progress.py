@@ -1,4 +1,4 @@
-"""How far a long command is: one line on a terminal, after half a second, erased at the end."""
+"""How far a long command is: one line on a terminal, after half a second, erased in the end."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def begin() -> None:
     _started, _shown, _terminal = time.monotonic(), 0.0, _is_terminal()
 
 
-def end() -> None:
-    """It ends: what was shown is erased."""
+def erase() -> None:
+    """Before anything else is written: a command's answer, an error."""
     global _shown
     if _shown:
         _shown = 0.0

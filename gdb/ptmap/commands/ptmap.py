@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import gdb
-
 from .. import address_space, attributes, cpus
 from ..address_space import AddressSpace
-from ..command import JSON, Command, Option, write_json
+from ..command import JSON, Command, Option, write, write_json
 from ..errors import Refusal
 from ..map_view import LEVELS, MapView
 
@@ -95,7 +93,7 @@ class PtmapCommand(Command):
         if "json" in options:
             write_json(options["json"], view.json())
         else:
-            gdb.write(view.text())
+            write(view.text())
 
 
 def _trampoline(options: dict[str, Any]) -> None:
@@ -146,7 +144,7 @@ def _all_cpus(options: dict[str, Any], words: list[str]) -> None:
     parts = [_cpus(users[key]) + view.text() for key, view in views.items()]
     if off:
         parts.append(_cpus(off) + "paging is off\n")
-    gdb.write("\n".join(parts))
+    write("\n".join(parts))
 
 
 def _view_of_cpu(options: dict[str, Any], words: list[str]) -> MapView | None:

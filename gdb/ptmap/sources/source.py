@@ -7,6 +7,8 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
+from .. import progress
+
 if TYPE_CHECKING:
     from ..qemu_monitor import SystemRegisters
     from ..target import Registers
@@ -73,6 +75,7 @@ class Source:
             yield
         finally:
             self._inside = False
+            progress.erase()
             try:
                 self._end_reading()
             finally:
