@@ -5,10 +5,12 @@
     tests/mutants/run.py NAME...    only these
     tests/mutants/run.py --sample N every N-th patch
 
-Each patch is one mistake that tools of this kind have made. It is applied to a copy of the tree;
-the native tests run first (where it touches native/), then, where they are content, the tests in
-GDB. A mutant that survives both is a failure. The first lines of a patch say what the mistake is,
-and after `tests:` which tests in GDB to ask, as pytest's arguments (without that, TESTS_IN_GDB).
+Each patch is one mistake that tools of this kind have made. It is applied to a copy of the tree.
+One of native/ is compiled: the native tests run first, then, where they are content, the tests in
+GDB. One of gdb/ needs no compiler: it gets the module of build/release. A mutant that survives all
+of it is a failure. The first lines of a patch say what the mistake is, and after `tests:` which
+tests in GDB to ask, as pytest's arguments (without that, TESTS_IN_GDB). In the end every test that
+noticed one is asked again, without any mutant, and has to pass.
 The last line is "N passed, N failed".
 """
 
@@ -22,36 +24,49 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS_IN_GDB = [f"tests/gdb/test_{name}.py" for name in ("commands", "lab32", "lab64")]
+SLOW = "*Randomly*"  # of the native tests: they run after the others
+NATIVE, COMPILER = "native ", "the compiler: "  # how the names of those that notice begin
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 
 class Tree:
-    """A copy of the tree with a build of its own, kept from mutant to mutant."""
+    """A copy of the tree, kept from mutant to mutant. What GDB loads from it is in python/ beside
+    the module of build/release, and in build/ beside one of its own."""
 
     def __init__(self, where: Path) -> None:
-        self.source = where / "source"
-        self.build = where / "build"
+        self.source, self.python, self.build = where / "source", where / "python", where / "build"
         files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True)
         for name in files.stdout.decode().split("\0"):
             if name and (ROOT / name).is_file():
                 (self.source / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, self.source / name)
-        self.run("cmake", "-G", "Ninja", "-S", self.source, "-B", self.build,
-                 "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")  # fmt: skip
+        for file in (self.source / "gdb").rglob("*.py"):
+            link = self.python / file.relative_to(self.source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file)
+        for module in (ROOT / "build/release/gdb/ptmap").glob("_core*"):
+            shutil.copy2(module, self.python / "gdb/ptmap")
 
-    def run(self, *command: str | Path) -> str:
-        """A command's output; CalledProcessError where it fails."""
-        environment = os.environ | {"PTMAP_BUILD": str(self.build)}
+    def run(self, *command: str | Path, loaded: Path | None = None) -> str:
+        """A command's output; CalledProcessError where it fails. `loaded`: what GDB loads."""
+        environment = os.environ | {"PTMAP_BUILD": str(loaded or self.python)}
         return subprocess.run(
             command, cwd=self.source, env=environment, check=True, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600,
         ).stdout  # fmt: skip
+
+    def make(self, target: str) -> None:
+        if not self.build.exists():
+            self.run("cmake", "-G", "Ninja", "-S", self.source, "-B", self.build,
+                     "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")  # fmt: skip
+        self.run("cmake", "--build", self.build, "--target", target)
 
     def applies(self, patch: Path) -> bool:
         try:
@@ -60,25 +75,47 @@ class Tree:
             return False
         return True
 
-    def noticed_by_native_tests(self, *which: str) -> str | None:
-        """The first test that fails, None where all pass; `which` is for ctest."""
+    def noticed_by(self, patch: Path) -> str | None:
+        """The first test that fails with this patch, None where all pass."""
+        self.run("git", "apply", patch)
         try:
-            self.run("cmake", "--build", self.build)
-        except subprocess.CalledProcessError as error:
-            return f"the compiler: {_first(error.output, r'error: (.*)')}"
-        try:
-            self.run("ctest", "--test-dir", self.build, "--stop-on-failure", "-j", "2", "-Q",
-                     *which)
-        except subprocess.CalledProcessError:
-            log = (self.build / "Testing/Temporary/LastTestsFailed.log").read_text()
-            return "native " + log.splitlines()[0].partition(":")[2].partition("  #")[0]
+            loaded = self.python
+            if _is_native(patch):
+                loaded = self.build
+                try:
+                    self.make("ptmap_native_tests")
+                    if by := self.native_tests(*_library_tests(patch)):
+                        return by
+                    self.make("all")
+                except subprocess.CalledProcessError as error:
+                    return COMPILER + _first(error.output, r"error: (.*)")
+            return self.tests_in_gdb(loaded, "-x", "-m", "not linux", *_tests_of(patch))
+        finally:
+            self.run("git", "apply", "-R", patch)
+
+    def native_tests(self, *filters: str) -> str | None:
+        """The first that fails. `filters` are GoogleTest's, asked one after the other."""
+        for names in filters:
+            try:
+                self.run(self.build / "tests/native/ptmap_native_tests",
+                         "--gtest_fail_fast", f"--gtest_filter={names}")  # fmt: skip
+            except subprocess.CalledProcessError as error:
+                failed = re.findall(r"^\[  FAILED  \] ([^\s,]+)", error.output, re.M)
+                began = re.findall(r"^\[ RUN      \] (\S+)", error.output, re.M)
+                return NATIVE + (failed[0] if failed else began[-1])  # it died in that one
         return None
 
-    def noticed_by_tests_in_gdb(self, arguments: list[str]) -> str | None:
+    def tests_in_gdb(self, loaded: Path, *arguments: str) -> str | None:
+        """The first that fails. RuntimeError where there is none to run, or pytest itself fails."""
         try:
-            self.run("/usr/bin/python3", "-m", "pytest", "-q", "-x", "-m", "not linux", *arguments)
+            self.run("/usr/bin/python3", "-m", "pytest", "-q", *arguments, loaded=loaded)
         except subprocess.CalledProcessError as error:
-            return _first(error.output, r"^(?:FAILED|ERROR) (\S+)")
+            # A name may have spaces in its brackets; what went wrong follows after " - ".
+            name = r"^(?:FAILED|ERROR) ([^\s\[]+(?:\[.*?\](?= - |$))?)"
+            failed = re.search(name, error.output, re.M) if error.returncode == 1 else None
+            if failed is None:
+                raise RuntimeError(f"pytest {' '.join(arguments)}: {error.output}") from None
+            return failed[1]
         return None
 
 
@@ -92,38 +129,77 @@ def _tests_of(patch: Path) -> list[str]:
     return named[1].split() if named else TESTS_IN_GDB
 
 
+def _file_of(patch: Path) -> str:
+    return _first(patch.read_text(), r"^--- a/(.*)$")
+
+
 def _is_native(patch: Path) -> bool:
     return "--- a/native/" in patch.read_text()
 
 
-def _library_tests(patch: Path) -> tuple[str, str]:
-    """The native tests of the library that a patch touches, for ctest."""
-    return ("-R" if "--- a/native/elf/" in patch.read_text() else "-E", "Elf")
+def _library_tests(patch: Path) -> tuple[str, ...]:
+    """The native tests of the library that a patch touches."""
+    return ("*Elf*",) if "--- a/native/elf/" in patch.read_text() else (f"-*Elf*:{SLOW}", SLOW)
 
 
-def _survivors(patches: list[Path], where: Path) -> list[str]:
-    """Runs these, in a tree of their own; returns what is wrong, a line each."""
-    tree = Tree(where)
-    stale = [f"{patch.stem} fits the code no more" for patch in patches if not tree.applies(patch)]
+def _take_all(tree: Tree, *queues: deque[Path]) -> dict[Path, str | None]:
+    """Runs the patches of these, one after the other; returns what noticed each."""
+    by: dict[Path, str | None] = {}
+    for patches in queues:
+        while patches:
+            try:
+                patch = patches.popleft()
+            except IndexError:  # the other lane was faster
+                break
+            start = time.monotonic()
+            by[patch] = tree.noticed_by(patch)
+            print(f"{patch.stem:<34} {by[patch] or 'SURVIVED'} ({time.monotonic() - start:.1f} s)",
+                  flush=True)
+    return by
+
+
+def _fails_anyway(tree: Tree, by: dict[Path, str | None]) -> str | None:
+    """The first of the tests that noticed something that fails without any mutant, too."""
+
+    def names(*, native: bool) -> set[str]:
+        return {name for patch, name in by.items()
+                if name and _is_native(patch) == native and not name.startswith(COMPILER)}
+
+    compiled, in_gdb = names(native=True), names(native=False)
+    failed = None
+    if in_native := {name for name in compiled if name.startswith(NATIVE)}:
+        tree.make("ptmap_native_tests")
+        failed = tree.native_tests(":".join(name.removeprefix(NATIVE) for name in in_native))
+    if not failed and (in_module := compiled - in_native):
+        tree.make("all")
+        failed = tree.tests_in_gdb(tree.build, *sorted(in_module))
+    if not failed and in_gdb:
+        failed = tree.tests_in_gdb(tree.python, "-n", "2", "--dist", "loadgroup", *sorted(in_gdb))
+    return failed
+
+
+def _wrong(patches: list[Path], where: Path) -> list[str]:
+    """Runs these; returns what is wrong, a line each."""
+    for step in (["--preset", "release"], ["--build", "--preset", "release"]):
+        subprocess.run(["cmake", *step], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    trees = Tree(where / "0"), Tree(where / "1")
+    stale = [f"{p.stem} fits the code no more" for p in patches if not trees[0].applies(p)]
     if stale:
         return stale
-    asked = {patch: _tests_of(patch) for patch in patches}
-    broken = tree.noticed_by_native_tests()
-    for tests in sorted({tuple(tests) for tests in asked.values()}):
-        broken = broken or tree.noticed_by_tests_in_gdb([*tests])
-    if broken:
-        return [f"the tests fail without any mutant: {broken}"]
-    survivors = []
-    for patch, tests in asked.items():
-        start = time.monotonic()
-        tree.run("git", "apply", patch)
-        by = tree.noticed_by_native_tests(*_library_tests(patch)) if _is_native(patch) else None
-        by = by or tree.noticed_by_tests_in_gdb(tests)
-        tree.run("git", "apply", "-R", patch)
-        print(f"{patch.stem:<34} {by or 'SURVIVED'} ({time.monotonic() - start:.1f} s)", flush=True)
-        if by is None:
-            survivors.append(f"{patch.stem} survived")
-    return survivors
+    # One lane compiles, by file: what is undone in one is compiled together with the next mutant.
+    # The other lane begins with those that boot Linux, which are long.
+    native = deque(sorted((p for p in patches if _is_native(p)), key=_file_of))
+    python = deque(sorted((p for p in patches if not _is_native(p)),
+                          key=lambda patch: "linux" not in _tests_of(patch)))  # fmt: skip
+    if native:
+        trees[0].make("ptmap_native_tests")
+    with ThreadPoolExecutor() as pool:
+        lanes = [pool.submit(_take_all, trees[0], native, python),
+                 pool.submit(_take_all, trees[1], python)]  # fmt: skip
+        by = {patch: name for lane in lanes for patch, name in lane.result().items()}
+    if failed := _fails_anyway(trees[0], by):
+        return [f"without any mutant, too, {failed} fails"]
+    return [f"{patch.stem} survived" for patch, name in by.items() if name is None]
 
 
 def main() -> int:
@@ -135,13 +211,8 @@ def main() -> int:
     if options.names:
         patches = [p for p in patches if p.stem in options.names]
     patches = patches[:: options.sample]
-    # Side by side: what is compiled anew for each, and what only runs GDB.
-    lanes = [[p for p in patches if _is_native(p) == native] for native in (True, False)]
     with tempfile.TemporaryDirectory(prefix="ptmap-mutants-") as where:
-        with ThreadPoolExecutor() as pool:
-            work = [pool.submit(_survivors, lane, Path(where) / str(at))
-                    for at, lane in enumerate(lanes) if lane]  # fmt: skip
-            wrong = [line for done in work for line in done.result()]
+        wrong = _wrong(patches, Path(where))
     print("".join(f"{line}\n" for line in wrong) + f"{len(patches) - len(wrong)} passed, "
           f"{len(wrong)} failed")  # fmt: skip
     return 0 if patches and not wrong else 1
