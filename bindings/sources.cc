@@ -1,3 +1,3 @@
 #include "sources.h"
 
-void bind_sources(pybind11::module_&) {}
+void bind_sources(pybind11::module_& m) { bind_qemu_process(m); }

@@ -5,3 +5,6 @@
 
 /// Adds every native source.
 void bind_sources(pybind11::module_& m);
+
+/// Adds QemuProcess and RamFile.
+void bind_qemu_process(pybind11::module_& m);

@@ -1,0 +1,14 @@
+// The end of a source.
+#pragma once
+
+#include <stdexcept>
+
+namespace ptmap {
+
+/// Thrown where a source can be read no more; what() is one sentence for the user.
+class SourceGone : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+}  // namespace ptmap

@@ -1,0 +1,40 @@
+// Where a machine's physical memory lies in something else: a process, a file.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/memory.h"
+
+namespace ptmap {
+
+/// The physical addresses first .. last; the byte of the first is at `at` there.
+struct RamBlock {
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+    std::uint64_t at = 0;
+};
+
+/// A part of a read that lies in one block.
+struct Piece {
+    std::size_t read = 0;  ///< which of the reads
+    std::uint64_t at = 0;
+    std::span<std::byte> to;
+};
+
+/// Sorted blocks, none over another; there may be gaps.
+class RamBlocks {
+public:
+    /// Error: std::invalid_argument where they are not so, or where addresses pass 2^64.
+    explicit RamBlocks(std::vector<RamBlock> blocks);
+
+    /// Appends the pieces of a read to `pieces`, in order. False, and nothing is appended, where
+    /// not all of it lies in blocks.
+    bool split(const Fetch& read, std::size_t index, std::vector<Piece>& pieces) const;
+
+private:
+    std::vector<RamBlock> blocks_;
+};
+
+}  // namespace ptmap
