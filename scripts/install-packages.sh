@@ -50,6 +50,8 @@ test      shellcheck       shellcheck
 test      flake8           flake8
 test      mypy             mypy
 test      git              git
+test      socat            socat
+test      util-linux       unshare
 '
 # ------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Sequence
 
 AGENT = Path(__file__).with_name("gdb_agent.py")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -38,10 +38,15 @@ def ptmap_script() -> Path:
 
 
 class GdbSession:
-    """A context manager. Every call takes at most `timeout` seconds, then GDB is killed."""
+    """A context manager. Every call takes at most `timeout` seconds, then GDB is killed.
+
+    prefix   a command that GDB is run by: ("unshare", "-fp")
+    confine  run in the process that becomes GDB: takes permissions away
+    """
 
     def __init__(self, gdb: str = "gdb", script: Path | str | None = None, *,
-                 timeout: float = 120.0) -> None:
+                 timeout: float = 120.0, prefix: Sequence[str] = (),
+                 confine: Callable[[], None] | None = None) -> None:
         self.timeout = timeout
         self._log = tempfile.TemporaryFile()
         ours, theirs = socket.socketpair()
@@ -51,9 +56,9 @@ class GdbSession:
                         "DEBUGINFOD_URLS": "", "PYTHONDONTWRITEBYTECODE": "1"}
         with theirs:
             self._process = subprocess.Popen(
-                [gdb, "-nx", "-q", "-batch", "-x", str(AGENT)], env=environment,
+                [*prefix, gdb, "-nx", "-q", "-batch", "-x", str(AGENT)], env=environment,
                 stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()], start_new_session=True)
+                pass_fds=[theirs.fileno()], start_new_session=True, preexec_fn=confine)
         self._socket = ours
         self._socket.settimeout(timeout)
         self._stream = ours.makefile("rwb")

@@ -60,11 +60,12 @@ class BareMachine:
 
     def __init__(self, *, cpu: str = "max", memory: str = "64M", machine: str = "pc",
                  args: Sequence[str] = (), ram_file: bool = True, gdb: str = "gdb",
-                 script: Path | str | None = None) -> None:
+                 script: Path | str | None = None, tcp: str | None = None, user: int | None = None,
+                 prefix: Sequence[str] = (), confine: Callable[[], None] | None = None) -> None:
         self.qemu = Qemu(["-cpu", cpu, *args], memory=memory, machine=machine, ram_file=ram_file,
-                         serial_lines=0)
+                         serial_lines=0, tcp=tcp, user=user)
         try:
-            self.session = GdbSession(gdb, script)
+            self.session = GdbSession(gdb, script, prefix=prefix, confine=confine)
             self.session.attach(self.qemu.gdb_target)
             self.regions = judges.parse_mtree(self.hmp("info mtree -f"))
         except BaseException:

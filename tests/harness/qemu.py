@@ -38,6 +38,8 @@ class Qemu:
     memory        as QEMU writes it: "64M", "8G"
     ram_file      keep guest RAM in the file .ram_path, readable while QEMU runs
     serial_lines  number of serial ports, numbered from 0
+    tcp           the address on which GDB is awaited, at a free port; None: a UNIX socket
+    user          the uid and gid that QEMU runs under (only root can choose)
 
     The process dies with the thread that started it: start it from a thread that stays.
     """
@@ -52,6 +54,8 @@ class Qemu:
         machine: str = "pc",
         ram_file: bool = False,
         serial_lines: int = 1,
+        tcp: str | None = None,
+        user: int | None = None,
     ) -> None:
         if shutil.which(binary) is None:
             raise QemuError(f"{binary} is not installed: Debian and Ubuntu have it in "
@@ -70,6 +74,11 @@ class Qemu:
         # and is refused at once when it died.
         names = ["qmp", "gdb"] + [f"serial{n}" for n in range(serial_lines)]
         listening = {name: _listen(self.dir / name) for name in names}
+        self._tcp = tcp
+        self._port: int | None = None
+        if tcp is not None:
+            listening["gdb"] = _listen_tcp(tcp)
+            self._port = listening["gdb"].getsockname()[1]
         command = [binary, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
         command += ["-m", memory]
         if ram_file:
@@ -82,6 +91,8 @@ class Qemu:
             if name.startswith("serial"):
                 chardev += f",logfile={self.dir / name}.log"
                 command += ["-serial", f"chardev:{name}"]
+            elif name == "gdb" and tcp is not None:
+                chardev += ",nodelay=on"  # as -gdb tcp: does
             command += ["-chardev", chardev]
         command += ["-mon", "chardev=qmp,mode=control", "-gdb", "chardev:gdb"]
         command += ["-S"] if paused else []
@@ -96,6 +107,9 @@ class Qemu:
                     pass_fds=[sock.fileno() for sock in listening.values()],
                     preexec_fn=lambda: _die_with(self._owner),
                     start_new_session=True,  # Ctrl-C is for us; close() is for it
+                    user=user,
+                    group=user,
+                    extra_groups=None if user is None else [],
                 )
             for sock in listening.values():
                 sock.close()
@@ -118,8 +132,17 @@ class Qemu:
 
     @property
     def gdb_target(self) -> str:
-        """What GDB's `target remote` takes: the path of a UNIX socket (GDB 8.3 and later)."""
-        return str(self.dir / "gdb")
+        """What GDB's `target remote` takes: the path of a UNIX socket (GDB 8.3 and later), or an
+        address of this host."""
+        if self._port is None:
+            return str(self.dir / "gdb")
+        return f"[{self._tcp}]:{self._port}" if self._tcp == "::1" else f"127.0.0.1:{self._port}"
+
+    @property
+    def gdb_port(self) -> int:
+        """With `tcp`."""
+        assert self._port is not None
+        return self._port
 
     def serial_path(self, serial: int = 0) -> Path:
         """UNIX socket of a serial port, to write to it. Its output is in console() anyway."""
@@ -239,6 +262,13 @@ def _listen(path: Path) -> socket.socket:
     sock.bind(str(path))
     sock.listen()
     return sock
+
+
+def _listen_tcp(host: str) -> socket.socket:
+    if ":" not in host:
+        return socket.create_server((host, 0))
+    both = host == "::"  # IPv4 too
+    return socket.create_server((host, 0), family=socket.AF_INET6, dualstack_ipv6=both)
 
 
 def _die_with(parent: int) -> None:
