@@ -6,6 +6,7 @@ For tests, examples and benchmarks alike; a person calls the script `boot` besid
 from __future__ import annotations
 
 import re
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from qemu import Qemu, QemuError
 # A panic reboots at once and -no-reboot turns that into QEMU's end, so nothing waits for it.
 # KASLR is left as people have it.
 _COMMAND_LINE = "console=ttyS0 panic=-1"
+_IN_DEBUGGER = "Entering kdb"  # on the console, when the kernel's debugger waits
+_SYSRQ_G = "sysrq: DEBUG"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def boot(
     append: str = "",
     ram_file: bool = False,
     extra_args: Sequence[str] = (),
+    kgdb: bool = False,
 ) -> Qemu:
     """Boot a guest of GUESTS until its process has mapped its memory (init.c says what).
 
@@ -81,13 +85,17 @@ def boot(
                "kernel": stopped in kernel mode, the process waiting and its root in CR3
                "running": not stopped; the process spins
     append     more words for the kernel's command line; "big=4096 dump=1" are for init (init.c)
+    kgdb       of a kgdb- guest: its process enters the kernel's own debugger, which answers on the
+               second serial line (kgdb_target()) as long as QEMU is not stopped; instead of
+               paused_at
 
     GuestError when the kernel cannot be had, QemuError when the guest does not get there.
     """
     guest = GUESTS[name]
     stay = "stay=kernel" if paused_at == "kernel" else ""
     both = "smp=1" if guest.cpus > 1 else ""
-    words = " ".join(filter(None, (_COMMAND_LINE, guest.append, both, stay, append)))
+    debugger = "kgdboc=ttyS1 kgdb=1" if kgdb else ""
+    words = " ".join(filter(None, (_COMMAND_LINE, guest.append, both, stay, debugger, append)))
     qemu = Qemu(
         [
             *("-cpu", guest.cpu),
@@ -103,14 +111,39 @@ def boot(
         memory=guest.memory,
         paused=False,
         ram_file=ram_file,
+        serial_lines=2 if kgdb else 1,
     )
     try:
         qemu.wait_line("init: ready")
-        stop(qemu, name, paused_at)
+        if kgdb:
+            qemu.wait_line(_IN_DEBUGGER)
+        else:
+            stop(qemu, name, paused_at)
     except BaseException:
         qemu.close()
         raise
     return qemu
+
+
+def kgdb_target(qemu: Qemu) -> str:
+    """Where GDB's `target remote` finds the kernel's debugger. A UNIX socket: on a TCP port without
+    nodelay, which is what `-serial tcp:` gives, every answer takes 40 ms."""
+    return str(qemu.serial_path(1))
+
+
+def break_in(qemu: Qemu) -> None:
+    """Enter the kernel's debugger again, in a guest that GDB has continued: SysRq g on the console,
+    where a break is the key SysRq."""
+    before = qemu.console().count(_SYSRQ_G)
+    with socket.socket(socket.AF_UNIX) as console:
+        console.connect(str(qemu.serial_path(0)))
+        qemu.qmp("chardev-send-break", id="serial0")
+        console.sendall(b"g")
+        deadline = time.monotonic() + 60
+        while qemu.console().count(_SYSRQ_G) == before:
+            if time.monotonic() > deadline or not qemu.running:
+                raise QemuError("the guest does not enter its debugger by SysRq g")
+            time.sleep(0.01)
 
 
 def stop(qemu: Qemu, name: str, paused_at: Where) -> None:
