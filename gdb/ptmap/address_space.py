@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import ModuleType
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
 from . import kpti, native, settings, target
 from .command import Number, Option, Unread
 from .errors import Refusal
 from .memory import Memory
 from .virtual_memory import Unreadable, VirtualMemory
+
+if TYPE_CHECKING:
+    from .linux.symbol_kernel import SymbolKernel
 
 MODES = ("32-bit", "pae", "4-level", "5-level")
 
@@ -85,10 +88,12 @@ class AddressSpace:
         """The space that has the kernel mapped: this one, or under KPTI the kernel root's."""
         return self if self.kpti_roots is None else self.below(self.kpti_roots.kernel)
 
-    def below(self, root: int, told: tuple[str, ...] = ()) -> AddressSpace:
-        """The same registers with another root."""
+    def below(
+        self, root: int, told: tuple[str, ...] = (), pair: kpti.Roots | None = None
+    ) -> AddressSpace:
+        """The same registers with another root; PAIR are KPTI's roots where that is known."""
         space = replace(self, root=root, told=self.told + told)
-        pair = self.__dict__.get("kpti_roots")
+        pair = pair or self.__dict__.get("kpti_roots")
         if pair is not None and root in (pair.kernel, pair.user):
             space.__dict__["kpti_roots"] = pair  # known already
         return space
@@ -119,10 +124,17 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
     """
     registers = target.registers()
     assumed: list[str] = []
+    by_symbols = _kernel_by_symbols() if registers.cr3 is None else None
+    if by_symbols is not None:
+        from .linux import selected_task
+
+        registers = selected_task.registers(by_symbols, registers, assumed)
     if options.get("mode"):
         registers = _select(native.core(), registers, options["mode"], assumed)
     root = options.get("root")
     space = _base(registers, root, tuple(assumed))
+    if by_symbols is not None:
+        space = space.below(space.root, pair=by_symbols.pair(space.root))
     if space.paging is None:
         for option in ("half", "pid", "comm"):
             if option in options:
@@ -138,6 +150,8 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
         from .linux import tasks
 
         space = tasks.space_of(space, options.get("pid"), options.get("comm"))
+    elif by_symbols is not None and root is None:
+        space = selected_task.space_of(by_symbols, space)
     return _half(space, options["half"]) if "half" in options else space
 
 
@@ -164,6 +178,16 @@ def _base(
     return AddressSpace(
         **control, ac=registers.ac, mode=mode, root=where, paging=paging, assumed=assumed
     )
+
+
+def _kernel_by_symbols() -> SymbolKernel | None:
+    """The kernel that the memory source found by its symbols."""
+    place = target.memory().source.place
+    if place is None:
+        return None
+    from .linux.symbol_kernel import SymbolKernel, init_mm
+
+    return SymbolKernel(init_mm(place), place)
 
 
 def _read(space: AddressSpace, root: Unread) -> Number:

@@ -10,9 +10,23 @@ import gdb
 from .errors import Refusal
 
 
+_SHADOW = 0xFFFFFFFE  # kgdb: the remote thread id of CPU 0, of CPU 1 it is one less
+
+
+def shadow_cpu(thread: gdb.InferiorThread) -> int | None:
+    """kgdb's threads are tasks, but for those that stand for what a CPU runs: "shadowCPU0". Which
+    CPU that is; None of all other threads."""
+    number = thread.ptid[1] & 0xFFFFFFFF
+    return _SHADOW - number if number >> 31 else None
+
+
 def _threads() -> list[gdb.InferiorThread]:
     """QEMU numbers them 1, 2, ... in the remote thread id, whatever GDB makes of it."""
-    return sorted(gdb.selected_inferior().threads(), key=lambda thread: thread.ptid[1:])
+    threads = gdb.selected_inferior().threads()
+    shadows = [thread for thread in threads if shadow_cpu(thread) is not None]
+    if shadows:
+        return sorted(shadows, key=lambda thread: -thread.ptid[1])
+    return sorted(threads, key=lambda thread: thread.ptid[1:])
 
 
 def count() -> int:
@@ -20,8 +34,13 @@ def count() -> int:
 
 
 def current() -> int:
-    """The index of the selected thread."""
-    return _threads().index(gdb.selected_thread())
+    """The index of the selected thread; 0 of a task of kgdb that is no CPU."""
+    selected = gdb.selected_thread()
+    cpu = shadow_cpu(selected)
+    if cpu is not None:
+        return cpu  # asking for all threads is slow on a serial line
+    threads = _threads()
+    return threads.index(selected) if selected in threads else 0
 
 
 @contextmanager

@@ -156,22 +156,12 @@ def _page_piece(
 
 
 def _top_of_stack(linux: kernel.Kernel, cpu: int) -> int | None:
-    """Per-CPU data: cpu_current_top_of_stack, in 6.2 to 6.14 pcpu_hot.top_of_stack.
-
-    Its link address counts from __per_cpu_start, which is 0 before 6.15; where GDB was told of
-    KASLR, both have moved.
-    """
-    start, text = kernel.link_address("__per_cpu_start"), kernel.link_address("_text")
-    offsets = linux.symbol("__per_cpu_offset")
+    """Per-CPU data: cpu_current_top_of_stack, in 6.2 to 6.14 pcpu_hot.top_of_stack."""
     for name in ("cpu_current_top_of_stack", "pcpu_hot.top_of_stack"):
-        linked = kernel.link_address(name)
-        if linked is None or start is None or text is None or offsets is None:
-            continue
-        base = 0 if start < text else linux.symbol("__per_cpu_start") or 0
         try:
-            offset = linux.memory.unsigned(offsets + 8 * cpu, 8)
-            where = offset + base + linked - start & (1 << 64) - 1
-            return linux.memory.unsigned(where, 8)
+            where = linux.per_cpu(name, cpu)
+            if where is not None:
+                return linux.memory.unsigned(where, 8)
         except Unreadable:
             return None
     return None

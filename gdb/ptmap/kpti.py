@@ -38,6 +38,9 @@ def roots(space: AddressSpace) -> Roots | None:
     """The pair that a space's root belongs to, None where it belongs to none."""
     if space.paging is None or space.mode == "32-bit":
         return None
+    place = space.memory.source.place
+    if place is not None and place.pti is False:
+        return None  # the kernel says so itself
     pair = Roots(space.root & ~_USER_BIT, space.root | _USER_BIT)
     if space.mode == "pae" and pair.kernel & 0xFFF:
         return None

@@ -9,10 +9,13 @@ from typing import Any
 import gdb
 
 from .. import address_space
+from ..address_space import AddressSpace
 from ..command import JSON, Command, write_json
 from ..errors import Refusal
+from ..labels import Label
 from ..linux import kernel, layout, symbols
 from ..linux.kernel import Kernel
+from ..sources import choose, direct_map
 
 # Where kernels are linked unless CONFIG_PHYSICAL_START says otherwise (arch/x86/Kconfig).
 _PHYSICAL_START = 0x1000000
@@ -44,13 +47,19 @@ class KaslrCommand(Command):
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         if len(words) > 1:
             raise Refusal(f"takes one file, but {words[1]!r} was given too")
-        space = address_space.resolve(options)
-        linux = kernel.find(space)
-        if linux is None:
-            raise Refusal("no Linux kernel is recognised in these tables")
-        if words:
-            symbols.load(linux, os.path.expanduser(words[0]))
-            linux = Kernel(linux.space, linux.ranges, linux.image, linux.cut)
+        path = os.path.expanduser(words[0]) if words else None
+        try:
+            space = address_space.resolve(options)
+        except Refusal:
+            if path is None or not direct_map.load_symbols(path):
+                raise
+            choose.new_command()  # what is known of memory is to be looked at again
+            space, path = address_space.resolve(options), None
+        linux = _linux(space)
+        if path is not None:
+            symbols.load(linux, path)
+            choose.new_command()
+            linux = _linux(address_space.resolve(options))
         found = _found(linux)
         if "json" in options:
             head = {"schema": "ptmap/1", "kind": "kaslr", "mode": space.mode, **found}
@@ -64,21 +73,35 @@ class KaslrCommand(Command):
         return gdb.COMPLETE_FILENAME
 
 
-def _found(linux: Kernel) -> dict[str, Any]:
+def _linux(space: AddressSpace) -> Kernel:
+    linux = kernel.find(space)
+    if linux is None:
+        raise Refusal("no Linux kernel is recognised in these tables")
+    return linux
+
+
+def _direct_map(linux: Kernel) -> Label | None:
+    place = linux.place
+    if place is not None:
+        return Label(place.page_offset, place.page_offset + place.end, "direct map", "read")
     parts = {label.name: label for label in reversed(layout.labels(linux))}
-    direct = parts.get("direct map") or parts.get("lowmem")
+    return parts.get("direct map") or parts.get("lowmem")
+
+
+def _found(linux: Kernel) -> dict[str, Any]:
+    direct = _direct_map(linux)
     text = linux.image.text.start
     linked = kernel.link_address("_text") if linux.offset is not None else None
     source = "read"
     if linked is None:
-        base = kernel.IMAGE_64 if linux.space.paging.canonical else direct.start if direct else 0
+        base = kernel.IMAGE_64 if linux.pointer == 8 else direct.start if direct else 0
         linked, source = base + _PHYSICAL_START, "assumed"
     elif linux.offset == 0:
         linked, source = symbols.linked_text() or linked, "read"
     return {
         "version": linux.banner,
         "text": hex(text),
-        "text_pa": hex(linux.space.linear.translate(text) or 0),
+        "text_pa": hex(linux.memory.translate(text) or 0),
         "linked": hex(linked),
         "linked_source": source,
         "offset": hex(text - linked),

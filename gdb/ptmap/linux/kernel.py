@@ -12,15 +12,16 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Sequence
 
 import gdb
 
-from .. import native
+from .. import kpti, native
 from ..virtual_memory import Unreadable, VirtualMemory
 
 if TYPE_CHECKING:
     from ..address_space import AddressSpace
+    from .place import Place
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -61,17 +62,46 @@ class Image:
     data: Span | None
 
 
+class UpperPart(NamedTuple):
+    """The kernel's part of a space."""
+
+    ranges: Sequence[Any]  # physically contiguous each
+    cut: bool  # below the cpu_entry_area (64-bit) are more ranges than these
+
+
 class Kernel:
     """A Linux that was found. Everything is read from its own root."""
 
-    def __init__(
-        self, space: AddressSpace, ranges: Sequence[Any], image: Image, cut: bool = False
-    ) -> None:
-        self.space = space  # of the kernel root
-        self.ranges = ranges  # its upper part, physically contiguous each
+    place: Place | None = None  # where its symbols led to its memory: symbol_kernel.py
+    near = 4096  # bytes between two fields of a structure for which one read is better than two
+
+    def __init__(self, space: AddressSpace, image: Image, upper: UpperPart | None = None) -> None:
+        self._given = space
+        self._upper = upper
         self.image = image
-        self.cut = cut  # below the cpu_entry_area (64-bit) are more ranges than these
-        self.memory: VirtualMemory = space.linear
+        self.pointer = 8 if space.paging.canonical else 4  # bytes
+
+    @cached_property
+    def space(self) -> AddressSpace:
+        """Of the kernel root."""
+        return self._given.kernel
+
+    @cached_property
+    def upper(self) -> UpperPart:
+        return self._upper or _upper_part(self.space)
+
+    @property
+    def ranges(self) -> Sequence[Any]:
+        return self.upper.ranges
+
+    @cached_property
+    def memory(self) -> VirtualMemory:
+        return self.space.linear
+
+    @cached_property
+    def page_offset(self) -> int | None:
+        """32-bit: where lowmem begins, and a process's part ends."""
+        return page_offset_32(self.ranges)
 
     # Without symbols
 
@@ -171,13 +201,43 @@ class Kernel:
         if where is None:
             return None
         try:
-            return self.memory.unsigned(where, 8 if self.space.paging.canonical else 4)
+            return self.memory.unsigned(where, self.pointer)
         except Unreadable:
             return None
 
+    def per_cpu(self, name: str, cpu: int) -> int | None:
+        """Where a CPU has its own copy of a variable. Error: Unreadable.
+
+        The link address counts from __per_cpu_start, which is 0 on 64-bit before 6.15; where GDB
+        was told of KASLR, both have moved.
+        """
+        linked, start, text = map(link_address, (name, "__per_cpu_start", "_text"))
+        offsets = self.symbol("__per_cpu_offset")
+        if linked is None or start is None or text is None:
+            return None
+        if offsets is None:
+            return self.moved(linked)  # a kernel for one CPU
+        base = 0 if start < text else self.symbol("__per_cpu_start") or 0
+        offset = self.memory.unsigned(offsets + cpu * self.pointer, self.pointer)
+        return offset + base + linked - start & self._mask
+
+    # What only the symbols of a known kernel give: symbol_kernel.py
+
+    def pair(self, root: int) -> kpti.Roots | None:
+        """KPTI's, of an mm_struct's root; None where the tables have to be asked."""
+        return None
+
+    def task_of_pid(self, pid: int) -> int | None:
+        """The task_struct with a pid; None where only the list of tasks tells."""
+        return None
+
+    def running(self) -> Iterator[int]:
+        """The task_structs that the CPUs run, where that is known."""
+        return iter(())
+
     @property
     def _mask(self) -> int:
-        return (1 << (64 if self.space.paging.canonical else 32)) - 1
+        return (1 << 8 * self.pointer) - 1
 
 
 def is_special(walk: Any) -> bool:
@@ -198,19 +258,40 @@ def find(space: AddressSpace) -> Kernel | None:
     """The Linux that a space belongs to; None where it is not recognised as one."""
     if space.paging is None:
         return None
+    if space.memory.source.place is not None:
+        from .symbol_kernel import SymbolKernel
+
+        return SymbolKernel(space, space.memory.source.place)
     space = space.kernel
     if not space.paging.canonical:
-        ranges, cut = _ranges(space, GIB, space.paging.last_offset)
-        image = None if cut else _image_32(ranges)
-        return Kernel(space, ranges, image) if image else None
-    # The top first: it tells whether this is Linux, and what lies below may be endless.
-    areas_end = space.paging.offset_of(CPU_ENTRY_AREA_64)
-    top, cut = _ranges(space, areas_end, space.paging.last_offset)
+        upper = _upper_part(space)
+        image = None if upper.cut else _image_32(upper.ranges)
+        return Kernel(space, image, upper) if image else None
+    top, cut = _top(space)
     image = None if cut else _image_64(top)
     if image is None:
         return None
-    areas, cut = _ranges(space, space.paging.upper_part, areas_end - 1)
-    return Kernel(space, areas + top, image, cut)
+    areas, cut = _areas(space)
+    return Kernel(space, image, UpperPart(areas + top, cut))
+
+
+def _upper_part(space: AddressSpace) -> UpperPart:
+    if not space.paging.canonical:
+        return UpperPart(*_ranges(space, GIB, space.paging.last_offset))
+    areas, cut = _areas(space)
+    return UpperPart(areas + _top(space)[0], cut)
+
+
+def _top(space: AddressSpace) -> tuple[list[Any], bool]:
+    """64-bit: it tells whether this is Linux, and what lies below may be endless."""
+    first = space.paging.offset_of(CPU_ENTRY_AREA_64)
+    return _ranges(space, first, space.paging.last_offset)
+
+
+def _areas(space: AddressSpace) -> tuple[list[Any], bool]:
+    """64-bit: what lies below."""
+    end = space.paging.offset_of(CPU_ENTRY_AREA_64)
+    return _ranges(space, space.paging.upper_part, end - 1)
 
 
 def _ranges(space: AddressSpace, first: int, last: int) -> tuple[list[Any], bool]:

@@ -115,7 +115,7 @@ def _big_areas(kernel: Kernel) -> list[Label]:
     elif memory.start == direct:
         source = "documented"
         found.append(Label(kasan, kasan_end, "KASAN shadow", source))
-    elif kernel.cut:
+    elif kernel.upper.cut:
         return [Label(memory.start, memory.end, "direct map", "deduced")]
     else:
         direct, source = memory.start, "deduced"

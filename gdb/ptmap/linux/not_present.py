@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, NamedTuple, Sequence
 import gdb
 
 from ..virtual_memory import Unreadable
-from .kernel import Kernel, find, page_offset_32
+from .kernel import Kernel, find
 
 if TYPE_CHECKING:
     from ..address_space import AddressSpace
@@ -229,6 +229,10 @@ def explain(space: AddressSpace, va: int, level: int, raw: int) -> dict[str, Any
 
 def _linux(space: AddressSpace) -> _Known | None:
     """Looked for once a connection; afterwards its banner is read back."""
+    place = space.memory.source.place
+    if place is not None:  # found by symbols, at this very stop
+        user_end = space.paging.upper_part if space.paging.canonical else place.page_offset
+        return _Known(place.banner_at, place.banner, place.version, user_end)
     connection = gdb.selected_inferior().connection
     number = connection.num if connection is not None else 0
     known = _found.get(number)
@@ -248,7 +252,7 @@ def _look(space: AddressSpace) -> _Known | None:
     if space.paging.canonical:
         user_end = space.paging.upper_part
     else:
-        user_end = page_offset_32(kernel.ranges)
+        user_end = kernel.page_offset
     where = kernel.banner_at
     banner = _banner(space, where) if where is not None else None
     if where is None or banner is None or kernel.version is None or user_end is None:

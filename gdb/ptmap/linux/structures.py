@@ -20,7 +20,8 @@ class Structures:
 
     def __init__(self, kernel: Kernel) -> None:
         self._memory = kernel.memory
-        self.pointer = 8 if kernel.space.paging.canonical else 4
+        self.pointer = kernel.pointer
+        self._near = kernel.near
         self._places: dict[str, tuple[int, gdb.Type]] = {}
 
     def read(self, address: int, field: str) -> int:
@@ -28,12 +29,20 @@ class Structures:
         return self.number(self.at(address, field), self.type(field).sizeof)
 
     def record(self, address: int, *fields: str) -> list[bytes]:
-        """Several fields of one structure by a single read: a list of tasks may be long."""
+        """Several fields of one structure by few reads: a list of tasks may be long."""
         places = [self._place(field) for field in fields]
-        first = min(at for at, _ in places)
-        end = max(at + kind.sizeof for at, kind in places)
-        raw = self.content(address + first, end - first)
-        return [raw[at - first : at - first + kind.sizeof] for at, kind in places]
+        spans: list[tuple[int, int]] = []
+        for first, end in sorted((at, at + kind.sizeof) for at, kind in places):
+            if spans and first - spans[-1][1] <= self._near:
+                first, end = spans[-1][0], max(end, spans.pop()[1])
+            spans.append((first, end))
+        raw = {first: self.content(address + first, end - first) for first, end in spans}
+
+        def part(at: int, size: int) -> bytes:
+            first = max(first for first in raw if first <= at)
+            return raw[first][at - first : at - first + size]
+
+        return [part(at, kind.sizeof) for at, kind in places]
 
     def at(self, address: int, field: str) -> int:
         """Where the field of the structure at this address is. Error: NoType."""

@@ -14,7 +14,9 @@ from ..errors import Refusal
 from ..symbol_files import kept, quoted
 from ..virtual_memory import Unreadable
 from .kernel import Kernel
+from .place import Read, kaslr_offset
 
+_BANNER_READ = 400  # of the banner: one packet, whatever the stub
 _SECONDS = 120  # that a GDB of its own may take to look into a file
 
 
@@ -23,6 +25,7 @@ class Vmlinux:
     """What a kernel's ELF file says of itself."""
 
     text: int  # the link addresses of _text
+    end: int  # and _end
     banner_at: int  # and linux_banner
     banner: str
 
@@ -35,7 +38,8 @@ def inspect(path: str) -> Vmlinux:
     import subprocess  # here, because it makes loading ptmap slow
 
     commands = (
-        r'printf "%#lx %#lx\n", (unsigned long)&_text, (unsigned long)&linux_banner',
+        r'printf "%#lx %#lx %#lx\n", (unsigned long)&_text, (unsigned long)&_end,'
+        " (unsigned long)&linux_banner",
         "x/s &linux_banner",
     )
     words = ["/proc/self/exe", "-nx", "-batch", "-readnever", "-iex", "set print elements 0", path]
@@ -48,23 +52,43 @@ def inspect(path: str) -> Vmlinux:
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Refusal(f"{path}: {error}") from None
-    addresses = re.search(r"^0x([0-9a-f]+) 0x([0-9a-f]+)$", done.stdout, re.MULTILINE)
+    addresses = re.search(r"^0x([0-9a-f]+) 0x([0-9a-f]+) 0x([0-9a-f]+)$", done.stdout, re.MULTILINE)
     banner = re.search(r'"(Linux version .*?)(?:\\n)?"$', done.stdout, re.MULTILINE)
     if not addresses or not banner:
         raise Refusal(f"{path} is no Linux kernel with symbols (its vmlinux is)")
-    return Vmlinux(int(addresses[1], 16), int(addresses[2], 16), banner[1])
+    text, end, banner_at = (int(digits, 16) for digits in addresses.groups())
+    return Vmlinux(text, end, banner_at, banner[1])
 
 
 def load(linux: Kernel, path: str) -> None:
     """Makes `path` the one symbol file, at the kernel's place. Error: Refusal where it is another
     kernel's; the symbols are then as they were."""
-    if not os.path.isfile(path):
-        raise Refusal(f"{path}: {'no file' if os.path.exists(path) else 'no such file'}")
-    file = inspect(path)
+    file = _inspected(path)
     offset = linux.image.text.start - file.text
     _require_same(linux, file, offset, path)
+    _place(path, offset, file)
+
+
+def load_by_reading(read: Read, pc: int | None, path: str) -> None:
+    """The same where no tables can be read without symbols: the file's banner is looked for, with
+    READ of linear addresses. Error: Refusal."""
+    file = _inspected(path)
+    banner = file.banner.encode("ascii", "replace")[:_BANNER_READ]
+    offset = kaslr_offset(read, pc, file.text, file.end, file.banner_at, banner)
+    if offset is None:
+        raise Refusal(f"{path} is not this kernel's: its linux_banner is nowhere in memory")
+    _place(path, offset, file)
+
+
+def _inspected(path: str) -> Vmlinux:
+    if not os.path.isfile(path):
+        raise Refusal(f"{path}: {'no file' if os.path.exists(path) else 'no such file'}")
+    return inspect(path)
+
+
+def _place(path: str, offset: int, file: Vmlinux) -> None:
     # Per-CPU variables are offsets from 0 on 64-bit: they do not move with the kernel.
-    per_cpu = " -s .data..percpu 0" if linux.space.paging.canonical else ""
+    per_cpu = " -s .data..percpu 0" if file.text >> 32 else ""
     with _unasked(), kept():
         gdb.execute("symbol-file", to_string=True)
         gdb.execute(f"add-symbol-file {quoted(path)} -o {offset}{per_cpu}", to_string=True)

@@ -7,6 +7,7 @@ nothing in the guest: its own reads go through CR3, which in user mode (KPTI) la
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Iterator
 
 from ..text import plural
@@ -100,6 +101,11 @@ def _linked(structures: Structures, head: int, field: str, what: str) -> Iterato
         yield structures.container(at, field)
 
 
+def task_at(kernel: Kernel, address: int) -> Task:
+    """Error: Refusal where what is there is no task."""
+    return _task(Structures(kernel), address)
+
+
 _TASK_FIELDS = tuple(f"task_struct.{name}" for name in ("pid", "tgid", "mm", "flags", "comm"))
 
 
@@ -127,7 +133,7 @@ def space_of(space: AddressSpace, pid: int | None, comm: str | None) -> AddressS
     try:
         kernel = linux(space)
         task = _by_comm(kernel, comm or "") if pid is None else _by_pid(kernel, pid)
-        return _space(space, kernel, task)
+        return space_of_task(space, kernel, task)
     except Refusal as error:
         raise Refusal(f"{option}: {error}") from None
 
@@ -146,6 +152,9 @@ def _by_comm(kernel: Kernel, comm: str) -> Task:
 
 
 def _by_pid(kernel: Kernel, pid: int) -> Task:
+    known = kernel.task_of_pid(pid)
+    if known is not None:
+        return task_at(kernel, known)
     leaders = []
     for task in tasks(kernel):
         if task.pid == pid:
@@ -160,21 +169,24 @@ def _by_pid(kernel: Kernel, pid: int) -> Task:
     raise Refusal(f"no process has the pid {pid} ({plural(len(leaders), 'process', 'processes')})")
 
 
-def _space(space: AddressSpace, kernel: Kernel, task: Task) -> AddressSpace:
+def space_of_task(
+    space: AddressSpace, kernel: Kernel, task: Task, more: str = ""
+) -> AddressSpace:
+    """A task's address space; MORE is put behind its name. Error: Refusal."""
     mm = _mm(kernel, task)
     if mm is None:
         if not task.is_kernel_thread:
             raise Refusal(f"{task} has exited: it has no address space any more")
-        told = f"{task}, a kernel thread: init_mm"  # it runs in whatever space is there
+        told = f"{task}{more}, a kernel thread: init_mm"  # it runs in whatever space is there
         mm = kernel.symbol("init_mm")
         if mm is None:
             raise Refusal(f"the symbols loaded have no init_mm: {NO_TYPES}")
     else:
-        told = str(task)
+        told = f"{task}{more}"
     root = _root(kernel, Structures(kernel), mm)
     if root is None or space.paging.root_of(root) != root:
         raise Refusal(f"{task}: its mm_struct at {mm:#x} names no page tables")
-    return space.below(root, told=(told,))
+    return space.below(root, told=(told,), pair=kernel.pair(root))
 
 
 def _mm(kernel: Kernel, task: Task) -> int | None:
@@ -192,6 +204,11 @@ def _root(kernel: Kernel, structures: Structures, mm: int) -> int | None:
         return None
 
 
+def _running(kernel: Kernel) -> Iterator[Task]:
+    for address in kernel.running():
+        yield task_at(kernel, address)
+
+
 def task_of_root(kernel: Kernel, root: int) -> Task | None:
     """Whose tables these are; either root under KPTI. None where no process has them, and where
     the symbols or the list do not tell."""
@@ -201,7 +218,7 @@ def task_of_root(kernel: Kernel, root: int) -> Task | None:
     wanted = root & ~(pair.kernel ^ pair.user) if pair is not None else root
     structures = Structures(kernel)
     try:
-        for task in tasks(kernel):
+        for task in chain(_running(kernel), tasks(kernel)):
             mm = _mm(kernel, task)
             if mm is not None and _root(kernel, structures, mm) == wanted:
                 return task

@@ -37,6 +37,7 @@ def forget() -> None:
     """The target has run, or was changed: nothing that was read is good any more."""
     if _choice is not None:
         _choice.memory.core.forget()
+        _choice.memory.source.changed()
 
 
 def memory() -> Memory:

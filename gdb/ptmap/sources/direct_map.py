@@ -1,12 +1,174 @@
-"""Physical memory through a kernel's direct map, for stubs that read only virtual memory."""
+"""Physical memory through a kernel's direct map, for stubs that read only virtual memory: kgdb.
+
+Raw packets, of a size that is safe: kgdb answers into a buffer of 1024 characters and does not
+check. A line may be slow, so what was read is kept until the target runs, and Ctrl-C leaves the
+rest unread instead of ending the command: it shows what there is, and the same command goes on.
+"""
 
 from __future__ import annotations
 
+import re
+import signal
+from binascii import Error as HexError
+from binascii import unhexlify
+from typing import Sequence
+
 import gdb
 
-from .source import NotHere, Source
+from .. import progress, qemu_stub, settings
+from ..errors import Refusal
+from ..linux import place, symbols
+from .source import NOT_RAM, NotHere, Source, interrupted
+
+_PACKET = 504  # bytes; 511 is the most that kgdb has room for
+_MAX_PHYSICAL = 1 << 52
+INTERRUPTED = "interrupted"
+
+# KDB's mdp: "phys 0x0000000000001000 0123456789abcdef 0123456789abcdef   ................" and, for
+# lines that are all zeros, "0x0000000000001010-0x00000000000011ef zero suppressed".
+_MDP_LINE = re.compile(r"^phys 0x([0-9a-f]+)((?: (?:[0-9a-f]{16}|[0-9a-f]{8}))+)   ", re.M)
+_MDP_ZEROS = re.compile(r"^0x([0-9a-f]+)-0x([0-9a-f]+) zero suppressed", re.M)
 
 
-def open_source(connection: gdb.TargetConnection | None) -> Source:
-    """Error: NotHere."""
-    raise NotHere("no physical memory here: ptmap needs QEMU's gdbstub")
+def open_source(connection: gdb.TargetConnection | None) -> DirectMap:
+    """Error: NotHere where there is no stub to ask."""
+    if connection is None or not hasattr(connection, "send_packet"):
+        raise NotHere("no remote target, whose stub could be asked for the kernel's direct map")
+    return DirectMap(connection)
+
+
+def load_symbols(path: str) -> bool:
+    """Finds the kernel of this ELF file without any tables, and loads its symbols where it is.
+    False where there is another way to memory, or no stub. Error: Refusal."""
+    connection = gdb.selected_inferior().connection
+    if qemu_stub.is_qemu(connection) or not hasattr(connection, "send_packet"):
+        return False
+    symbols.load_by_reading(DirectMap(connection).virtual, _pc(), path)
+    return True
+
+
+class DirectMap(Source):
+    name = "direct-map"
+    keeps = True
+
+    def __init__(self, connection: gdb.RemoteTargetConnection) -> None:
+        self._connection = connection
+        self._requests = 0
+        self._has_changed = True
+        self._interrupted = False
+        self._has_mdp: bool | None = None  # None: not asked yet
+        self.place: place.Place | None = None
+        self._base = 0  # the linear address of physical 0
+
+    def describe(self) -> str:
+        how = "by the kernel's symbols" if self.place else "by `set ptmap direct-map`, not proved"
+        return f"the direct map at {self._base:#x}, {how}"
+
+    @property
+    def ram(self) -> list[tuple[int, int]]:
+        return list(self.place.ram) if self.place else [(0, _MAX_PHYSICAL - 1)]
+
+    @property
+    def requests(self) -> int:
+        return self._requests
+
+    def changed(self) -> None:
+        self._has_changed = True
+
+    def begin(self) -> None:
+        self._interrupted = False
+        if not self._has_changed:
+            return
+        if self.place is None or not self.place.is_same(self.virtual):
+            self._find()
+        self._has_changed = False
+
+    def _find(self) -> None:
+        given = settings.get("direct-map")
+        self.place = None
+        try:
+            self.place = place.find(self.virtual, _pc(), given)
+            self._base = self.place.page_offset
+        except Refusal as why:
+            if given is None:
+                raise NotHere(f"{why}; `set ptmap direct-map BASE` says where RAM is mapped")
+            self._base = given
+
+    def _read(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
+        answers = []
+        for done, (address, length) in enumerate(wanted):
+            progress.reading(done, len(wanted))
+            answers.append(self._one(address, length))
+        return answers
+
+    def _one(self, address: int, length: int) -> bytes | str:
+        if self._is_interrupted():
+            return INTERRUPTED
+        if not self.is_ram(address, length):
+            return NOT_RAM
+        if self.place is not None and address + length > self.place.end:
+            return self._beyond(address, length)
+        parts = []
+        for at in range(address, address + length, _PACKET):
+            if self._is_interrupted():
+                return INTERRUPTED
+            part = self.virtual(self._base + at, min(_PACKET, address + length - at))
+            if part is None:
+                return "the stub does not read it"
+            parts.append(part)
+        return b"".join(parts)
+
+    def virtual(self, address: int, length: int) -> bytes | None:
+        """One packet's worth of linear memory."""
+        reply = self._connection.send_packet(f"m{address:x},{length:x}") or b""
+        self._requests += 1
+        try:
+            found = unhexlify(reply)
+        except HexError:
+            return None
+        return found if len(found) == length else None
+
+    def _is_interrupted(self) -> bool:
+        """Whether Ctrl-C was pressed since the command began. The signal is used up: the command
+        goes on, with what has been read."""
+        if interrupted():
+            signal.sigtimedwait({signal.SIGINT}, 0)
+            self._interrupted = True
+        return self._interrupted
+
+    # Behind the direct map: 32-bit high memory
+
+    def _beyond(self, address: int, length: int) -> bytes | str:
+        end = self.place.end if self.place else 0
+        if self._has_mdp is None:
+            self._has_mdp = len(self._mdp(0, 8)) == 8
+        found = self._mdp(address, length) if self._has_mdp else b""
+        if len(found) == length:
+            return found
+        return f"above the direct map, which ends at {end:#x}"
+
+    def _mdp(self, address: int, length: int) -> bytes:
+        """By KDB's "memory display physical"; b"" where that does not work."""
+        self._requests += 1
+        try:
+            text = gdb.execute(f"monitor mdp {address:#x} {length}", to_string=True)
+        except gdb.error:
+            return b""
+        found: dict[int, bytes] = {}
+        for line in _MDP_LINE.finditer(text):
+            words = line[2].split()
+            found[int(line[1], 16)] = b"".join(bytes.fromhex(word)[::-1] for word in words)
+        for zeros in _MDP_ZEROS.finditer(text):
+            first, last = int(zeros[1], 16), int(zeros[2], 16)
+            found[first] = bytes(min(last - first + 1, length))
+        content = b""
+        while address + len(content) in found and len(content) < length:
+            content += found[address + len(content)]
+        return content[:length]
+
+
+def _pc() -> int | None:
+    try:
+        return int(gdb.newest_frame().pc())
+    except gdb.error:
+        return None

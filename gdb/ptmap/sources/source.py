@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Sequence
 from .. import progress
 
 if TYPE_CHECKING:
+    from ..linux.place import Place
     from ..qemu_monitor import SystemRegisters
     from ..target import Registers
 
@@ -60,6 +61,9 @@ class Source:
         Error: NotHere where it cannot be used any more, Refusal where another would not do either.
         """
 
+    def changed(self) -> None:
+        """The target has run, or GDB's symbols are others: nothing known before holds for sure."""
+
     _inside = False
 
     @contextmanager
@@ -96,6 +100,8 @@ class Source:
         return True
 
     # What only some have
+
+    place: Place | None = None  # of a Linux kernel, where its symbols led to its memory
 
     def cpus(self) -> int | None:
         """How many CPUs it knows the registers of; None where the target has to be asked."""

@@ -1,0 +1,264 @@
+"""Where a kernel and its direct map are, by its symbols and a stub that reads linear addresses.
+
+For targets that show no control registers and no physical memory: kgdb. GDB may have the symbols
+at their link addresses, wherever KASLR put the kernel. What is found is proved: the kernel's own
+tables, read through the direct map, must translate linux_banner to where it is.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Sequence
+
+import gdb
+
+from .. import native
+from ..errors import Refusal
+from .kernel import IMAGE_64, MIB, link_address
+
+Read = Callable[[int, int], bytes | None]  # linear address and length; None where it is not there
+
+_BANNER = re.compile(rb"Linux version (\d+)\.(\d+)")
+_BANNER_SIZE = 32
+_SLOT = 2 * MIB  # KASLR moves by multiples of it: the least CONFIG_PHYSICAL_ALIGN that is in use
+_SLOTS = 512  # within KERNEL_IMAGE_SIZE
+
+# Without page_offset_base: __PAGE_OFFSET_BASE_L4 and _L5 since Linux 4.20, and until then.
+_PAGE_OFFSETS = {
+    "4-level": (0xFFFF888000000000, 0xFFFF880000000000),
+    "5-level": (0xFF11000000000000, 0xFF10000000000000),
+}
+_PGDIR_SHIFT_5 = 48
+
+# CR4 and EFER as far as they select a mode, and CR0 as Linux has it (CR0_STATE in
+# arch/x86/include/uapi/asm/processor-flags.h).
+_PSE, _PAE, _LA57 = 1 << 4, 1 << 5, 1 << 12
+_SCE, _LME, _LMA, _NXE = 1, 1 << 8, 1 << 10, 1 << 11
+MODES = {"32-bit": (_PSE, 0), "pae": (_PAE, 0), "4-level": (_PAE, _SCE | _LME | _LMA),
+         "5-level": (_PAE | _LA57, _SCE | _LME | _LMA)}  # fmt: skip
+CR0 = 0x80050033
+
+_PTI_WORD, _PTI_BIT = 7, 11  # X86_FEATURE_PTI, arch/x86/include/asm/cpufeatures.h
+
+# struct e820_table, arch/x86/include/asm/e820/types.h, and the types of it that are memory: RAM,
+# ACPI tables, ACPI NVS. On a PC all below 1 MiB is RAM or ROM but for the window of VGA.
+_E820_ENTRY, _E820_MAX, _E820_MEMORY = struct.Struct("<QQI"), 320, (1, 3, 4)
+_LOW = [(0, 0x9FFFF), (0xC0000, 0xFFFFF)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What stays the same until the machine boots again."""
+
+    offset: int  # from where GDB has the symbols to where things are
+    banner: bytes  # the beginning of linux_banner
+    banner_at: int
+    pointer: int  # bytes
+    mode: str
+    page_offset: int  # the linear address of physical 0: the direct map
+    end: int  # where the direct map ends, physical
+    image: int  # a linear address of the kernel's image less its physical one
+    text: int  # where the image begins
+    image_end: int
+    root: int  # of init_mm, physical
+    nxe: bool
+    pti: bool | None  # None is not known
+    ram: Sequence[tuple[int, int]]  # sorted (first, last)
+
+    @property
+    def efer(self) -> int:
+        return MODES[self.mode][1] | (_NXE if self.nxe else 0)
+
+    @property
+    def version(self) -> tuple[int, int]:
+        found = _BANNER.match(self.banner)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
+
+    def physical(self, va: int) -> int | None:
+        """Of an address in the image or in the direct map; None where only the tables tell."""
+        if self.text <= va < self.image_end:
+            return va - self.image
+        if self.page_offset <= va < self.page_offset + self.end:
+            return va - self.page_offset
+        return None
+
+    def is_same(self, read: Read) -> bool:
+        """Whether the kernel is where it was: not rebooted, nor moved under other symbols."""
+        if link_address("linux_banner") != self.banner_at - self.offset & self._mask:
+            return False
+        if read(self.banner_at, len(self.banner)) != self.banner:
+            return False
+        base = _variable(read, "page_offset_base", self.offset, self.pointer)
+        return base in (None, self.page_offset)
+
+    @property
+    def _mask(self) -> int:
+        return (1 << 8 * self.pointer) - 1
+
+
+def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
+    """PC is of a CPU that runs the kernel; PAGE_OFFSET what the user says of the direct map.
+
+    Error: Refusal where there are no symbols, not this kernel's, or they prove wrong.
+    """
+    linked = link_address("linux_banner")
+    if linked is None:
+        raise Refusal("no kernel's symbols are loaded (`file VMLINUX` before `target remote`)")
+    text, end = link_address("_text"), link_address("_end")
+    if text is None or end is None:
+        raise Refusal("the symbols loaded have no _text and _end")
+    pointer = gdb.lookup_type("unsigned long").sizeof
+    offset = kaslr_offset(read, pc, text, end, linked)
+    if offset is None:
+        raise Refusal("the symbols loaded are not this kernel's: no linux_banner where it would be")
+    failed = ""
+    for place in _candidates(read, offset, pointer, page_offset):
+        why = _disproof(place, read)
+        if not why:
+            return place
+        failed = why
+    raise Refusal(failed or "the symbols loaded do not tell where the direct map is")
+
+
+def kaslr_offset(
+    read: Read, pc: int | None, text: int, end: int, linked_banner: int,
+    banner: bytes | None = None,
+) -> int | None:  # fmt: skip
+    """How far the kernel is from its link addresses; None where it is nowhere.
+
+    Not moved at all; else by as much as puts PC into the image; else (PC is a module's) anywhere.
+    """
+    mask = (1 << 32) - 1 if linked_banner < 1 << 32 else (1 << 64) - 1
+
+    def tries() -> Iterator[int]:
+        yield 0
+        if pc is not None:
+            # The slots for which TEXT <= PC - offset < END.
+            first, last = -(-(pc - end + 1) // _SLOT), (pc - text) // _SLOT
+            if last - first < _SLOTS:
+                yield from (slot * _SLOT for slot in range(last, first - 1, -1) if slot)
+        yield from (slot * _SLOT for slot in range(1, _SLOTS))
+
+    tried: set[int] = set()
+    for offset in tries():
+        at = linked_banner + offset
+        if offset in tried or not 0 <= at <= mask - _BANNER_SIZE:
+            continue
+        tried.add(offset)
+        found = read(at, len(banner) if banner else _BANNER_SIZE)
+        if found is not None and (found == banner if banner else _BANNER.match(found)):
+            return offset
+    return None
+
+
+def _candidates(
+    read: Read, offset: int, pointer: int, given: int | None
+) -> Iterator[Place]:
+    """What may be, by the variables; several where they don't tell mode or direct map."""
+
+    def variable(name: str, size: int = pointer) -> int | None:
+        return _variable(read, name, offset, size)
+
+    text, end = address("_text", offset), address("_end", offset)
+    banner_at = address("linux_banner", offset) or 0
+    root = address("init_top_pgt", offset) or address("swapper_pg_dir", offset)
+    if text is None or end is None or root is None:
+        return
+    supported = variable("__supported_pte_mask", 8)
+    physical_end = variable("max_pfn" if pointer == 8 else "max_low_pfn") or 0
+    pages = variable("max_pfn") or 0
+    ram = _ram(read, offset, pointer) or [*_LOW, (1 << 20, (pages << 12) - 1)]
+    capability = variable(f"boot_cpu_data.x86_capability[{_PTI_WORD}]", 4)
+    for mode, page_offset, image in _modes(variable, pointer, physical_end, given):
+        yield Place(
+            offset, read(banner_at, _BANNER_SIZE) or b"", banner_at, pointer, mode, page_offset,
+            physical_end << 12, image, text, end, root - image,
+            nxe=mode != "32-bit" and bool((supported or 1 << 63) >> 63),
+            pti=None if capability is None else bool(capability >> _PTI_BIT & 1),
+            ram=ram,
+        )  # fmt: skip
+
+
+def _modes(
+    variable: Callable[..., int | None], pointer: int, low_pages: int, given: int | None
+) -> Iterator[tuple[str, int, int]]:
+    """Mode, direct map, and what the image's addresses are above its physical ones."""
+    if pointer == 8:
+        # Set for good when the kernel starts; __pgtable_l5_enabled is freed in some versions.
+        five = variable("pgdir_shift", 4) == _PGDIR_SHIFT_5
+        mode = "5-level" if five else "4-level"
+        # By how much physical addresses moved more than linear ones: KASLR may make it negative.
+        moved = variable("phys_base") or 0
+        image = IMAGE_64 - (moved - (1 << 64) if moved >> 63 else moved)
+        base = given if given is not None else variable("page_offset_base")
+        for page_offset in _PAGE_OFFSETS[mode] if base is None else (base,):
+            yield mode, page_offset, image
+        return
+    base = given
+    if base is None:
+        high = variable("high_memory")
+        if high is None or not low_pages:
+            return
+        base = high - (low_pages << 12)
+    try:
+        sizes = [gdb.lookup_type("pte_t").sizeof]
+    except gdb.error:
+        sizes = [4, 8]  # without debug information the proof decides
+    for size in sizes:
+        yield "pae" if size == 8 else "32-bit", base, base
+
+
+def _disproof(place: Place, read: Read) -> str:
+    """Why it cannot be as it seems; "" where the kernel's tables agree."""
+    walk = native.core().walk(
+        paging(place), place.root, place.banner_at,
+        lambda wanted: [read(place.page_offset + pa & place._mask, size) or "unreadable"
+                        for pa, size in wanted],
+    )  # fmt: skip
+    if walk.outcome == "mapped" and walk.pa == place.banner_at - place.image:
+        return ""
+    return (
+        f"no direct map at {place.page_offset:#x}: the kernel's tables, read there, do not "
+        "translate linux_banner to where it is"
+    )
+
+
+def paging(place: Place) -> Any:
+    """A _core.Paging for init_mm."""
+    cr4, _ = MODES[place.mode]
+    return native.core().Paging(
+        cr0=CR0, cr3=place.root, cr4=cr4, efer=place.efer, maxphyaddr=52
+    )
+
+
+def _ram(read: Read, offset: int, pointer: int) -> list[tuple[int, int]]:
+    """By e820_table; [] where it is not there (before Linux 4.12) or says nothing."""
+    table = _variable(read, "e820_table", offset, pointer)
+    count = int.from_bytes(read(table, 4) or b"", "little") if table else 0
+    if not table or not 0 < count <= _E820_MAX:
+        return []
+    found = list(_LOW)
+    for index in range(count):
+        raw = read(table + 4 + index * _E820_ENTRY.size, _E820_ENTRY.size)
+        if raw is None:
+            return []
+        first, size, kind = _E820_ENTRY.unpack(raw)
+        if kind in _E820_MEMORY and first + size > 1 << 20:
+            found.append((max(first, 1 << 20), first + size - 1))
+    return sorted(found)
+
+
+def address(name: str, offset: int) -> int | None:
+    """Where a symbol is, with KASLR's offset."""
+    linked = link_address(name)
+    if linked is None:
+        return None
+    return linked + offset & (1 << (32 if linked < 1 << 32 else 64)) - 1
+
+
+def _variable(read: Read, name: str, offset: int, size: int) -> int | None:
+    at = address(name, offset)
+    raw = read(at, size) if at is not None else None
+    return int.from_bytes(raw, "little") if raw is not None else None

@@ -1,0 +1,139 @@
+"""A Linux whose symbols are known to be right, because they led to its memory (place.py).
+
+Nothing has to be recognised in its tables, and none is read that is not asked for.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Iterator
+
+from .. import cpus, kpti
+from ..address_space import AddressSpace
+from ..virtual_memory import Unreadable, VirtualMemory
+from . import place as places
+from .kernel import Image, Kernel, Span
+from .place import Place
+from .structures import NoType, Structures
+
+_USER_ROOT = 1 << 12  # of KPTI's pair, arch/x86/include/asm/pgtable.h
+_CURRENT = ("current_task", "pcpu_hot.current_task")  # the second: Linux 6.2 to 6.14
+_MAX_DEPTH = 16  # of a radix tree
+_INTERNAL, _INTERNAL_MASK, _SMALLEST_NODE = 2, 3, 4096  # xa_is_node(), include/linux/xarray.h
+
+
+class PlacedMemory(VirtualMemory):
+    """The kernel's memory. Tables are read only for what is neither image nor direct map."""
+
+    def __init__(self, space: AddressSpace, place: Place) -> None:
+        super().__init__(space)
+        self._place = place
+
+    def translate(self, va: int) -> int | None:
+        known = self._place.physical(va)
+        return super().translate(va) if known is None else known
+
+
+class SymbolKernel(Kernel):
+    """Everything by symbols; the ranges of its part are read when somebody wants them."""
+
+    near = 16
+    place: Place
+
+    def __init__(self, space: AddressSpace, place: Place) -> None:
+        super().__init__(space, _image(place))
+        self.place = place
+
+    @cached_property
+    def offset(self) -> int | None:
+        return self.place.offset
+
+    @cached_property
+    def memory(self) -> VirtualMemory:
+        return PlacedMemory(init_mm(self.place), self.place)
+
+    @cached_property
+    def version(self) -> tuple[int, int] | None:
+        return self.place.version
+
+    @cached_property
+    def page_offset(self) -> int | None:
+        return self.place.page_offset
+
+    @cached_property
+    def _fixed_frames(self) -> list[tuple[int, int, int]]:
+        parts = filter(None, (self.image.text, self.image.rodata))
+        return sorted((part.start - self.place.image, part.size, part.start) for part in parts)
+
+    # Tasks
+
+    def running(self) -> Iterator[int]:
+        for cpu in range(cpus.count()):
+            task = self.current_task(cpu)
+            if task is not None:
+                yield task
+
+    def current_task(self, cpu: int) -> int | None:
+        """The task_struct that a CPU runs. Error: Unreadable."""
+        for name in _CURRENT:
+            where = self.per_cpu(name, cpu)
+            if where is not None:
+                return self.memory.unsigned(where, self.pointer)
+        return None
+
+    def task_of_pid(self, pid: int) -> int | None:
+        structures = Structures(self)
+        try:
+            for task in self.running():
+                if structures.read(task, "task_struct.pid") == pid:
+                    return task
+            return self._by_idr(structures, pid)
+        except (NoType, Unreadable):
+            return None
+
+    def _by_idr(self, structures: Structures, pid: int) -> int | None:
+        """init_pid_ns.idr is a radix tree of struct pid (include/linux/idr.h, xarray.h)."""
+        namespace = self.symbol("init_pid_ns")
+        if namespace is None:
+            return None
+        index = pid - structures.read(namespace, "pid_namespace.idr.idr_base")
+        entry = structures.read(namespace, "pid_namespace.idr.idr_rt.xa_head")
+        slots = structures.type("xa_node.slots").range()[1] + 1
+        for _ in range(_MAX_DEPTH):
+            if entry & _INTERNAL_MASK != _INTERNAL or entry < _SMALLEST_NODE:
+                break
+            node = entry - _INTERNAL
+            slot = index >> structures.read(node, "xa_node.shift")
+            first = structures.at(node, "xa_node.slots")
+            entry = structures.number(first + slot % slots * self.pointer, self.pointer)
+        # A list of tasks for each use of the number; the first is that of PIDTYPE_PID.
+        link = structures.number(structures.at(entry, "pid.tasks"), self.pointer) if entry else 0
+        task = structures.container(link, "task_struct.pid_links") if link else None
+        is_right = task and structures.read(task, "task_struct.pid") == pid
+        return task if is_right else None
+
+    # KPTI
+
+    def pair(self, root: int) -> kpti.Roots | None:
+        """That of an mm_struct's root; None without KPTI, and where that is not known."""
+        if not self.place.pti or self.place.mode == "32-bit":
+            return None
+        return kpti.Roots(root & ~_USER_ROOT, root | _USER_ROOT)
+
+
+def init_mm(place: Place) -> AddressSpace:
+    """The kernel's own space."""
+    cr4, _ = places.MODES[place.mode]
+    return AddressSpace(
+        cr0=places.CR0, cr3=place.root, cr4=cr4, efer=place.efer, ac=False, mode=place.mode,
+        root=place.root, paging=places.paging(place),
+    )  # fmt: skip
+
+
+def _image(place: Place) -> Image:
+    def span(first: str, last: str) -> Span | None:
+        start, end = (places.address(name, place.offset) for name in (first, last))
+        return Span(start, -(-end // 0x1000) * 0x1000) if start and end else None
+
+    text = span("_text", "_etext") or Span(place.text, place.image_end)
+    return Image(text, span("__start_rodata", "__end_rodata"), span("_sdata", "_end"))
