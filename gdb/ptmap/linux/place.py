@@ -45,6 +45,7 @@ _PTI_WORD, _PTI_BIT = 7, 11  # X86_FEATURE_PTI, arch/x86/include/asm/cpufeatures
 # struct e820_table, arch/x86/include/asm/e820/types.h, and the types of it that are memory: RAM,
 # ACPI tables, ACPI NVS. On a PC all below 1 MiB is RAM or ROM but for the window of VGA.
 _E820_ENTRY, _E820_MAX, _E820_MEMORY = struct.Struct("<QQI"), 320, (1, 3, 4)
+_E820_READ = 20 * 20  # bytes at once
 _LOW = [(0, 0x9FFFF), (0xC0000, 0xFFFFF)]
 
 
@@ -110,11 +111,11 @@ def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
     if text is None or end is None:
         raise Refusal("the symbols loaded have no _text and _end")
     pointer = gdb.lookup_type("unsigned long").sizeof
-    offset = kaslr_offset(read, pc, text, end, linked)
-    if offset is None:
+    offset, banner = kaslr_offset(read, pc, text, end, linked) or (0, b"")
+    if not banner:
         raise Refusal("the symbols loaded are not this kernel's: no linux_banner where it would be")
     failed = ""
-    for place in _candidates(read, offset, pointer, page_offset):
+    for place in _candidates(read, offset, banner, pointer, page_offset):
         why = _disproof(place, read)
         if not why:
             return place
@@ -125,8 +126,9 @@ def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
 def kaslr_offset(
     read: Read, pc: int | None, text: int, end: int, linked_banner: int,
     banner: bytes | None = None,
-) -> int | None:  # fmt: skip
-    """How far the kernel is from its link addresses; None where it is nowhere.
+) -> tuple[int, bytes] | None:  # fmt: skip
+    """How far the kernel is from its link addresses, and the beginning of linux_banner there; None
+    where it is nowhere.
 
     Not moved at all; else by as much as puts PC into the image; else (PC is a module's) anywhere.
     """
@@ -149,12 +151,12 @@ def kaslr_offset(
         tried.add(offset)
         found = read(at, len(banner) if banner else _BANNER_SIZE)
         if found is not None and (found == banner if banner else _BANNER.match(found)):
-            return offset
+            return offset, found
     return None
 
 
 def _candidates(
-    read: Read, offset: int, pointer: int, given: int | None
+    read: Read, offset: int, banner: bytes, pointer: int, given: int | None
 ) -> Iterator[Place]:
     """What may be, by the variables; several where they don't tell mode or direct map."""
 
@@ -173,7 +175,7 @@ def _candidates(
     capability = variable(f"boot_cpu_data.x86_capability[{_PTI_WORD}]", 4)
     for mode, page_offset, image in _modes(variable, pointer, physical_end, given):
         yield Place(
-            offset, read(banner_at, _BANNER_SIZE) or b"", banner_at, pointer, mode, page_offset,
+            offset, banner, banner_at, pointer, mode, page_offset,
             physical_end << 12, image, text, end, root - image,
             nxe=mode != "32-bit" and bool((supported or 1 << 63) >> 63),
             pti=None if capability is None else bool(capability >> _PTI_BIT & 1),
@@ -240,11 +242,13 @@ def _ram(read: Read, offset: int, pointer: int) -> list[tuple[int, int]]:
     if not table or not 0 < count <= _E820_MAX:
         return []
     found = list(_LOW)
-    for index in range(count):
-        raw = read(table + 4 + index * _E820_ENTRY.size, _E820_ENTRY.size)
-        if raw is None:
+    raw = b""
+    while len(raw) < count * _E820_ENTRY.size:
+        part = read(table + 4 + len(raw), min(_E820_READ, count * _E820_ENTRY.size - len(raw)))
+        if part is None:
             return []
-        first, size, kind = _E820_ENTRY.unpack(raw)
+        raw += part
+    for first, size, kind in _E820_ENTRY.iter_unpack(raw):
         if kind in _E820_MEMORY and first + size > 1 << 20:
             found.append((max(first, 1 << 20), first + size - 1))
     return sorted(found)

@@ -67,8 +67,9 @@ def space_of(kernel: SymbolKernel, space: AddressSpace) -> AddressSpace:
         if address is None:
             raise Refusal(f"the selected thread (pid {pid}) is no task any more")
         task = tasks.task_at(kernel, address)
-        told = "" if cpu is None else f", the current task of CPU {cpu}"
-        return tasks.space_of_task(space, kernel, task, told + _elsewhere(kernel, task))
+        role = "" if cpu is None else f", the current task of CPU {cpu}"
+        shown = tasks.space_of_task(space, kernel, task, role)
+        return shown.below(shown.root, told=_elsewhere(kernel, task))
     except NoType as error:
         told = f"init_mm, the kernel's own: which task is selected is not known: {error}"
         return space.below(space.root, told=(told,))
@@ -76,19 +77,20 @@ def space_of(kernel: SymbolKernel, space: AddressSpace) -> AddressSpace:
         raise Refusal(f"the selected task cannot be read: {error}") from None
 
 
-def _elsewhere(kernel: SymbolKernel, shown: tasks.Task) -> str:
-    """Where the kernel stopped, if that was not in the task on show. After attaching GDB selects
-    the first CPU, wherever that was."""
+def _elsewhere(kernel: SymbolKernel, shown: tasks.Task) -> tuple[str, ...]:
+    """Where the kernel stopped, if that was not in the task on show: at most one phrase. After
+    attaching GDB selects the first CPU, wherever that was."""
     connection = gdb.selected_inferior().connection
     found = re.fullmatch(rb"QC([0-9a-f]+)", connection.send_packet("qC") or b"")
     number = int(found[1], 16) if found else shown.pid
     if number in (shown.pid, gdb.selected_thread().ptid[1]):
-        return ""
+        return ()
     threads = [t for t in gdb.selected_inferior().threads() if t.ptid[1] == number]
     if not threads:
-        return ""
+        return ()
     cpu = cpus.shadow_cpu(threads[0])
     address = kernel.task_of_pid(number) if cpu is None else kernel.current_task(cpu)
     if address is None or address == shown.address:
-        return ""
-    return f" (stopped in {tasks.task_at(kernel, address)}: `thread {threads[0].num}` selects it)"
+        return ()
+    where = tasks.task_at(kernel, address)
+    return (f"stopped in {where}: `thread {threads[0].num}` selects it",)

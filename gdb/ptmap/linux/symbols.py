@@ -74,10 +74,10 @@ def load_by_reading(read: Read, pc: int | None, path: str) -> None:
     READ of linear addresses. Error: Refusal."""
     file = _inspected(path)
     banner = file.banner.encode("ascii", "replace")[:_BANNER_READ]
-    offset = kaslr_offset(read, pc, file.text, file.end, file.banner_at, banner)
-    if offset is None:
+    found = kaslr_offset(read, pc, file.text, file.end, file.banner_at, banner)
+    if found is None:
         raise Refusal(f"{path} is not this kernel's: its linux_banner is nowhere in memory")
-    _place(path, offset, file)
+    _place(path, found[0], file)
 
 
 def _inspected(path: str) -> Vmlinux:

@@ -170,19 +170,19 @@ def _by_pid(kernel: Kernel, pid: int) -> Task:
 
 
 def space_of_task(
-    space: AddressSpace, kernel: Kernel, task: Task, more: str = ""
+    space: AddressSpace, kernel: Kernel, task: Task, role: str = ""
 ) -> AddressSpace:
-    """A task's address space; MORE is put behind its name. Error: Refusal."""
+    """A task's address space; ROLE is put behind its name. Error: Refusal."""
     mm = _mm(kernel, task)
     if mm is None:
         if not task.is_kernel_thread:
             raise Refusal(f"{task} has exited: it has no address space any more")
-        told = f"{task}{more}, a kernel thread: init_mm"  # it runs in whatever space is there
+        told = f"{task}{role}, a kernel thread: init_mm"  # it runs in whatever space is there
         mm = kernel.symbol("init_mm")
         if mm is None:
             raise Refusal(f"the symbols loaded have no init_mm: {NO_TYPES}")
     else:
-        told = f"{task}{more}"
+        told = f"{task}{role}"
     root = _root(kernel, Structures(kernel), mm)
     if root is None or space.paging.root_of(root) != root:
         raise Refusal(f"{task}: its mm_struct at {mm:#x} names no page tables")
@@ -216,6 +216,8 @@ def task_of_root(kernel: Kernel, root: int) -> Task | None:
         return None
     pair = kernel.space.kpti_roots
     wanted = root & ~(pair.kernel ^ pair.user) if pair is not None else root
+    if kernel.place is not None and wanted == kernel.place.root:
+        return None  # init_mm's, which is no process
     structures = Structures(kernel)
     try:
         for task in chain(_running(kernel), tasks(kernel)):

@@ -58,11 +58,12 @@ class DirectMap(Source):
         self._interrupted = False
         self._has_mdp: bool | None = None  # None: not asked yet
         self.place: place.Place | None = None
+        self._doubt = ""  # why it is not proved
         self._base = 0  # the linear address of physical 0
 
     def describe(self) -> str:
-        how = "by the kernel's symbols" if self.place else "by `set ptmap direct-map`, not proved"
-        return f"the direct map at {self._base:#x}, {how}"
+        how = "by the kernel's symbols" if settings.get("direct-map") is None else "as set"
+        return f"the kernel's direct map at {self._base:#x}, {how}{self._doubt}"
 
     @property
     def ram(self) -> list[tuple[int, int]]:
@@ -88,11 +89,11 @@ class DirectMap(Source):
         self.place = None
         try:
             self.place = place.find(self.virtual, _pc(), given)
-            self._base = self.place.page_offset
+            self._base, self._doubt = self.place.page_offset, ""
         except Refusal as why:
             if given is None:
                 raise NotHere(f"{why}; `set ptmap direct-map BASE` says where RAM is mapped")
-            self._base = given
+            self._base, self._doubt = given, f", not proved: {why}"
 
     def _read(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
         answers = []
