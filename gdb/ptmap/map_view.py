@@ -64,7 +64,7 @@ class MapView:
             pulse=progress.flattening,
         )
         whole = not words and "at" not in options and "trampoline" not in options
-        known = space_labels.of(space)
+        known = space_labels.of(space, window[1])
         return cls(space, options, position, window, scanned, made, walk, whole, known)
 
     def json(self, more: dict[str, Any] | None = None) -> str:

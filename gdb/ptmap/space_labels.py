@@ -13,11 +13,17 @@ _APART = {"stack", "[stack]", "[heap]", "[vdso]"}  # never joined with others in
 
 
 class Known:
-    """What a space's labels come from; `linux` is None where no Linux was recognised."""
+    """What a space's labels come from; `linux` is None where no Linux was recognised.
 
-    def __init__(self, space: AddressSpace, linux: kernel.Kernel | None) -> None:
+    LAST is the last offset that is on show. For the kernel's labels all of its tables are read:
+    not over a slow line for the sake of a process's part.
+    """
+
+    def __init__(self, space: AddressSpace, linux: kernel.Kernel | None, last: int) -> None:
         self.linux = linux
-        self.kernel = layout.labels(linux) if linux else []
+        end = space.paging.upper_part or (linux and linux.place and linux.place.page_offset) or 0
+        is_dear = space.memory.source.keeps and last < end
+        self.kernel = layout.labels(linux) if linux and not is_dear else []
         self.all = to_pages(
             layered(self.kernel, elf_sections.labels(), _process(space, linux))
         )
@@ -33,8 +39,8 @@ class Known:
         ]  # fmt: skip
 
 
-def of(space: AddressSpace) -> Known:
-    return Known(space, kernel.find(space))
+def of(space: AddressSpace, last: int) -> Known:
+    return Known(space, kernel.find(space), last)
 
 
 def _process(space: AddressSpace, linux: kernel.Kernel | None) -> list[Label]:
