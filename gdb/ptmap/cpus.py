@@ -13,6 +13,14 @@ from .errors import Refusal
 _SHADOW = 0xFFFFFFFE  # kgdb: the remote thread id of CPU 0, of CPU 1 it is one less
 
 
+def selected_thread() -> gdb.InferiorThread | None:
+    """None without a target. Error: Refusal where GDB has just learned that it is gone."""
+    try:
+        return gdb.selected_thread()
+    except SystemError:  # GDB 13's "could not find gdb thread object"
+        raise Refusal("the selected thread is gone: `info threads` lists those there are") from None
+
+
 def shadow_cpu(thread: gdb.InferiorThread) -> int | None:
     """kgdb's threads are tasks, but for those that stand for what a CPU runs: "shadowCPU0". Which
     CPU that is; None of all other threads."""
@@ -35,8 +43,8 @@ def count() -> int:
 
 def current() -> int:
     """The index of the selected thread; 0 of a task of kgdb that is no CPU."""
-    selected = gdb.selected_thread()
-    cpu = shadow_cpu(selected)
+    selected = selected_thread()
+    cpu = shadow_cpu(selected) if selected is not None else None
     if cpu is not None:
         return cpu  # asking for all threads is slow on a serial line
     threads = _threads()
@@ -52,7 +60,7 @@ def selected(index: int) -> Iterator[None]:
     threads = _threads()
     if not 0 <= index < len(threads):
         raise Refusal(f"there is no CPU {index}: this target has CPU 0 to {len(threads) - 1}")
-    thread, frame = gdb.selected_thread(), gdb.selected_frame()
+    thread, frame = selected_thread(), gdb.selected_frame()
     threads[index].switch()
     try:
         yield

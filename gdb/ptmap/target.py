@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import gdb
 
-from . import qemu_stub, settings
+from . import cpus, qemu_stub, settings
 from .errors import Refusal
 from .memory import Memory
 from .sources import choose
@@ -33,7 +33,7 @@ class Registers:
 
 def require_stopped() -> None:
     """Error: Refusal where there is no target, or one that runs."""
-    thread = gdb.selected_thread()
+    thread = cpus.selected_thread()
     if thread is None or not thread.is_valid():
         raise Refusal("no target: attach to one first, for example `target remote :1234`")
     if thread.is_running():

@@ -60,7 +60,8 @@ def space_of(kernel: SymbolKernel, space: AddressSpace) -> AddressSpace:
 
     Error: Refusal where the task is gone.
     """
-    thread = gdb.selected_thread()
+    thread = cpus.selected_thread()
+    assert thread is not None  # require_stopped() has seen it
     cpu, pid = cpus.shadow_cpu(thread), thread.ptid[1]
     try:
         address = kernel.task_of_pid(pid) if cpu is None else kernel.current_task(cpu)
@@ -83,7 +84,8 @@ def _elsewhere(kernel: SymbolKernel, shown: tasks.Task) -> tuple[str, ...]:
     connection = gdb.selected_inferior().connection
     found = re.fullmatch(rb"QC([0-9a-f]+)", connection.send_packet("qC") or b"")
     number = int(found[1], 16) if found else shown.pid
-    if number in (shown.pid, gdb.selected_thread().ptid[1]):
+    selected = cpus.selected_thread()
+    if number == shown.pid or selected is None or number == selected.ptid[1]:
         return ()
     threads = [t for t in gdb.selected_inferior().threads() if t.ptid[1] == number]
     if not threads:
