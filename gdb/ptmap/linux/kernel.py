@@ -67,6 +67,7 @@ class UpperPart(NamedTuple):
 
     ranges: Sequence[Any]  # physically contiguous each
     cut: bool  # below the cpu_entry_area (64-bit) are more ranges than these
+    unread: bool  # not all tables could be read
 
 
 class Kernel:
@@ -267,38 +268,36 @@ def find(space: AddressSpace) -> Kernel | None:
         upper = _upper_part(space)
         image = None if upper.cut else _image_32(upper.ranges)
         return Kernel(space, image, upper) if image else None
-    top, cut = _top(space)
-    image = None if cut else _image_64(top)
-    if image is None:
-        return None
-    areas, cut = _areas(space)
-    return Kernel(space, image, UpperPart(areas + top, cut))
+    top = _top(space)
+    image = None if top.cut else _image_64(top.ranges)
+    return Kernel(space, image, _with_areas(space, top)) if image else None
 
 
 def _upper_part(space: AddressSpace) -> UpperPart:
     if not space.paging.canonical:
-        return UpperPart(*_ranges(space, GIB, space.paging.last_offset))
-    areas, cut = _areas(space)
-    return UpperPart(areas + _top(space)[0], cut)
+        return _ranges(space, GIB, space.paging.last_offset)
+    return _with_areas(space, _top(space))
 
 
-def _top(space: AddressSpace) -> tuple[list[Any], bool]:
+def _top(space: AddressSpace) -> UpperPart:
     """64-bit: it tells whether this is Linux, and what lies below may be endless."""
     first = space.paging.offset_of(CPU_ENTRY_AREA_64)
     return _ranges(space, first, space.paging.last_offset)
 
 
-def _areas(space: AddressSpace) -> tuple[list[Any], bool]:
-    """64-bit: what lies below."""
+def _with_areas(space: AddressSpace, top: UpperPart) -> UpperPart:
+    """64-bit: with what lies below."""
     end = space.paging.offset_of(CPU_ENTRY_AREA_64)
-    return _ranges(space, space.paging.upper_part, end - 1)
+    below = _ranges(space, space.paging.upper_part, end - 1)
+    return UpperPart([*below.ranges, *top.ranges], below.cut, below.unread or top.unread)
 
 
-def _ranges(space: AddressSpace, first: int, last: int) -> tuple[list[Any], bool]:
-    """The supervisor's ranges between two offsets, and whether there are more than these."""
+def _ranges(space: AddressSpace, first: int, last: int) -> UpperPart:
+    """The supervisor's ranges between two offsets."""
     scanned = space.scan(first, last, _MAX_TABLES)
     made = native.core().make_map(scanned, first, last, split_physical=True, max_ranges=_MAX_RANGES)
-    return [r for r in made if not r.user], made.truncated
+    ranges = [r for r in made if not r.user]
+    return UpperPart(ranges, made.truncated, bool(made.unreadable))
 
 
 def _image_64(ranges: Sequence[Any]) -> Image | None:

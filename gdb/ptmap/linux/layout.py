@@ -40,7 +40,12 @@ _VMALLOC_OFFSET_32 = 8 * MIB
 
 def labels(kernel: Kernel) -> list[Label]:
     """By rising address, none overlapping another. Includes parts that have nothing mapped."""
-    found = _labels_64(kernel) if kernel.space.paging.canonical else _labels_32(kernel)
+    if kernel.place is not None and kernel.upper.unread:
+        found = _image(kernel)  # known though the tables were not read, Ctrl-C came; no more is
+    elif kernel.space.paging.canonical:
+        found = _labels_64(kernel)
+    else:
+        found = _labels_32(kernel)
     return sorted(found, key=lambda label: label.start)
 
 
