@@ -153,6 +153,19 @@ def search(code: UserCode) -> Search:
     return result
 
 
+def look_at(code: UserCode, va: int) -> Search:
+    """The same, of one page only."""
+    pages = code.count(False) + code.count(True)
+    result = Search([], [], pages=pages, unreadable=code.unreadable)
+    if code.frame(va) is not None:
+        result.looked = 1
+        try:
+            result.images.append(image_at(code, va))
+        except ValueError as error:
+            result.rejected.append((va, str(error)))
+    return result
+
+
 def _search(code: UserCode, writable: bool, result: Search) -> None:
     for va in _headed(code, writable, result):
         if len(result.images) + len(result.rejected) == _MAX_IMAGES:
