@@ -325,6 +325,8 @@ def physical(stop: Stopped, pid: int, field: str) -> int:
     va = stop.gdb.python(f"""
 from ptmap import address_space
 from ptmap.linux import kernel, structures, tasks
+from ptmap.sources import choose
+choose.new_command()
 found = kernel.find(address_space.resolve({{}}))
 task = next(task for task in tasks.tasks(found) if task.pid == {pid})
 result = structures.Structures(found).at(task.address, "task_struct.{field}")
