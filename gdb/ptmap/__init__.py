@@ -27,7 +27,9 @@ core (native.py), and prints the map that comes back.
     map_view.py        what `ptmap` shows of a space; as text by overview_text.py,
                        grid_text.py and summary.py
     linux/             what only Linux has: its layout, tasks, VMAs, swapped pages, KASLR,
-                       the kernel's vDSO images, vvar and vsyscall pages
+                       the kernel's vDSO images, vvar and vsyscall pages; and, where there are no
+                       control registers (kgdb), where a kernel is by its symbols (place.py) and
+                       whose space the selected task's is (selected_task.py)
 """
 
 
