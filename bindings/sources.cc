@@ -1,3 +1,6 @@
 #include "sources.h"
 
-void bind_sources(pybind11::module_& m) { bind_qemu_process(m); }
+void bind_sources(pybind11::module_& m) {
+    bind_dump(m);
+    bind_qemu_process(m);
+}

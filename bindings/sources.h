@@ -3,6 +3,9 @@
 
 #include <pybind11/pybind11.h>
 
+/// Adds what dump.h and flat_file.h have.
+void bind_dump(pybind11::module_& m);
+
 /// Adds every native source.
 void bind_sources(pybind11::module_& m);
 

@@ -19,6 +19,7 @@ build     ninja-build      ninja
 build     python3-dev      -
 build     pybind11-dev     -
 build     libelf-dev       -
+build     libkdumpfile-dev -
 build     gdb              gdb
 
 qemu      qemu-system-x86  qemu-system-x86_64
@@ -45,6 +46,8 @@ test      python3          python3
 test      python3-pytest   -
 test      python3-pytest-xdist -
 test      libgtest-dev     -
+test      zlib1g-dev       -
+test      makedumpfile     makedumpfile
 test      clang-format     clang-format
 test      shellcheck       shellcheck
 test      flake8           flake8

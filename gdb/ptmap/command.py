@@ -69,7 +69,8 @@ def evaluate(expression: str) -> Number:
         ):
             value, code = value.address, gdb.TYPE_CODE_PTR  # what x and info symbol do
         elif code == gdb.TYPE_CODE_VOID:
-            raise Refusal(f"{expression} has no value")
+            without = "" if gdb.selected_thread() else ": without a target GDB knows no registers"
+            raise Refusal(f"{expression} has no value{without}")
         elif code == gdb.TYPE_CODE_FLT:
             raise Refusal(f"{expression} is no integer")
         number = Number(value)

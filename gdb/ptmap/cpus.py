@@ -1,4 +1,4 @@
-"""The machine's CPUs: GDB's threads, by QEMU's index from 0."""
+"""The machine's CPUs by QEMU's index from 0: GDB's threads, or those that a dump tells of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Iterator
 import gdb
 
 from .errors import Refusal
+from .sources import choose
+
+_index = 0  # of the selected CPU, where it is no thread of GDB's
 
 
 _SHADOW = 0xFFFFFFFE  # kgdb: the remote thread id of CPU 0, of CPU 1 it is one less
@@ -37,12 +40,24 @@ def _threads() -> list[gdb.InferiorThread]:
     return sorted(threads, key=lambda thread: thread.ptid[1:])
 
 
+def _without_threads() -> int | None:
+    """How many CPUs there are of which none is a thread; None where threads are the CPUs."""
+    try:
+        known = choose.memory().source.cpus()
+    except Refusal:
+        known = None
+    return 1 if known is None and gdb.selected_thread() is None else known
+
+
 def count() -> int:
-    return len(_threads())
+    known = _without_threads()
+    return len(_threads()) if known is None else known
 
 
 def current() -> int:
-    """The index of the selected thread; 0 of a task of kgdb that is no CPU."""
+    """The index of the selected CPU; 0 of a task of kgdb that is no CPU."""
+    if _without_threads() is not None:
+        return _index
     selected = selected_thread()
     cpu = shadow_cpu(selected) if selected is not None else None
     if cpu is not None:
@@ -53,15 +68,31 @@ def current() -> int:
 
 @contextmanager
 def selected(index: int) -> Iterator[None]:
-    """Inside, this CPU is GDB's thread; afterwards thread and frame are as before.
+    """Inside, this CPU is the selected one; afterwards CPU and frame are as before.
 
     Error: Refusal where there is no such CPU.
     """
-    threads = _threads()
-    if not 0 <= index < len(threads):
-        raise Refusal(f"there is no CPU {index}: this target has CPU 0 to {len(threads) - 1}")
+    number = count()
+    if not 0 <= index < number:
+        raise Refusal(f"there is no CPU {index}: this target has CPU 0 to {number - 1}")
+    with _index_is(index) if _without_threads() is not None else _thread_is(index):
+        yield
+
+
+@contextmanager
+def _index_is(index: int) -> Iterator[None]:
+    global _index
+    _index = index
+    try:
+        yield
+    finally:
+        _index = 0
+
+
+@contextmanager
+def _thread_is(index: int) -> Iterator[None]:
     thread, frame = selected_thread(), gdb.selected_frame()
-    threads[index].switch()
+    _threads()[index].switch()
     try:
         yield
     finally:

@@ -11,13 +11,16 @@ from .labels import Label
 # `maintenance info sections` would name them all, and ends GDB 13 with an internal error when its
 # output goes to a string.
 _SECTION = re.compile(r"\s*0x([0-9a-f]+) - 0x([0-9a-f]+) is (.+?)(?: in (/.*))?$")
+# The segments of a core are memory without a name of its own ("load1").
+_CORE = re.compile(r"^Local core dump file:\n(?:\t.*\n)*", re.M)
 _LINUX = {"__ksymtab", ".data..percpu"}
 
 
 def labels() -> list[Label]:
     """Of every section that is loaded; none of a Linux kernel's, which linux/layout.py places."""
     files: dict[str, list[Label]] = {}
-    for line in gdb.execute("info files", to_string=True).splitlines():
+    text = _CORE.sub("", gdb.execute("info files", to_string=True))
+    for line in text.splitlines():
         if found := _SECTION.match(line):
             start, end = int(found[1], 16), int(found[2], 16)
             if start < end:

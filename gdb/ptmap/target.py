@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gdb
 
-from . import cpus, qemu_stub, settings
+from . import cpus, qemu_monitor, qemu_stub, settings
 from .errors import Refusal
 from .memory import Memory
+from .qemu_monitor import SystemRegisters
 from .sources import choose
+
+
+_EFER_LMA = 1 << 10
 
 
 @dataclass(frozen=True)
 class Registers:
     """Of the selected thread, which is a vCPU with QEMU. None where the target lacks it."""
 
-    cr0: int | None
-    cr2: int | None
-    cr3: int | None
-    cr4: int | None
-    efer: int | None
-    eflags: int | None
-    cs: int | None
-    sp: int | None
+    cr0: int | None = None
+    cr2: int | None = None
+    cr3: int | None = None
+    cr4: int | None = None
+    efer: int | None = None
+    eflags: int | None = None
+    cs: int | None = None
+    sp: int | None = None
+    assumed: tuple[str, ...] = ()  # what of it is not told: "EFER.NXE=1"
 
     @property
     def ac(self) -> bool:
@@ -32,9 +37,14 @@ class Registers:
 
 
 def require_stopped() -> None:
-    """Error: Refusal where there is no target, or one that runs."""
+    """Error: Refusal where there is no target and one is needed, or one that runs."""
+    word, _ = settings.memory()
+    if word == "dump":
+        return  # it has all that a command asks for
     thread = cpus.selected_thread()
     if thread is None or not thread.is_valid():
+        if word == "file":
+            return
         raise Refusal("no target: attach to one first, for example `target remote :1234`")
     if thread.is_running():
         raise Refusal("the target is running: interrupt it first")
@@ -43,8 +53,51 @@ def require_stopped() -> None:
 
 
 def registers() -> Registers:
-    """The selected thread's registers, with `set ptmap cr0` and the like put over them."""
+    """The selected CPU's registers, with `set ptmap cr0` and the like put over them."""
+    known = _from_source()
+    if known is None:
+        known = _from_thread() if gdb.selected_thread() is not None else Registers()
+    names = ("cr0", "cr3", "cr4", "efer")
+    given = {name: value for name in names if (value := settings.get(name)) is not None}
+    assumed = [what for what in known.assumed if what.split(".")[0].lower() not in given]
+    return replace(known, **given, assumed=tuple(assumed))
 
+
+def _from_source() -> Registers | None:
+    """Those that the memory's source knows; None where the target has to be asked."""
+    try:
+        return choose.memory().source.registers(cpus.current())
+    except Refusal:
+        return None  # whoever needs the memory will say so
+
+
+def system_registers() -> SystemRegisters | None:
+    """GDTR, IDTR, LDTR and TR of the selected CPU; None where nobody tells."""
+    cpu = cpus.current()
+    try:
+        known = choose.memory().source.system_registers(cpu)
+    except Refusal:
+        known = None
+    return known or qemu_monitor.system_registers(cpu)
+
+
+def architecture() -> gdb.Architecture:
+    """The selected frame's; without a target what its registers tell, or else GDB's own choice."""
+    if gdb.selected_thread() is not None:
+        return gdb.selected_frame().architecture()
+    efer = registers().efer
+    if efer is None:
+        return gdb.selected_inferior().architecture()
+    before = gdb.parameter("architecture")
+    name = "i386:x86-64" if efer & _EFER_LMA else "i386"
+    gdb.execute(f"set architecture {name}", to_string=True)
+    try:
+        return gdb.selected_inferior().architecture()
+    finally:
+        gdb.execute(f"set architecture {before}", to_string=True)
+
+
+def _from_thread() -> Registers:
     def read(name: str) -> int | None:
         # Not $cr3: where the target has no such register that is a convenience variable, and
         # somebody may have set it.
@@ -54,16 +107,12 @@ def registers() -> Registers:
         except ValueError:
             return None
 
-    def read_or_set(name: str) -> int | None:
-        given = settings.get(name)
-        return given if given is not None else read(name)
-
     return Registers(
-        cr0=read_or_set("cr0"),
+        cr0=read("cr0"),
         cr2=read("cr2"),
-        cr3=read_or_set("cr3"),
-        cr4=read_or_set("cr4"),
-        efer=read_or_set("efer"),
+        cr3=read("cr3"),
+        cr4=read("cr4"),
+        efer=read("efer"),
         eflags=read("eflags"),
         cs=read("cs"),
         sp=read("rsp") or read("esp"),

@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 import gdb
 
-from .. import address_space, cpus, native, qemu_monitor, settings, target
+from .. import address_space, native, settings, target
 from ..address_space import AddressSpace
 from ..command import JSON, Command, write_json
 from ..text import plural
@@ -82,15 +82,18 @@ class RegsCommand(Command):
             space = address_space.resolve({})
         except Refusal:
             space = None  # a register is missing that decides; the others are worth showing
-        tables = qemu_monitor.system_registers(cpus.current())
+        tables = target.system_registers()
         no_memory = _no_memory(space)
         cr2 = "" if no_memory else _outcome(space, values.cr2)
         entry = Entry(why_not=no_memory) if no_memory else entry_of(space, tables)
         tables = entry.registers or tables
         if "json" in options:
-            write_json(options["json"], _json(known, space, cr2, tables, entry))
+            write_json(options["json"], _json(known, space, cr2, tables, entry, values.assumed))
             return
-        lines = [f"{name:<4}  {_text(name, value, space, cr2)}" for name, value in known.items()]
+        lines = [
+            f"{name:<4}  {_text(name, value, space, cr2, values.assumed)}"
+            for name, value in known.items()
+        ]
         lines += _tables_text(tables)
         lines.append(f"mode  {_mode_text(space)}")
         lines += _entry_text(space, entry)
@@ -120,12 +123,23 @@ def _cr3_words(value: int, space: AddressSpace | None) -> list[str]:
     return words
 
 
+def _of(name: str, assumed: Sequence[str]) -> list[str]:
+    """What is assumed of this register."""
+    return [what for what in assumed if what.startswith(f"{name}.")]
+
+
 def _is_set(name: str) -> bool:
     """Whether the user gave this register instead of the target."""
     return name != "CR2" and settings.get(name.lower()) is not None
 
 
-def _text(name: str, value: int | None, space: AddressSpace | None, cr2: str) -> str:
+def _text(
+    name: str,
+    value: int | None,
+    space: AddressSpace | None,
+    cr2: str,
+    assumed: Sequence[str],
+) -> str:
     if value is None:
         return "not known"
     words = _cr3_words(value, space) if name == "CR3" else _set_bits(name, value)
@@ -135,6 +149,7 @@ def _text(name: str, value: int | None, space: AddressSpace | None, cr2: str) ->
     first = f"0x{value:0{digits}x}"
     if _is_set(name):
         words.append(f"(set by `set ptmap {name.lower()}`)")
+    words += [f"(assuming {what})" for what in _of(name, assumed)]
     margin = " " * len(f"NAME  {first}  ")
     return textwrap.fill(
         " ".join(words), _COLUMNS, initial_indent=margin, subsequent_indent=margin
@@ -316,17 +331,19 @@ def _json(
     cr2: str,
     tables: SystemRegisters | None,
     entry: Entry,
+    assumed: Sequence[str],
 ) -> str:
     """"descriptors" is null where GDTR and the others are not known. Of "pieces" each has "va",
     "pages" and "mapped" (how many of them), "frame" of the first, "access" (what the processor does
     there), "ok" (whether it may, on all of its pages); "user" says the same of the KPTI user root
     where that is another root. "before_switch": needed while CR3 is still user space's (else the
     verdict is the kernel root's). "rare": only for "vectors" that are never raised ordinarily.
-    With paging off there are no pieces."""
+    With paging off there are no pieces. "assumed" of a register: what of it nobody tells."""
     registers = {
         name.lower(): {"value": hex(value), "bits": _set_bits(name, value)}
         | ({"set": True} if _is_set(name) else {})
         | ({"now": cr2} if name == "CR2" and cr2 else {})
+        | ({"assumed": of_it} if (of_it := _of(name, assumed)) else {})
         if value is not None
         else None
         for name, value in known.items()

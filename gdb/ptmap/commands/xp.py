@@ -130,6 +130,8 @@ def _default_size(letter: str, last: str, letter_given: bool) -> str:
 
 def _pointer_size() -> str:
     """Of the program that GDB takes the target for."""
+    if gdb.selected_thread() is None:
+        return "g" if target.architecture().name() == "i386:x86-64" else "w"
     size = int(gdb.newest_frame().read_register("sp").type.sizeof)
     return "g" if size == 8 else "w"
 
@@ -273,7 +275,7 @@ def _instructions(
         def __call__(self, info: Any) -> Any:
             return disassembler.builtin_disassemble(Bytes(info, self.data))
 
-    architecture = gdb.selected_frame().architecture()
+    architecture = target.architecture()
     ours = FromBytes()
     for _ in range(wanted.count):
         there = _readable(memory, address, _LONGEST_INSTRUCTION)

@@ -1,12 +1,125 @@
-"""The memory of a machine in a dump file."""
+"""A machine's memory and registers in a dump file: GDB's core, or any other by its path."""
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING, Any
+
 import gdb
 
+from .. import native
+from ..errors import Refusal
+from ..qemu_monitor import Segment, SystemRegisters
+from ..text import plural, short_size
 from .source import NotHere, Source
 
+if TYPE_CHECKING:
+    from ..target import Registers
 
-def open_source(path: str | None, connection: gdb.TargetConnection | None) -> Source:
+_PAE = 1 << 5  # of CR4
+_SCE, _LME, _LMA, _NXE = 1, 1 << 8, 1 << 10, 1 << 11  # of EFER
+_FLAGS = 0x00FFFF00  # of a descriptor's second doubleword, as QEMU's monitor shows it
+
+
+def open_source(path: str | None, connection: gdb.TargetConnection | None) -> Dump:
     """PATH, or without one GDB's own core file. Error: NotHere."""
-    raise NotHere("not built yet")
+    own = path is None
+    if path is None:
+        path = core_file(connection)
+    if path is None:
+        raise NotHere("GDB has no core file")
+    core = native.core()
+    try:
+        return Dump(path, core.Dump(path), own)
+    except core.FileError as error:
+        raise NotHere(f"{path}: {error}") from None
+
+
+def core_file(connection: gdb.TargetConnection | None) -> str | None:
+    """The file that `core-file` loaded."""
+    if connection is None or connection.type != "core":
+        return None
+    text = gdb.execute("info files", to_string=True)
+    found = re.search(r"^Local core dump file:\n\t`(.*)', file type ", text, re.M)
+    return found[1] if found else None
+
+
+class Dump(Source):
+    name = "dump"
+
+    def __init__(self, path: str, dump: Any, is_gdbs_core: bool) -> None:
+        self._path, self._dump, self._is_gdbs_core = path, dump, is_gdbs_core
+        self._ram: list[tuple[int, int]] = dump.ram
+        self._cpus: list[Any] = dump.cpus
+
+    def describe(self) -> str:
+        size = sum(last + 1 - first for first, last in self._ram)
+        parts = [f"{self._dump.format} dump {self._path}, {short_size(size)}"]
+        parts.append(f"registers of {plural(len(self._cpus), 'CPU')}")
+        if self._dump.cut:
+            parts.append("cut off: what it lacks is unreadable")
+        if self._dump.problem:
+            parts.append(self._dump.problem)
+        return ", ".join(parts)
+
+    @property
+    def native(self) -> Any:
+        return self._dump
+
+    @property
+    def ram(self) -> list[tuple[int, int]]:
+        return self._ram
+
+    @property
+    def requests(self) -> int:
+        return int(self._dump.requests)
+
+    def begin(self) -> None:
+        changed = self._dump.changed
+        if changed and self._is_gdbs_core:
+            raise Refusal(f"{self._path} is not as GDB loaded it ({changed}): `core-file` it again")
+        if changed:
+            raise NotHere(f"{self._path}: {changed}")  # and is opened again
+
+    def cpus(self) -> int | None:
+        """GDB has a thread for each CPU of its own core."""
+        return None if self._is_gdbs_core else max(1, len(self._cpus))
+
+    def registers(self, cpu: int) -> Registers | None:
+        from ..target import Registers
+
+        state = self._of(cpu)
+        if state is None:
+            return None if self._is_gdbs_core else Registers()
+        assumed = []
+        efer = None
+        if state.cr4 & _PAE:  # else it decides nothing
+            efer = _NXE | (_SCE | _LME | _LMA if state.long_mode else 0)
+            assumed.append("EFER.SCE=NXE=1" if state.long_mode else "EFER.NXE=1")
+            if not state.long_mode_told:
+                assumed.append(f"EFER.LMA={int(state.long_mode)}")
+        return Registers(
+            cr0=state.cr0,
+            cr2=state.cr2,
+            cr3=state.cr3,
+            cr4=state.cr4,
+            efer=efer,
+            eflags=state.rflags & 0xFFFFFFFF,
+            cs=state.cs,
+            sp=state.rsp,
+            assumed=tuple(assumed),
+        )
+
+    def system_registers(self, cpu: int) -> SystemRegisters | None:
+        state = self._of(cpu)
+        if state is None:
+            return None
+        gdtr, idtr = (Segment(base, limit) for base, limit, *_ in (state.gdtr, state.idtr))
+        return SystemRegisters(gdtr, idtr, _segment(*state.ldtr), _segment(*state.tr))
+
+    def _of(self, cpu: int) -> Any:
+        return self._cpus[cpu] if 0 <= cpu < len(self._cpus) else None
+
+
+def _segment(base: int, limit: int, selector: int, flags: int) -> Segment:
+    return Segment(base, limit, selector, flags & _FLAGS)

@@ -1,12 +1,79 @@
-"""Raw images: byte N of the file is physical address N."""
+"""Raw images: byte N of the file is physical address N.
+
+The file behind a QEMU's RAM (memory-backend-file) is none where the machine has RAM above 4 GiB:
+that lies right behind the lower part in the file. Where the target is a QEMU, its RAM map tells.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import gdb
 
+from .. import native, qemu_stub
+from ..errors import Refusal
+from ..text import short_size
+from .qemu_ram import Block, blocks, monitor_text
 from .source import NotHere, Source
 
 
-def open_source(path: str | None, connection: gdb.TargetConnection | None) -> Source:
+def open_source(path: str | None, connection: gdb.TargetConnection | None) -> FlatFile:
     """Error: NotHere."""
-    raise NotHere("not built yet")
+    if path is None:
+        raise NotHere("it needs a PATH")
+    core = native.core()
+    try:
+        flat = core.FlatFile(path)
+        ram = _ram_in(flat.size, connection)
+        if not ram:
+            return FlatFile(path, flat, "byte N is physical address N")
+        pieces = [(block.first, block.last + 1 - block.first, block.offset) for block in ram]
+        return FlatFile(path, core.FlatFile(path, pieces), f"QEMU's {ram[0].name}")
+    except core.FileError as error:
+        raise NotHere(f"{path}: {error}") from None
+
+
+def _ram_in(size: int, connection: gdb.TargetConnection | None) -> list[Block]:
+    """The pieces of QEMU's block of RAM of exactly this size; empty where it has none."""
+    if connection is None or not qemu_stub.is_qemu(connection):
+        return []
+    try:
+        known = blocks(monitor_text(connection))
+    except Refusal:
+        return []
+    by_name: dict[str, list[Block]] = {}
+    for block in known:
+        by_name.setdefault(block.name, []).append(block)
+    for pieces in by_name.values():
+        # QEMU rounds RAM to pages, and maps all of a machine's but for holes for its ROMs.
+        if max(block.offset + block.last + 1 - block.first for block in pieces) == size:
+            return pieces
+    return []
+
+
+class FlatFile(Source):
+    name = "file"
+
+    def __init__(self, path: str, file: Any, mapped: str) -> None:
+        self._path, self._file, self._mapped = path, file, mapped
+        self._ram: list[tuple[int, int]] = file.ram
+
+    def describe(self) -> str:
+        return f"file {self._path}, {short_size(self._file.size)}, {self._mapped}"
+
+    @property
+    def native(self) -> Any:
+        return self._file
+
+    @property
+    def ram(self) -> list[tuple[int, int]]:
+        return self._ram
+
+    @property
+    def requests(self) -> int:
+        return int(self._file.requests)
+
+    def begin(self) -> None:
+        # A machine writes to its RAM file all the time; that does not make it another one.
+        if self._file.replaced:
+            raise NotHere(f"{self._path}: {self._file.replaced}")  # and is opened again

@@ -1,0 +1,65 @@
+// A file that is read by position, and what is said where it cannot be.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace ptmap {
+
+/// Why a file is no source of memory, a phrase without the file's name.
+struct FileError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// An ordinary file, open for reading. It is never mapped: a file that becomes shorter would then
+/// end the process (SIGBUS), which is GDB.
+class InputFile {
+public:
+    /// Error: FileError.
+    explicit InputFile(std::string path);
+    ~InputFile();
+    InputFile(const InputFile&) = delete;
+    InputFile& operator=(const InputFile&) = delete;
+
+    const std::string& path() const { return path_; }
+    int descriptor() const { return descriptor_; }
+    /// Bytes, when it was opened.
+    std::uint64_t size() const { return static_cast<std::uint64_t>(opened_.st_size); }
+    /// Bytes, now.
+    std::uint64_t size_now() const;
+
+    /// How many of the bytes from `offset` on there are; fewer than asked for at the file's end.
+    /// Error: FileError where the system cannot read them.
+    std::size_t read(std::uint64_t offset, std::span<std::byte> to);
+
+    /// "" while the path still leads to this file, and it has the size that it had; else why not,
+    /// a phrase.
+    std::string replaced() const;
+    /// The same, and where the file has been written to.
+    std::string changed() const;
+
+    /// System calls that read() has made.
+    std::uint64_t requests() const { return requests_; }
+
+private:
+    std::string path_;
+    int descriptor_;
+    struct stat opened_ {};
+    std::uint64_t requests_ = 0;
+};
+
+/// Bytes of a file.
+struct FilePlace {
+    std::uint64_t offset, size;
+
+    /// Whether all of it lies before `end`; neither field is believed.
+    bool within(std::uint64_t end) const { return offset <= end && size <= end - offset; }
+};
+
+}  // namespace ptmap

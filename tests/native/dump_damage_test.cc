@@ -1,0 +1,113 @@
+// Damaged dumps: whatever their bytes are, reading them ends, and in order. Run under sanitizers.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "dump_samples.h"
+#include "sources/dump.h"
+
+// libkdumpfile 0.5.1 leaks where it does not open a file.
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() { return "leak:libkdumpfile"; }
+
+namespace ptmap {
+namespace {
+
+// All that a command could ask.
+void use(const std::string& path) {
+    try {
+        const auto dump = open_dump(path);
+        const PhysRanges ram = dump->ram();
+        dump->cut();
+        Bytes page(4096);
+        std::vector<std::uint64_t> addresses{
+            0, 0x1000, 0x2000, 0x5000, 0x100000, 0x123456000, 0xffffffffffffff00};
+        for (std::size_t i = 0; i < std::min<std::size_t>(ram.size(), 20); ++i) {
+            addresses.push_back(ram[i].first);
+            addresses.push_back(ram[i].second - 100);
+        }
+        for (const std::uint64_t address : addresses) {
+            Fetch fetch{{address}, page};
+            dump->fetch({&fetch, 1});
+            EXPECT_NE(fetch.ok, !fetch.why.empty());
+        }
+    } catch (const FileError& error) {
+        EXPECT_NE(std::string(error.what()), "");
+    }
+}
+
+struct Damage : testing::TestWithParam<std::tuple<bool, bool>> {
+    Bytes make() const {
+        SampleDump sample;
+        sample.cpus.resize(2);
+        sample.class_64 = std::get<1>(GetParam());
+        sample.pages.pop_back();  // the file is small without it
+        return std::get<0>(GetParam()) ? elf_dump(sample) : kdump_file(sample);
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Dumps, Damage, testing::Combine(testing::Bool(), testing::Bool()),
+                         [](const auto& which) {
+                             return std::string(std::get<0>(which.param) ? "elf" : "kdump") +
+                                    (std::get<1>(which.param) ? "64" : "32");
+                         });
+
+// Where the bytes are that say something: all but the pages' contents and holes.
+std::vector<std::size_t> telling(const Bytes& file) {
+    std::vector<std::size_t> places;
+    for (std::size_t at = 0; at < file.size(); ++at)
+        if (at < 700 || file[at] != std::byte{0}) places.push_back(at);
+    if (places.size() > 6000) places.resize(6000);
+    return places;
+}
+
+TEST_P(Damage, OfEachByte) {
+    const Bytes whole = make();
+    const TemporaryFile file(whole);
+    Bytes broken = whole;
+    for (const std::size_t at : telling(whole)) {
+        if (at >= 700 && at % 16) continue;
+        for (const int value : {0, 0xff}) {
+            broken[at] = std::byte(value);
+            file.write(broken);
+            use(file.path());
+        }
+        broken[at] = whole[at];
+    }
+}
+
+TEST_P(Damage, OfEachField) {
+    const Bytes whole = make();
+    const TemporaryFile file(whole);
+    for (std::size_t at = 0; at + 8 <= std::min<std::size_t>(whole.size(), 4096 + 300);
+         at += at < 700 || at >= 4096 ? 4 : 1024) {
+        for (const std::uint64_t value :
+             {0ull, 0x1000ull, 0x7fffffffull, ~0ull, static_cast<unsigned long long>(whole.size()),
+              static_cast<unsigned long long>(whole.size()) - 1}) {
+            for (const std::size_t size : {4, 8}) {
+                Bytes broken = whole;
+                std::memcpy(broken.data() + at, &value, size);
+                file.write(broken);
+                use(file.path());
+            }
+        }
+    }
+}
+
+TEST_P(Damage, AtRandom) {
+    const Bytes whole = make();
+    const std::vector<std::size_t> places = telling(whole);
+    const TemporaryFile file(whole);
+    std::mt19937_64 random(6);
+    for (int round = 0; round < 500; ++round) {
+        Bytes broken = whole;
+        for (std::uint64_t n = 1 + random() % 6; n > 0; --n)
+            broken[places[random() % places.size()]] = std::byte(random());
+        if (random() % 4 == 0) broken.resize(random() % broken.size());
+        file.write(broken);
+        use(file.path());
+    }
+}
+
+}  // namespace
+}  // namespace ptmap
