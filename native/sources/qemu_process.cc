@@ -21,7 +21,8 @@ iovec vector_of(std::uint64_t address, std::size_t length) {
 [[noreturn]] void gone(pid_t pid, int error) {
     const std::string process = "QEMU process " + std::to_string(pid);
     if (error == ESRCH) throw SourceGone(process + " has ended");
-    if (error == EPERM) throw SourceGone("not permitted to read " + process + ": ptrace_scope or another user");
+    if (error == EPERM)
+        throw SourceGone("not permitted to read " + process + ": ptrace_scope or another user");
     throw SourceGone("reading " + process + ": " + std::strerror(error));
 }
 
