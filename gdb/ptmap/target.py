@@ -66,7 +66,8 @@ def registers() -> Registers:
 def _from_source() -> Registers | None:
     """Those that the memory's source knows; None where the target has to be asked."""
     try:
-        return choose.memory().source.registers(cpus.current())
+        source = choose.memory().source
+        return source.registers(cpus.current()) if source.knows_registers else None
     except Refusal:
         return None  # whoever needs the memory will say so
 

@@ -46,7 +46,7 @@ def check_overhead(proxy: StubProxy) -> None:
     """The packets that are no physical read: few, whatever the number of tables and levels."""
     others = [p.payload for p in proxy.packets
               if p.direction == "to stub" and not (p.physical and p.read)]
-    assert len(others) <= OVERHEAD, others
+    assert len(others) <= OVERHEAD, b" ".join(others)
     assert proxy.count("qRcmd,") == 1
     assert proxy.count("Qqemu.PhyMemMode:1") == proxy.count("Qqemu.PhyMemMode:0") == 1
 

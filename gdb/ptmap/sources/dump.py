@@ -46,6 +46,7 @@ def core_file(connection: gdb.TargetConnection | None) -> str | None:
 
 class Dump(Source):
     name = "dump"
+    knows_registers = True
 
     def __init__(self, path: str, dump: Any, is_gdbs_core: bool) -> None:
         self._path, self._dump, self._is_gdbs_core = path, dump, is_gdbs_core

@@ -101,6 +101,8 @@ class Source:
 
     # What only some have
 
+    knows_registers = False  # some CPU's
+
     place: Place | None = None  # of a Linux kernel, where its symbols led to its memory
 
     def cpus(self) -> int | None:
