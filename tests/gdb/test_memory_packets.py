@@ -234,3 +234,23 @@ def test_the_frame_stays_selected(machine: ProxiedMachine) -> None:
     selected = session.run("frame")
     session.run("ptmap")
     assert session.run("frame") == selected
+
+
+def test_what_is_near_over_a_device(machine: ProxiedMachine) -> None:
+    """No call goes over what is no RAM: here a page in the middle of the tables."""
+    document(machine.session)
+    hole = machine.session.python("""
+from ptmap.sources import choose
+source = choose.memory().source
+hole = 0x100000 + 20 * 4096
+source._ram = [(0, hole - 1), (hole + 4096, 0x3ffffff)]
+result = hole
+""")
+    machine.proxy.reset()
+    found = document(machine.session)
+    assert [int(gap["table"], 16) for gap in found["unreadable"]] == [hole]
+    assert found["unreadable"][0]["why"] == "not RAM"
+    for packet in machine.proxy.sent(PMEMSAVE):
+        _, first, length, _ = bytes.fromhex(packet.split(b",")[1].decode()).decode().split()
+        start, end = int(first, 16), int(first, 16) + int(length, 16)
+        assert end <= hole or start > hole
