@@ -19,7 +19,7 @@ import pytest
 from gdbsession import GdbFailure, GdbSession, ptmap_script
 from guests import GUESTS, boot, break_in, kgdb_target
 from kernels import fetch
-from stub_proxy import StubProxy
+from stub_proxy import Answer, Rule, StubProxy
 
 pytestmark = pytest.mark.linux
 
@@ -353,5 +353,22 @@ def test_two_cpus() -> None:
         assert re.search(r"pid \d+ \(spinner\), the current task of CPU 1", text)
         assert "pid 1 (init), the current task of CPU 0" in machine.gdb.run(f"pte {at}")
         same(ours, machine.judge(f"pte -root {ours['root']} {at}")[0])
+    finally:
+        machine.close()
+
+
+def test_high_memory_is_read_by_kdb_or_counted() -> None:
+    """Above 32-bit Linux's direct map; a page that the process wrote holds its own address."""
+    machine = Debugged("kgdb-pae", args=("-m", "3G"))
+    try:
+        at = machine.area("rw")
+        pa = int(machine.ask(f"pte {at:#x}")["addresses"][0]["pa"], 16)
+        end = machine.gdb.eval("max_low_pfn") << 12
+        assert pa >= end
+        assert f"{at:#010x}" in machine.gdb.run(f"xp/1xw {pa:#x}")
+        machine.proxy.play(Rule("qRcmd,", Answer(b"")))
+        machine.gdb.run("set ptmap memory direct-map")  # another source, which asks KDB anew
+        with pytest.raises(GdbFailure, match=f"above the direct map, which ends at {end:#x}"):
+            machine.gdb.run(f"xp/1xw {pa:#x}")
     finally:
         machine.close()
