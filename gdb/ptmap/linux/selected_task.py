@@ -17,7 +17,7 @@ from ..errors import Refusal
 from ..virtual_memory import Unreadable
 from . import tasks
 from .place import CR0, MODES
-from .structures import NoType
+from .structures import NoType, Structures
 from .symbol_kernel import SymbolKernel
 
 # The bits that choose the mode are known for sure from place.py.
@@ -70,12 +70,23 @@ def space_of(kernel: SymbolKernel, space: AddressSpace) -> AddressSpace:
         task = tasks.task_at(kernel, address)
         role = "" if cpu is None else f", the current task of CPU {cpu}"
         shown = tasks.space_of_task(space, kernel, task, role)
-        return shown.below(shown.root, told=_elsewhere(kernel, task))
+        more = _borrowed(kernel, task, shown.root) if cpu is not None and not task.mm else ()
+        return shown.below(shown.root, told=more + _elsewhere(kernel, task))
     except NoType as error:
         told = f"init_mm, the kernel's own: which task is selected is not known: {error}"
         return space.below(space.root, told=(told,))
     except Unreadable as error:
         raise Refusal(f"the selected task cannot be read: {error}") from None
+
+
+def _borrowed(kernel: SymbolKernel, task: tasks.Task, shown: int) -> tuple[str, ...]:
+    """A kernel thread runs on whatever tables are there: active_mm's. At most one phrase."""
+    structures = Structures(kernel)
+    mm = structures.read(task.address, "task_struct.active_mm")
+    root = kernel.memory.translate(structures.read(mm, "mm_struct.pgd")) if mm else None
+    if root is None or root == shown:
+        return ()
+    return (f"its CPU is in the tables of active_mm, -root {root:#x}",)
 
 
 def _elsewhere(kernel: SymbolKernel, shown: tasks.Task) -> tuple[str, ...]:

@@ -186,6 +186,7 @@ def space_of_task(
     root = _root(kernel, Structures(kernel), mm)
     if root is None or space.paging.root_of(root) != root:
         raise Refusal(f"{task}: its mm_struct at {mm:#x} names no page tables")
+    _task_by_root[root] = task.address
     return space.below(root, told=(told,), pair=kernel.pair(root))
 
 
@@ -204,7 +205,18 @@ def _root(kernel: Kernel, structures: Structures, mm: int) -> int | None:
         return None
 
 
-def _running(kernel: Kernel) -> Iterator[Task]:
+# Whose a root was found to be, on its way from a task to its tables. Only a hint, checked before
+# it is believed: over a slow line the list of all tasks is long.
+_task_by_root: dict[int, int] = {}
+
+
+def _likely(kernel: Kernel, root: int) -> Iterator[Task]:
+    """Those worth a look before the whole list, where looking is slow."""
+    if kernel.place is not None and root in _task_by_root:
+        try:
+            yield task_at(kernel, _task_by_root[root])
+        except Refusal:
+            pass  # it has gone
     for address in kernel.running():
         yield task_at(kernel, address)
 
@@ -220,7 +232,7 @@ def task_of_root(kernel: Kernel, root: int) -> Task | None:
         return None  # init_mm's, which is no process
     structures = Structures(kernel)
     try:
-        for task in chain(_running(kernel), tasks(kernel)):
+        for task in chain(_likely(kernel, wanted), tasks(kernel)):
             mm = _mm(kernel, task)
             if mm is not None and _root(kernel, structures, mm) == wanted:
                 return task
