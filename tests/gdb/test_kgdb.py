@@ -338,6 +338,7 @@ def test_a_task_that_has_gone(debugged: Debugged) -> None:
 
 def test_nothing_was_written_and_no_packet_was_too_long(debugged: Debugged) -> None:
     debugged.gdb.run("pte $pc")
+    debugged.gdb.run("xp/512xg 0x1000000")
     assert not debugged.proxy.sent("[MXGPZz]|vCont;|vRun|vKill")
     reads = debugged.proxy.reads(physical=False)
     assert reads and max(size for _, size in reads) <= SAFE
