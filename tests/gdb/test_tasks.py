@@ -372,6 +372,8 @@ def test_a_damaged_list_is_an_error(stop: Stopped) -> None:
 LABELS = """
 from ptmap import address_space
 from ptmap.linux import kernel, tasks, vmas
+from ptmap.sources import choose
+choose.new_command()
 found = kernel.find(address_space.resolve({{}}))
 mm = next(task.mm for task in tasks.tasks(found) if task.pid == {pid})
 result = [(one.start, one.end, one.name, one.source) for one in vmas.labels(found, mm)]
