@@ -3,6 +3,8 @@
 // what lies beyond the end of a file that was cut off.
 #include <gelf.h>
 
+#include <algorithm>
+
 #include "sources/dump.h"
 
 namespace ptmap {
@@ -46,6 +48,30 @@ std::vector<FilePiece> memory_of(const std::vector<GElf_Phdr>& segments) {
     return in_order(std::move(pieces));
 }
 
+// With paging on QEMU still writes all RAM, by rising address and right behind the notes, but names
+// only what the CPUs' roots map: under KPTI in user mode not even the page tables. Where two pieces
+// are as far from each other in the file as in memory, there is no room for a hole between them,
+// and what is in the file there is the memory between.
+std::vector<FilePiece> with_unnamed(const std::vector<FilePiece>& named, std::uint64_t notes_end) {
+    std::vector<FilePiece> pieces;
+    FilePiece before{0, 0, notes_end};
+    for (const FilePiece& piece : named) {
+        const std::uint64_t end = before.address + before.size, at = before.offset + before.size;
+        if (piece.address > end && piece.offset > at && piece.address - end == piece.offset - at)
+            pieces.push_back({end, piece.address - end, at});
+        pieces.push_back(piece);
+        before = piece;
+    }
+    return pieces;
+}
+
+std::uint64_t end_of_notes(const std::vector<GElf_Phdr>& segments) {
+    std::uint64_t end = 0;
+    for (const GElf_Phdr& s : segments)
+        if (s.p_type == PT_NOTE) end = std::max(end, s.p_offset + s.p_filesz);
+    return end;
+}
+
 DumpNotes notes_of(const std::vector<GElf_Phdr>& segments, InputFile& file) {
     std::vector<std::byte> area;
     bool cut = false;
@@ -86,7 +112,7 @@ public:
     ElfDump(std::shared_ptr<InputFile> file, const std::vector<GElf_Phdr>& segments,
             DumpNotes notes)
         : notes_(std::move(notes)),
-          memory_(std::move(file), memory_of(segments), not_in_dump, dump_ended) {}
+          memory_(std::move(file), pieces_of(segments), not_in_dump, dump_ended) {}
 
     void fetch(std::span<Fetch> reads) override { memory_.fetch(reads); }
     std::string_view format() const override { return "ELF"; }
@@ -97,6 +123,11 @@ public:
     const InputFile& file() const override { return memory_.file(); }
 
 private:
+    std::vector<FilePiece> pieces_of(const std::vector<GElf_Phdr>& segments) const {
+        const std::vector<FilePiece> named = memory_of(segments);
+        return notes_.any ? with_unnamed(named, end_of_notes(segments)) : named;
+    }
+
     DumpNotes notes_;
     FileMemory memory_;
 };

@@ -261,7 +261,7 @@ TEST(DumpNotesTest, WithoutPrstatusLongModeIsNotTold) {
 
 Elf64_Phdr* segments(Bytes& file) { return reinterpret_cast<Elf64_Phdr*>(file.data() + 64); }
 
-TEST(ElfDumpTest, WhatASegmentHasInMemoryOnlyIsNotInTheDump) {
+TEST(DumpSegmentsTest, WhatASegmentHasInMemoryOnlyIsNotInTheDump) {
     Bytes file = elf_dump({});
     segments(file)[1].p_filesz = 0x1000;  // of 0x3000 in memory: devices, with paging on
     const TemporaryFile dump(file);
@@ -271,7 +271,7 @@ TEST(ElfDumpTest, WhatASegmentHasInMemoryOnlyIsNotInTheDump) {
     EXPECT_EQ(memory->ram().at(0), std::pair(std::uint64_t{0}, std::uint64_t{0xfff}));
 }
 
-TEST(ElfDumpTest, SegmentsOverlapWithPagingOn) {
+TEST(DumpSegmentsTest, SegmentsOverlapWithPagingOn) {
     Bytes file = elf_dump({});
     Elf64_Phdr* s = segments(file);
     // Page 5 is now described as pages 1 and 2 once more, in the middle of the first segment.
@@ -289,7 +289,30 @@ TEST(ElfDumpTest, SegmentsOverlapWithPagingOn) {
     EXPECT_EQ(memory->ram().size(), 2u);
 }
 
-TEST(ElfDumpTest, RefusesOtherFiles) {
+TEST(DumpSegmentsTest, WithPagingOnQemuWritesMoreThanItNames) {
+    SampleDump sample;
+    sample.pages = {0, 0x1000, 0x2000, 0x3000, 0x8000, 0x9000};
+    Bytes file = elf_dump(sample);
+    Elf64_Phdr* s = segments(file);  // of 0 to 0x3fff, and of 0x8000 to 0x9fff
+    s[1].p_paddr += 0x2000;
+    s[1].p_offset += 0x2000;
+    s[1].p_filesz = s[1].p_memsz = 0x1000;
+    s[2].p_paddr += 0x1000;
+    s[2].p_offset += 0x1000;
+    s[2].p_filesz = s[2].p_memsz = 0x1000;
+    const TemporaryFile dump(file);
+    const auto memory = open_dump(dump.path());
+    for (const std::uint64_t page : {0x0000, 0x1000, 0x2000, 0x9000})
+        EXPECT_EQ(read(*memory, page).bytes, page_at(page)) << page;
+    for (const std::uint64_t page : {0x3000, 0x4000, 0x8000})  // which is not certain
+        EXPECT_EQ(read(*memory, page).why, "not in the dump");
+    // Somebody else's file may have anything there.
+    std::memset(file.data() + s[0].p_offset, 0, s[0].p_filesz);
+    dump.write(file);
+    EXPECT_EQ(read(*open_dump(dump.path()), 0x1000).why, "not in the dump");
+}
+
+TEST(DumpSegmentsTest, RefusesOtherFiles) {
     EXPECT_EQ(refusal({}), "it is empty");
     EXPECT_EQ(refusal(Bytes(5000)), "neither an ELF core nor a kdump file");
     Bytes file = elf_dump({});
