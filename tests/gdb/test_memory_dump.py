@@ -74,7 +74,7 @@ class Dumps:
         self._machine, self._folder = machine, folder
 
     def elf(self, *, paging: bool = False) -> Path:
-        return self._write("elf", "-p" if paging else "")
+        return self._write("-p.elf", "-p") if paging else self._write(".elf")
 
     def kdump(self) -> Path:
         flat = self.flattened()
@@ -87,10 +87,10 @@ class Dumps:
         return rearranged
 
     def flattened(self, method: str = "-z") -> Path:
-        return self._write("flat", method)
+        return self._write(".flat", method)
 
-    def _write(self, suffix: str, options: str) -> Path:
-        path = self._folder / f"dump.{suffix}"
+    def _write(self, suffix: str, options: str = "") -> Path:
+        path = self._folder / f"dump{suffix}"
         path.unlink(missing_ok=True)
         said = self._machine.hmp(f"dump-guest-memory {options} {path}")
         assert said == "", said
@@ -133,7 +133,10 @@ def compare(gdb: GdbSession, live: dict[str, Any], dump: Path) -> int:
     for way in ways:
         way(gdb, dump)
         for command, expected in live.items():
-            wrong = difference(plain(ask(gdb, command)), plain(expected))
+            found = ask(gdb, command)
+            if "outside_ram" not in expected:
+                found.pop("outside_ram", None)
+            wrong = difference(plain(found), plain(expected))
             assert not wrong, f"{command} of {dump.name}: {wrong}"
         gone(gdb)
     return len(ways) * len(live)
@@ -468,8 +471,11 @@ def test_linux(gdb: GdbSession, folder: Path, name: str) -> None:
             live_gdb.disconnect()
         dumps = Dumps(guest, folder)
         answers = 0
-        for make in (dumps.elf, lambda: dumps.elf(paging=True), dumps.kdump):
+        for make in (dumps.elf, dumps.kdump, lambda: dumps.elf(paging=True)):
             dump = make()
+            if dump.name == "dump-p.elf":  # it need not have ROM, which then is no RAM
+                for document in (*live.values(), *with_symbols.values()):
+                    document.pop("outside_ram", None)
             answers += compare(gdb, live, dump)
             if with_symbols:
                 gdb.run(f"file {symbols}")
