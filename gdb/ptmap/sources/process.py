@@ -59,7 +59,8 @@ class Process(Source):
     def describe(self) -> str:
         blocks = plural(len(self._places), "block")
         if self._why_files is None:
-            return f"QEMU process {self._peer.pid}, {blocks} of RAM and ROM"
+            pid = self._peer.pid
+            return f"QEMU process {pid}, at the other end of the connection, {blocks} of memory"
         return (
             f"RAM files of QEMU process {self._peer.pid}, {self._in_files} of {blocks} of RAM and "
             f"ROM, the others by packets ({self._why_files})"
