@@ -356,6 +356,41 @@ def test_ctrl_c_of_many_tables(machine: ProxiedMachine) -> None:
     assert document(machine.session)["tables"] == 1001
 
 
+@pytest.mark.parametrize("pulse", ["flattening", "writing"])
+@pytest.mark.parametrize("command", ["ptmap -ranges", "ptmap -json -"])
+def test_ctrl_c_without_any_reads(machine: ProxiedMachine, command: str, pulse: str) -> None:
+    """A few tables that are a million ranges: it ends the making of the map, and of its text."""
+    space = Tables("4-level")
+    for i in range(0, 512, 2):
+        space.map(i * KIB4, 0x300000)
+    for level in (3, 2):
+        table, entry = space.table_for(0, level), space.entry(0, level)
+        for i in range(512 if level == 2 else 16):
+            space.set(table, i, entry)
+    space.write_to(machine)
+    machine.set_mode(space.mode, space.root)
+    said = machine.session.python(f"""
+import os, signal
+from ptmap import progress
+kept, calls = progress.{pulse}, []
+def pressed(ranges):
+    calls.append(ranges)
+    os.kill(os.getpid(), signal.SIGINT)
+progress.{pulse} = pressed
+try:
+    gdb.execute({command!r}, False, True)
+    said = "went on"
+except KeyboardInterrupt:
+    said = "ended"
+except gdb.error as error:
+    said = str(error)
+finally:
+    progress.{pulse} = kept
+result = [said, calls]
+""")
+    assert said == ["ended", [65536]]
+
+
 # The connection
 
 
