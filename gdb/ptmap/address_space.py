@@ -176,8 +176,9 @@ def _base(
     paging = core.Paging(**control, maxphyaddr=maxphyaddr())
     where = paging.root_of(control["cr3"])
     return AddressSpace(
-        **control, ac=registers.ac, mode=mode, root=where, paging=paging, assumed=assumed
-    )
+        **control, ac=registers.ac, mode=mode, root=where, paging=paging, assumed=assumed,
+        told=registers.told,
+    )  # fmt: skip
 
 
 def _kernel_by_symbols() -> SymbolKernel | None:

@@ -110,6 +110,10 @@ class Command(gdb.Command):
         except (Refusal, gdb.error) as error:
             # gdb.error: GDB's own words for what the target or connection did.
             raise gdb.GdbError(f"{self.name}: {error}") from None
+        except UnicodeError:  # what GDB took for the monitor's text
+            raise gdb.GdbError(
+                f"{self.name}: the stub's replies are out of step: disconnect and attach again"
+            ) from None
         finally:
             progress.erase()
 
@@ -188,7 +192,8 @@ def _chosen(option: Option, word: str) -> str:
 
 
 def write(text: str) -> None:
-    """To GDB's output, after long work."""
+    """An answer, to GDB's output. Error: Refusal where the machine is no more as it was read."""
+    target.require_same()
     progress.erase()
     gdb.write(text)
 
@@ -198,6 +203,7 @@ def write_json(where: str, text: str) -> None:
     if where == "-":
         write(text)
         return
+    target.require_same()
     try:
         with open(os.path.expanduser(where), "w", encoding="ascii") as file:
             file.write(text)

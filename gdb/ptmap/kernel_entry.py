@@ -39,16 +39,25 @@ class Verdict:
         return sum(walk.outcome == "mapped" for walk in self.walks)
 
     @property
+    def unread(self) -> str:
+        """Why it is not known whether a page is mapped; "" where it is."""
+        return next((walk.why for walk in self.walks if walk.outcome == "unreadable"), "")
+
+    @property
     def ok(self) -> bool:
-        return not self.denied
+        return not self.denied and not self.unread
 
     @property
     def word(self) -> str:
         """For a narrow column."""
+        if self.unread:
+            return "?"
         return "yes" if self.ok else "part" if 0 < self.mapped < len(self.walks) else "NO"
 
     @property
     def text(self) -> str:
+        if self.unread:
+            return f"NOT KNOWN: {self.unread}"
         if not self.mapped:
             return "NOT MAPPED"
         if self.mapped < len(self.walks):

@@ -60,7 +60,7 @@ class MapView:
             ac=space.ac,
             wanted=wanted,
             max_ranges=settings.limit("max-ranges"),
-            ram=space.memory.ram,
+            ram=space.memory.ram if space.memory.source.knows_ram else [],
             pulse=progress.flattening,
         )
         whole = not words and "at" not in options and "trampoline" not in options

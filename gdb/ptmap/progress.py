@@ -61,7 +61,7 @@ def show(text: str, now: float | None = None) -> None:
     now = time.monotonic() if now is None else now
     if _is_due(now):
         _shown = now
-        _write(f"\r{text:<79.79}")
+        _write(f"\r{text:<79.79}\r")  # so that the terminal's ^C is on this line too
 
 
 def _is_due(now: float) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import gdb
 
@@ -114,11 +113,11 @@ class _MemorySetting(gdb.Parameter):
         self.times = 0  # that it was set
 
     def get_set_string(self) -> str:
-        word, _, path = (self.value or "auto").strip().partition(" ")
-        path = os.path.abspath(os.path.expanduser(path.strip())) if path.strip() else ""
+        word, _, path = (self.value or "").strip().partition(" ")
+        path = _path(path.strip())
         wrong = None
         if word not in MEMORY_WORDS:
-            wrong = f"{word} is none of {', '.join(MEMORY_WORDS)}"
+            wrong = f"{word or 'nothing'} is none of {', '.join(MEMORY_WORDS)}"
         elif word in ("dump", "file") and not path:
             wrong = f"{word} needs a PATH"
         elif word not in ("dump", "file") and path:
@@ -136,10 +135,12 @@ class _MemorySetting(gdb.Parameter):
 
         return choose.show()
 
-    def complete(self, text: str, word: str) -> Any:
-        if text.split(" ")[0] in ("dump", "file") and " " in text:
-            return gdb.COMPLETE_FILENAME
-        return [w for w in MEMORY_WORDS if w.startswith(word)]
+
+def _path(text: str) -> str:
+    """All of it, spaces too; in quotes where somebody is used to those. "" is none."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1]
+    return os.path.abspath(os.path.expanduser(text)) if text else ""
 
 
 class _SetPrefix(gdb.Command):

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import native, progress, settings
 from .address_space import AddressSpace
+from .sources.source import INTERRUPTED
 from .text import plural, short_size, size_text
 
 _COLUMNS = 80
@@ -67,7 +68,7 @@ class Shared:
 
 
 def shared(space: AddressSpace) -> Shared | None:
-    """None without KPTI, or where there is no split."""
+    """None without KPTI, where there is no split, and where tables cannot be read."""
     pair = space.kpti_roots
     if pair is None:
         return None
@@ -77,6 +78,8 @@ def shared(space: AddressSpace) -> Shared | None:
     last = space.paging.last_offset
     kernel = map_of(space.below(pair.kernel), first, last)
     user = map_of(space.below(pair.user), first, last)
+    if kernel.unreadable or user.unreadable:
+        return None
     return Shared(*kernel.common(kernel), *kernel.common(user))
 
 
@@ -125,6 +128,8 @@ def missing(space: AddressSpace, made: Any, cut: bool) -> list[str]:
             lines += [row + "\n" for row in textwrap.wrap(line, _COLUMNS, subsequent_indent="    ")]
         if len(gaps) > _GAPS_SHOWN:
             lines.append(f"  and {len(gaps) - _GAPS_SHOWN} more (-json names all)\n")
+    if any(gap.why == INTERRUPTED for gap in made.unreadable):
+        lines.append("interrupted: the same command goes on from here\n")
     if made.truncated:
         limit = "max-tables" if cut else "max-ranges"
         lines.append(f"cut short: the limit of {limit[4:]} is reached (set ptmap {limit})\n")

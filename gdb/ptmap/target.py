@@ -29,6 +29,7 @@ class Registers:
     cs: int | None = None
     sp: int | None = None
     assumed: tuple[str, ...] = ()  # what of it is not told: "EFER.NXE=1"
+    told: tuple[str, ...] = ()  # what the user should know of whose they are
 
     @property
     def ac(self) -> bool:
@@ -50,13 +51,30 @@ def require_stopped() -> None:
         raise Refusal("the target is running: interrupt it first")
     repair()
     look_again()
+    _used.clear()
+
+
+_used: dict[int, Registers] = {}  # that this command was told by QEMU, by thread
+
+
+def require_same() -> None:
+    """Before an answer is given. Error: Refusal where the machine ran, or was reset, since its
+    registers were read: what was read belongs to no one state of it."""
+    thread = cpus.selected_thread()
+    if thread is not None and thread.num in _used:
+        look_again()
+        if _from_thread() != _used[thread.num]:
+            raise Refusal("the machine ran or was reset while it was read: ask again")
 
 
 def registers() -> Registers:
     """The selected CPU's registers, with `set ptmap cr0` and the like put over them."""
     known = _from_source()
+    thread = gdb.selected_thread()
     if known is None:
-        known = _from_thread() if gdb.selected_thread() is not None else Registers()
+        known = _from_thread() if thread is not None else Registers()
+        if thread is not None and qemu_stub.is_qemu(gdb.selected_inferior().connection):
+            _used[thread.num] = known
     names = ("cr0", "cr3", "cr4", "efer")
     given = {name: value for name in names if (value := settings.get(name)) is not None}
     assumed = [what for what in known.assumed if what.split(".")[0].lower() not in given]
@@ -69,6 +87,8 @@ def _from_source() -> Registers | None:
         source = choose.memory().source
         return source.registers(cpus.current()) if source.knows_registers else None
     except Refusal:
+        if gdb.selected_thread() is None:
+            raise
         return None  # whoever needs the memory will say so
 
 

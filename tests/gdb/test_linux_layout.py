@@ -166,19 +166,23 @@ def test_heap_and_stack(gdb: GdbSession) -> None:
 PER_CPU = """
 from types import SimpleNamespace
 from ptmap import kernel_entry
+from ptmap.linux import kernel
 linked = {{"__per_cpu_start": 0, "_text": 0xffffffff81000000, "{name}": 0x1C090}}
 offsets, memory = 0xffffffff82000000, {{}}
 for cpu in range(3):
     memory[offsets + 8 * cpu] = (cpu + 1) << 20
     memory[((cpu + 1) << 20) + 0x1C090] = 0xffffc90000000000 + (cpu << 14)
-linux = SimpleNamespace(symbol={{"__per_cpu_offset": offsets}}.get,
-                        memory=SimpleNamespace(unsigned=lambda at, size: memory[at]))
-real = kernel_entry.kernel.link_address
-kernel_entry.kernel.link_address = linked.get
+class Linux(kernel.Kernel):
+    memory = SimpleNamespace(unsigned=lambda at, size: memory[at])
+    pointer, _mask = 8, (1 << 64) - 1
+    def __init__(self):
+        self.symbol = {{"__per_cpu_offset": offsets}}.get
+real = kernel.link_address
+kernel.link_address = linked.get
 try:
-    result = [kernel_entry._top_of_stack(linux, cpu) for cpu in range(3)]
+    result = [kernel_entry._top_of_stack(Linux(), cpu) for cpu in range(3)]
 finally:
-    kernel_entry.kernel.link_address = real
+    kernel.link_address = real
 """
 
 

@@ -17,7 +17,7 @@ import pytest
 import judging
 import tables
 import verdict
-from gdbsession import GdbFailure, GdbSession, ptmap_script
+from gdbsession import GdbFailure, GdbSession, memory_shown, ptmap_script
 from guests import GUESTS, boot
 from kernels import fetch
 from machine import EFER_LMA, EFER_NXE, BareMachine, registers_for
@@ -304,7 +304,7 @@ def test_all_commands_without_a_target(
             gdb.run(f"pte {expression}")
     with pytest.raises(GdbFailure, match="no Linux kernel"):
         gdb.run(f"ptmap kaslr {lab.elf}")
-    shown = gdb.run("show ptmap memory")
+    shown = memory_shown(gdb)
     assert f"ELF dump {dump}, " in shown and "registers of 1 CPU" in shown
 
 
@@ -363,8 +363,25 @@ def test_a_truncated_dump_works_as_far_as_it_goes(
                     for other in whole["ranges"]
                 )
             assert "INCOMPLETE" in gdb.run("ptmap")
-            assert "cut off: what it lacks is unreadable" in gdb.run("show ptmap memory")
+            if not cut["ranges"]:  # nothing was read that could be the ground of a verdict
+                entry = gdb.run("ptmap regs")
+                assert "NOT MAPPED" not in entry and "KPTI" not in entry
+            assert "cut off: what it lacks is unreadable" in memory_shown(gdb)
         assert {"refused", "none"} <= seen
+
+
+def test_a_dump_beside_another_machine(lab: Lab, gdb: GdbSession, folder: Path) -> None:
+    """The dump's registers and memory; expressions are the target's, and that is said."""
+    dump = Dumps(lab.machine, folder).elf()
+    with BareMachine(script=ptmap_script()) as other:
+        by_path(other.session, dump)
+        assert ask(other.session, "ptmap -phys -json -") == lab.live["ptmap -phys -json -"]
+        for command in ("ptmap", "pte 0"):
+            assert "the dump's, not the attached target's" in other.session.run(command)
+        assert "not those of the target that is attached" in memory_shown(other.session)
+        by_path(gdb, dump)
+        assert "attached" not in gdb.run("ptmap") + memory_shown(gdb)
+        gone(gdb)
 
 
 def test_a_dump_that_changes_between_two_commands(
@@ -423,7 +440,7 @@ def test_a_raw_image_needs_a_root_and_a_mode(machine: BareMachine, gdb: GdbSessi
         judging.wipe(machine, space)
     with pytest.raises(GdbFailure, match="no control registers"):
         gdb.run("ptmap regs")
-    assert "byte N is physical address N" in gdb.run("show ptmap memory")
+    assert "byte N is physical address N" in memory_shown(gdb)
 
 
 def test_the_ram_file_of_a_machine_with_ram_above_4_gib(gdb: GdbSession) -> None:
@@ -435,7 +452,7 @@ def test_the_ram_file_of_a_machine_with_ram_above_4_gib(gdb: GdbSession) -> None
         live = [ask(machine.session, command) for command in (*MAPS, pte_of([0x400000]))]
         machine.session.run(f"set ptmap memory file {machine.qemu.ram_path}")
         assert [ask(machine.session, c) for c in (*MAPS, pte_of([0x400000]))] == live
-        assert "QEMU's ram" in machine.session.run("show ptmap memory")
+        assert "QEMU's ram" in memory_shown(machine.session)
 
 
 # Linux

@@ -11,7 +11,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from gdbsession import GdbFailure, GdbSession, ptmap_script, refused
+from gdbsession import GdbFailure, GdbSession, memory_shown, ptmap_script, refused
 from machine import BareMachine
 from stub_proxy import NO_MONITOR, Answer, ProxiedMachine, Rule
 from tables import Tables
@@ -57,13 +57,13 @@ def document(session: GdbSession, command: str = "ptmap -json -") -> dict[str, A
 
 def cost(session: GdbSession) -> tuple[int, int]:
     """(requests, bytes) so far, as `show` tells."""
-    found = re.search(r"so far (\d+) requests?, (\d+) bytes, \d+\.\d+ s", memory(session))
+    found = re.search(r"so far (\d+) requests?, (\d+) bytes in \d+\.\d+ s", memory(session))
     assert found is not None
     return int(found[1]), int(found[2])
 
 
 def memory(session: GdbSession) -> str:
-    return session.run("show ptmap memory")
+    return memory_shown(session)
 
 
 def left_behind() -> list[str]:
@@ -93,6 +93,14 @@ def test_an_address_needs_no_file(machine: ProxiedMachine) -> None:
     document(machine.session, "pte -json - 0x200000")
     assert machine.proxy.count(PMEMSAVE) == 0
     assert {length for _, length in machine.proxy.reads()} == {8}
+
+
+def test_paths_may_be_quoted(machine: ProxiedMachine, tmp_path: Path) -> None:
+    for quote in ("", "'", '"'):
+        machine.session.run(f"set ptmap memory file {quote}{tmp_path / 'no such'}{quote}")
+        refused(machine.session, "ptmap", str(tmp_path / "no such"), "No such file")
+    with pytest.raises(GdbFailure, match="nothing is none of auto, "):
+        machine.session.run("set ptmap memory")
 
 
 @pytest.mark.parametrize("answer", [b"E01", b"OK"], ids=["refused", "nothing written"])
@@ -177,7 +185,7 @@ def test_without_a_target() -> None:
     with GdbSession(script=ptmap_script()) as session:
         for word in ("auto", "packets", "process", "direct-map"):
             session.run(f"set ptmap memory {word}")
-            assert memory(session).startswith(f"ptmap memory is {word}: ")
+            assert memory(session).startswith(f"ptmap memory is {word}\n  none: ")
             refused(session, "ptmap", "no target")
 
 
@@ -185,7 +193,7 @@ def test_what_is_not_there_is_said(machine: ProxiedMachine) -> None:
     """A source that was named and cannot be is an error, and no other takes its place."""
     session = machine.session
     session.run("set ptmap memory direct-map")
-    refused(session, "ptmap", "set ptmap memory direct-map", "cannot")
+    refused(session, "ptmap", "set ptmap memory direct-map")
     session.run(f"set ptmap memory dump {Path(__file__).parent / 'no such file'}")
     refused(session, "ptmap", "no such file")
     session.run("set ptmap memory packets")
@@ -254,3 +262,30 @@ result = hole
         _, first, length, _ = bytes.fromhex(packet.split(b",")[1].decode()).decode().split()
         start, end = int(first, 16), int(first, 16) + int(length, 16)
         assert end <= hole or start > hole
+
+
+@pytest.mark.parametrize("word", ["packets", "auto"])
+@pytest.mark.parametrize("command", ["ptmap", "ptmap -json -", "ptmap -json {file}", "ptmap regs",
+                                     "pte 0x1000", "vdso"])
+def test_a_reset_in_the_middle(word: str, command: str, tmp_path: Path) -> None:
+    """What was read is of no one machine: an error, and the next command is right."""
+    file = tmp_path / "map.json"
+    with BareMachine(script=ptmap_script(), args=("-action", "reboot=reset")) as machine:
+        space = spread("pae", 4)
+        space.write_to(machine)
+        machine.set_mode(space.mode, space.root)
+        session = machine.session
+        session.run(f"set ptmap memory {word}")
+        session.run("ptmap")
+        session.python("""
+from ptmap.sources.source import Source
+kept = Source.reading
+def reading(self):
+    Source.reading = kept
+    gdb.execute("monitor system_reset", False, True)
+    return kept(self)
+Source.reading = reading
+""")
+        refused(session, command.format(file=file), "ran or was reset", "ask again")
+        assert not file.exists()
+        refused(session, "ptmap", "paging is off")

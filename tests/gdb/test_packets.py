@@ -15,12 +15,12 @@ import tables
 from gdbsession import GdbFailure, GdbSession, ptmap_script
 from guests import boot
 from stub_proxy import (Answer, Cut, Delay, Garble, Hold, Lose, Packet, ProxiedMachine, Replace,
-                        Rule, StubProxy)
+                        Rule, StubProxy, only_m_packets)
 from tables import GIB1, MIB2, P, RW, US, Tables
 
 # Packets of one command that read no tables: the stub asked what it is and in which mode; GDB's own
-# look at code and stack for its frame; the RAM map; the mode on, off and asked.
-OVERHEAD = 14
+# look at code and stack for its frame, before and after; the RAM map; the mode on, off and asked.
+OVERHEAD = 24
 
 
 def physical_reads(proxy: StubProxy) -> Counter[tuple[int, int]]:
@@ -200,6 +200,8 @@ def test_linux() -> None:
     with (boot("686") as qemu, StubProxy(qemu.gdb_target) as proxy,
           GdbSession(script=ptmap_script()) as session):
         session.attach(proxy.gdb_target)
+        only_m_packets(session)
+        session.run("show ptmap memory")  # which is asked but once
         proxy.reset()
         document = json.loads(session.run("ptmap -json -"))
         read = whole_tables(proxy)

@@ -20,7 +20,7 @@ from typing import Any, Iterator
 import pytest
 
 import judges
-from gdbsession import GdbFailure, GdbSession, ptmap_script, refused
+from gdbsession import GdbFailure, GdbSession, memory_shown, ptmap_script, refused
 from qemu import Qemu
 from stub_proxy import (NO_MONITOR, OLD_STUB, Answer, Cut, Delay, Garble, Hold, Lose,
                         ProxiedMachine, Replace, Rule, StubProxy)
@@ -475,7 +475,7 @@ def test_a_stub_without_physical_mode(machine: ProxiedMachine) -> None:
     machine.session.attach(machine.proxy.gdb_target)
     machine.proxy.reset()
     assert [answer(machine.session, command) for command in commands] == right
-    assert "`xp`" in machine.session.run("show ptmap memory")
+    assert "`xp`" in memory_shown(machine.session)
     assert machine.proxy.reads() == [] and machine.proxy.count("Qqemu") == 0
     assert sum(machine.proxy.fired) > 0
     machine.session.disconnect()

@@ -8,7 +8,7 @@ import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, BinaryIO, Iterator
 
 import pytest
 
@@ -173,9 +173,8 @@ class Looked:
         assert self.guest.ram_path
         checksum = 0
         with self.guest.ram_path.open("rb") as ram:
-            for start, end in _filled(ram.fileno()):
-                ram.seek(start)
-                checksum = zlib.crc32(ram.read(end - start), checksum)
+            for at, page in _filled(ram):
+                checksum = zlib.crc32(page, checksum ^ at >> 12)
         return checksum, self.guest.hmp("info registers -a"), self.gdb.run("info registers")
 
     def memory(self, pa: int) -> bytes:
@@ -185,16 +184,20 @@ class Looked:
             return ram.read(PAGE)
 
 
-def _filled(file: int) -> Iterator[tuple[int, int]]:
-    """The parts of a sparse file that were ever written to."""
-    end = 0
+def _filled(ram: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The pages of a sparse file, with their places, that are not all zeros: a page that was never
+    written to comes into being when QEMU's memory is read there."""
+    end, zeros = 0, bytes(PAGE)
     while True:
         try:
-            start = os.lseek(file, end, os.SEEK_DATA)
+            start = os.lseek(ram.fileno(), end, os.SEEK_DATA)
         except OSError:  # none behind it
             return
-        end = os.lseek(file, start, os.SEEK_HOLE)
-        yield start, end
+        end = os.lseek(ram.fileno(), start, os.SEEK_HOLE)
+        for at in range(start, end, PAGE):
+            page = os.pread(ram.fileno(), PAGE, at)
+            if page != zeros:
+                yield at, page
 
 
 def title(start: tuple[str, Where, str]) -> str:

@@ -164,3 +164,8 @@ def refused(session: GdbSession, command: str, *words: str) -> str:
         assert all(word in said for word in words), said
         return said
     raise AssertionError(f"{command} does not fail")
+
+
+def memory_shown(session: GdbSession) -> str:
+    """What `show ptmap memory` says, the lines that it broke at 80 columns whole again."""
+    return session.run("show ptmap memory").replace("\n    ", " ")

@@ -10,7 +10,7 @@ import gdb
 
 from .. import address_space
 from ..address_space import AddressSpace
-from ..command import JSON, Command, write_json
+from ..command import JSON, Command, write, write_json
 from ..errors import Refusal
 from ..labels import Label
 from ..linux import kernel, layout, symbols
@@ -65,7 +65,7 @@ class KaslrCommand(Command):
             head = {"schema": "ptmap/1", "kind": "kaslr", "mode": space.mode, **found}
             write_json(options["json"], json.dumps(head, indent=1) + "\n")
             return
-        gdb.write(_text(found, os.path.basename(words[0]) if words else None))
+        write(_text(found, os.path.basename(words[0]) if words else None))
 
     def complete(self, text: str, word: str) -> Any:
         if text[: len(text) - len(word)].endswith("-"):

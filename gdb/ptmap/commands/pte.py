@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-import gdb
+from typing import Any, Sequence
 
 from .. import address_space, native, settings
 from ..address_space import AddressSpace
-from ..command import JSON, Command, evaluate, register as register_command, write_json
+from ..command import JSON, Command, evaluate, register as register_command, write, write_json
 from ..text import size_text
 from ..errors import Refusal
 from ..linux import not_present
@@ -88,7 +86,7 @@ class PteCommand(Command):
             }
             write_json(options["json"], json.dumps(head, indent=1) + "\n")
         else:
-            gdb.write("\n".join(_text(space, one) for one in explained))
+            write("\n".join(_text(space, one) for one in explained))
 
 
 # One address explained is a dict in the shape of the JSON; the text is made from it.
@@ -196,7 +194,7 @@ def _text(space: AddressSpace, one: dict[str, Any]) -> str:
     va = space.hex(int(one["va"], 16))
     if one["outcome"] == "paging-off":
         return f"{va}: paging is off (CR0.PG=0), physical {one['pa']}\n"
-    lines = [", ".join([f"{va}: {space.mode} paging, root {space.root:#x}", *space.told])]
+    lines = _filled(f"{va}: {space.mode} paging, root {space.root:#x}", space.told)
     lines += [f"  assuming {what}" for what in space.assumed]
     lines += _steps_text(space, one)
     lines += _outcome_text(space, one)
@@ -220,6 +218,12 @@ def _steps_text(space: AddressSpace, one: dict[str, Any]) -> list[str]:
         words += [f"{_brackets(n)} (reserved for MOV CR3)" for n in step.get("load", ())]
         lines += _wrapped(f"{place}  0x{int(step['raw'], 16):0{raw_digits}x}  ", words)
     return lines
+
+
+def _filled(first: str, more: Sequence[str]) -> list[str]:
+    """All on one line, or each on its own where that is too long."""
+    one = ", ".join([first, *more])
+    return [one] if len(one) <= _COLUMNS else [first, *(f"  {phrase}" for phrase in more)]
 
 
 def _wrapped(start: str, words: list[str]) -> list[str]:

@@ -6,11 +6,9 @@ import json
 import textwrap
 from typing import Any, Sequence
 
-import gdb
-
 from .. import address_space, native, settings, target
 from ..address_space import AddressSpace
-from ..command import JSON, Command, write_json
+from ..command import JSON, Command, write, write_json
 from ..text import plural
 from ..descriptors import PAGE, Piece, vectors_text
 from ..errors import Refusal
@@ -97,7 +95,7 @@ class RegsCommand(Command):
         lines += _tables_text(tables)
         lines.append(f"mode  {_mode_text(space)}")
         lines += _entry_text(space, entry)
-        gdb.write("\n".join(lines) + "\n")
+        write("\n".join(lines) + "\n")
 
 
 # Control registers
@@ -291,6 +289,10 @@ def _answer(space: AddressSpace, entry: Entry) -> str:
     """What must be mapped while user space runs, and is it?"""
     pair = space.kpti_roots
     verdicts = [(row.piece, row.user or row.here) for row in entry.rows if row.piece.before_switch]
+    unread = [(piece, verdict.unread) for piece, verdict in verdicts if verdict.unread]
+    if unread:
+        names = _names([piece for piece, _ in unread])
+        return f"Not known, as tables cannot be read ({unread[0][1]}): {names}."
     there = _names([piece for piece, verdict in verdicts if verdict.ok])
     missing = _names([p for p, verdict in verdicts if not verdict.ok and not p.rare])
     rare = [piece for piece, verdict in verdicts if not verdict.ok and piece.rare]

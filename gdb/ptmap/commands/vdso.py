@@ -9,10 +9,8 @@ import textwrap
 from itertools import groupby
 from typing import Any, Sequence
 
-import gdb
-
 from .. import address_space, summary, symbol_files, vdso
-from ..command import JSON, Command, Option, register as register_command, write_json
+from ..command import JSON, Command, Option, register as register_command, write, write_json
 from ..text import plural
 from ..elf_images import Image, Page
 from ..errors import Refusal
@@ -85,7 +83,7 @@ class VdsoCommand(Command):
         if "json" in options:
             write_json(options["json"], json.dumps(_json(found), indent=1) + "\n")
             return
-        gdb.write("\n".join(done or _text(found)) + "\n")
+        write("\n".join(done or _text(found)) + "\n")
 
 
 # What is done with it

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+import time
 from typing import Callable
 
 import gdb
@@ -19,8 +21,11 @@ Tried = list[tuple[str, str]]  # a source's name, and why it is not used
 class Choice:
     """A source, for as long as connection and setting are the same."""
 
-    def __init__(self, key: tuple[object, ...], memory: Memory, tried: Tried) -> None:
+    def __init__(
+        self, key: tuple[object, ...], memory: Memory, tried: Tried, seconds: float
+    ) -> None:
         self.key, self.memory, self.tried = key, memory, tried
+        self.seconds = seconds  # that finding it took, proofs and all
 
 
 _choice: Choice | None = None
@@ -59,8 +64,9 @@ def choice() -> Choice:
         except NotHere:
             pass  # another will do
     _choice = None
+    start = time.perf_counter()
     source, tried = _choose()
-    _choice = Choice(key, Memory(source), tried)
+    _choice = Choice(key, Memory(source), tried, time.perf_counter() - start)
     _begun = True
     return _choice
 
@@ -77,18 +83,29 @@ def show() -> str:
     setting = " ".join(filter(None, (word, path)))
     try:
         chosen = choice()
-    except (Refusal, gdb.error) as error:
-        return f"ptmap memory is {setting}: {error}"
+    except (Refusal, gdb.error, UnicodeError) as error:
+        return _filled([f"ptmap memory is {setting}", f"  none: {error}"])
     source, core = chosen.memory.source, chosen.memory.core
     lines = [f"ptmap memory is {setting}"]
     if word == "auto":
         lines[0] += f": {source.name}"
     lines.append(f"  {source.describe()}")
     lines += [f"  not {name}: {why}" for name, why in chosen.tried]
+    if word == "dump" and gdb.selected_thread() is not None:
+        lines.append("  registers are the dump's too, not those of the target that is attached")
     lines.append(
-        f"  so far {plural(source.requests, 'request')}, {core.bytes} bytes, {core.seconds:.3f} s"
+        f"  so far {plural(source.requests, 'request')}, {core.bytes} bytes in {core.seconds:.3f} "
+        f"s; chosen in {chosen.seconds:.3f} s"
     )
-    return "\n".join(lines)
+    return _filled(lines)
+
+
+def _filled(lines: list[str]) -> str:
+    return "\n".join(
+        textwrap.fill(line, 80, subsequent_indent="    ", break_long_words=False,
+                      break_on_hyphens=False)
+        for line in lines
+    )  # fmt: skip
 
 
 def _choose() -> tuple[Source, Tried]:
@@ -112,7 +129,7 @@ def _choose() -> tuple[Source, Tried]:
             tried.append((name, str(why)))
     reasons = "; ".join(why for _, why in tried)
     if word != "auto":
-        raise Refusal(f"`set ptmap memory {word}` cannot be: {reasons}")
+        raise Refusal(f"`set ptmap memory {word}`: {reasons}")
     kind = connection.type if connection is not None else "no"
     raise Refusal(f"this target ({kind} connection) gives no physical memory: {reasons}")
 

@@ -18,11 +18,10 @@ import gdb
 from .. import progress, qemu_stub, settings
 from ..errors import Refusal
 from ..linux import place, symbols
-from .source import NOT_RAM, NotHere, Source, interrupted
+from .source import INTERRUPTED, NOT_RAM, NotHere, Source, interrupted
 
 _PACKET = 504  # bytes; 511 is the most that kgdb has room for
 _MAX_PHYSICAL = 1 << 52
-INTERRUPTED = "interrupted"
 
 # KDB's mdp: "phys 0x0000000000001000 0123456789abcdef 0123456789abcdef   ................" and, for
 # lines that are all zeros, "0x0000000000001010-0x00000000000011ef zero suppressed".
@@ -50,6 +49,7 @@ def load_symbols(path: str) -> bool:
 class DirectMap(Source):
     name = "direct-map"
     keeps = True
+    knows_ram = False  # the kernel's list lacks what firmware keeps for itself
 
     def __init__(self, connection: gdb.RemoteTargetConnection) -> None:
         self._connection = connection
@@ -86,6 +86,8 @@ class DirectMap(Source):
 
     def _find(self) -> None:
         given = settings.get("direct-map")
+        if given is not None and given & 0xFFF:
+            raise Refusal(f"`set ptmap direct-map {given:#x}`: a page begins at a multiple of 4096")
         self.place = None
         try:
             self.place = place.find(self.virtual, _pc(), given)

@@ -109,7 +109,12 @@ class Dump(Source):
             cs=state.cs,
             sp=state.rsp,
             assumed=tuple(assumed),
+            told=() if self._is_alone() else ("the dump's, not the attached target's",),
         )
+
+    def _is_alone(self) -> bool:
+        """Whether expressions are of no other machine."""
+        return self._is_gdbs_core or gdb.selected_thread() is None
 
     def system_registers(self, cpu: int) -> SystemRegisters | None:
         state = self._of(cpu)

@@ -32,6 +32,8 @@ def open_source(connection: gdb.TargetConnection | None) -> Packets:
         return Packets(connection)
     if qemu_stub.is_qemu(connection):
         return MonitorPackets(connection)
+    if connection is None or not hasattr(connection, "send_packet"):
+        raise NotHere("there is no remote target")
     raise NotHere("the other end is not QEMU's gdbstub")
 
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from ..qemu_monitor import SystemRegisters
     from ..target import Registers
 
+# Reasons why something is not read.
 NOT_RAM = "not RAM"
+INTERRUPTED = "interrupted"
 
 
 class NotHere(Exception):
@@ -98,6 +100,9 @@ class Source:
             step = ram[at][1] + 1 - address
             address, length = address + step, length - step
         return True
+
+    # Whether what is outside `ram` is none for certain.
+    knows_ram = True
 
     # What only some have
 
