@@ -53,6 +53,7 @@ def _ram_in(size: int, connection: gdb.TargetConnection | None) -> list[Block]:
 
 class FlatFile(Source):
     name = "file"
+    knows_ram = False  # firmware's ROM is in no such file
 
     def __init__(self, path: str, file: Any, mapped: str) -> None:
         self._path, self._file, self._mapped = path, file, mapped

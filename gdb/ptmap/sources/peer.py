@@ -33,7 +33,8 @@ class Peer:
         """As messages call it: "process 123 (socat)"."""
         try:
             with open(f"/proc/{self.pid}/comm", encoding="utf-8", errors="replace") as comm:
-                return f"process {self.pid} ({comm.read().strip()})"
+                name = "".join(c if " " < c <= "~" else "?" for c in comm.read().strip())
+                return f"process {self.pid} ({name})"
         except OSError:
             return f"process {self.pid}"
 
