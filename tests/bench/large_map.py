@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """How long a large map takes, beside what QEMU itself needs: ratios measured in one run.
 
-    tests/bench/run.py [-n RUNS] [-guest NAME]
+    tests/bench/large_map.py [-n RUNS] [-guest NAME]
 
 The guest has 1,048,576 pages of 4 KiB in one area of its process (4 GiB of its 6). Every round
 measures everything once, one after the other, so that a busy host slows all alike; what is printed
@@ -58,7 +58,7 @@ def measure(guest: str, runs: int) -> tuple[dict[str, Any], list[dict[str, float
     with (boot(guest, append=append, extra_args=("-m", "6G")) as qemu,
           tempfile.TemporaryDirectory() as folder, GdbSession(script=ptmap_script()) as session):
         session.attach(qemu.gdb_target)
-        session.run(f"source {Path(__file__).with_name('in_gdb.py')}")
+        session.run(f"source {Path(__file__).with_name('large_map_in_gdb.py')}")
         work = f"import __main__; result = __main__.Bench({str(Path(folder) / 'map.json')!r})"
         first = session.python(f"{work}.first()")
         rounds = [session.python("import __main__; result = __main__.bench.round()")

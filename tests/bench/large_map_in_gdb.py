@@ -1,4 +1,4 @@
-"""Sourced by GDB: what run.py measures, one round at a time."""
+"""Sourced by GDB: what large_map.py measures, one round at a time."""
 
 import json
 import time
