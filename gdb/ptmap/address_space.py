@@ -123,7 +123,7 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
     Error: Refusal where a register is missing that decides.
     """
     registers = target.registers()
-    assumed = list(registers.assumed)
+    assumed = [*registers.assumed, *target.assumed_of_memory()]
     by_symbols = _kernel_by_symbols() if registers.cr3 is None else None
     if by_symbols is not None:
         from .linux import selected_task

@@ -110,9 +110,9 @@ class Command(gdb.Command):
         except (Refusal, gdb.error) as error:
             # gdb.error: GDB's own words for what the target or connection did.
             raise gdb.GdbError(f"{self.name}: {error}") from None
-        except UnicodeError:  # what GDB took for the monitor's text
+        except UnicodeError as error:  # for one, what GDB took for a monitor's text
             raise gdb.GdbError(
-                f"{self.name}: the stub's replies are out of step: disconnect and attach again"
+                f"{self.name}: {error}: if a stub said this, disconnect and attach again"
             ) from None
         finally:
             progress.erase()

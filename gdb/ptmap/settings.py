@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import gdb
 
+from .text import printable
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -99,8 +101,12 @@ class _MemorySetting(gdb.Parameter):
       direct-map  where a stub reads only virtual memory (kgdb): the kernel's
                   own map of all RAM
       dump PATH   a dump of the machine, with its registers: no target needed
-      file PATH   a raw image: byte N is physical address N
+      file PATH   a raw image: byte N is physical address N; but where it has
+                  the size of an attached QEMU's main memory it is that, whose
+                  part above 4 GiB follows the lower one at once
 
+    What was read over a slow line (kgdb) is kept until the target runs:
+    setting this anew, to whatever it is, forgets it.
     show ptmap memory says which it is, why, and what it cost so far."""
 
     set_doc = "Set where ptmap reads physical memory."
@@ -125,7 +131,7 @@ class _MemorySetting(gdb.Parameter):
         if wrong is None:
             self.chosen = (word, path or None)
             self.times += 1
-        self.value = " ".join(filter(None, self.chosen))
+        self.value = printable(" ".join(filter(None, self.chosen)))
         if wrong is not None:
             raise gdb.GdbError(f"ptmap memory: {wrong}")
         return ""

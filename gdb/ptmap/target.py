@@ -39,6 +39,7 @@ class Registers:
 
 def require_stopped() -> None:
     """Error: Refusal where there is no target and one is needed, or one that runs."""
+    _used.clear()
     word, _ = settings.memory()
     if word == "dump":
         return  # it has all that a command asks for
@@ -51,7 +52,6 @@ def require_stopped() -> None:
         raise Refusal("the target is running: interrupt it first")
     repair()
     look_again()
-    _used.clear()
 
 
 _used: dict[int, Registers] = {}  # that this command was told by QEMU, by thread
@@ -138,6 +138,14 @@ def _from_thread() -> Registers:
         cs=read("cs"),
         sp=read("rsp") or read("esp"),
     )
+
+
+def assumed_of_memory() -> tuple[str, ...]:
+    """See Source.assumed."""
+    try:
+        return choose.memory().source.assumed
+    except Refusal:
+        return ()  # whoever needs the memory will say so
 
 
 def memory() -> Memory:

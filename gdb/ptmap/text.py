@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Sequence
 
 
+def printable(path: str) -> str:
+    """A file's name, whatever bytes it has."""
+    return path.encode(errors="replace").decode()
+
+
 def plural(count: int, noun: str, many: str = "") -> str:
     """"1 table", "12 tables"."""
     return f"{count} {noun if count == 1 else many or noun + 's'}"

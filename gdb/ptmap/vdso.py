@@ -41,7 +41,8 @@ class Vdso:
 
     @property
     def complete(self) -> bool:
-        """All was looked at, and every byte is known and sound."""
+        """All that could be another was looked at, and every byte is known and sound. Over a slow
+        line that is what the kernel names."""
         image = self.image
         whole = image is None or not image.missing and not image.elf.problems
         return whole and self.search.complete

@@ -66,11 +66,11 @@ private:
     }
 
     void fetch(std::span<const std::uint32_t> wanted) {
-        const std::size_t room = max_tables_ - std::min(max_tables_, space_.tables_.size());
+        const std::size_t count = std::min(wanted.size(), max_tables_ - space_.tables_.size());
         std::vector<Fetch> reads;
         std::size_t used = 0;
-        std::byte* const piece = room_for(wanted.size());
-        for (const std::uint32_t n : wanted.first(std::min(room, wanted.size()))) {
+        std::byte* const piece = count ? room_for(count) : nullptr;
+        for (const std::uint32_t n : wanted.first(count)) {
             const Node& node = space_.nodes_[n];
             const std::size_t bytes = space_.paging_.table_bytes(space_.level(node));
             reads.push_back({node.table, {piece + used, bytes}});

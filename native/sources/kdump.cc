@@ -158,7 +158,12 @@ public:
         size_ = file_->size_now();
         for (Fetch& read : reads) {
             if (interrupt_pending()) throw Interrupted();
-            read_pages(read);
+            try {
+                read_pages(read);
+            } catch (const FileError& error) {
+                read.ok = false;
+                read.why = error.what();
+            }
         }
     }
 
@@ -233,8 +238,12 @@ private:
     bool ends_before_last_pages() const {
         const std::uint64_t count =
             dumped_.empty() ? 0 : dumped_.back().before + dumped_.back().end - dumped_.back().first;
-        for (std::uint64_t n = count - std::min<std::uint64_t>(count, 512); n < count; ++n)
-            if (check_page(n) == dump_ended) return true;
+        try {
+            for (std::uint64_t n = count - std::min<std::uint64_t>(count, 512); n < count; ++n)
+                if (check_page(n) == dump_ended) return true;
+        } catch (const FileError&) {
+            return true;
+        }
         return false;
     }
 

@@ -10,6 +10,7 @@ kept for the next.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -53,17 +54,16 @@ def main() -> None:
 
 
 def measure(session: GdbSession, command: str) -> None:
-    entry = session.eval("sizeof(pte_t)")
     session.run("show ptmap memory")  # the kernel is found
     session.python(_AFRESH)
     before = session.python(_TAKEN)[1]
-    text = session.run(command)
+    document = json.loads(session.run(f"{command} -json -"))
     reads, after = session.python(_TAKEN)
-    if command.startswith("pte"):
-        levels = text.count("\n  P")  # PML4E to PTE
-        entries = [read for read in reads if read[1] == entry][-levels:]
-        bytes_of, what = sum(length for _, length in entries), f"{levels} levels"
-        each = bytes_of / levels
+    if document["kind"] == "pte":
+        steps = document["addresses"][0]["steps"]
+        pages = {int(step["table"], 16) & -4096 for step in steps}
+        bytes_of = sum(length for address, length in reads if address & -4096 in pages)
+        what, each = f"{len(steps)} levels", bytes_of / len(steps)
     else:
         tables = Counter(tuple(read) for read in reads if read[1] in (4096, 32))
         bytes_of = sum(length * times for (_, length), times in tables.items())

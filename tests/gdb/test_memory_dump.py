@@ -374,6 +374,8 @@ def test_a_dump_beside_another_machine(lab: Lab, gdb: GdbSession, folder: Path) 
     """The dump's registers and memory; expressions are the target's, and that is said."""
     dump = Dumps(lab.machine, folder).elf()
     with BareMachine(script=ptmap_script()) as other:
+        other.session.run("ptmap regs")
+        other.set_registers(cr2=0x1234)  # what it had is no matter of the dump's
         by_path(other.session, dump)
         assert ask(other.session, "ptmap -phys -json -") == lab.live["ptmap -phys -json -"]
         for command in ("ptmap", "pte 0"):

@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterator, Sequence
 
 import gdb
 
-from .. import native
+from .. import native, progress
 from ..errors import Refusal
 from .kernel import IMAGE_64, MIB, link_address
 
@@ -47,6 +47,10 @@ _PTI_WORD, _PTI_BIT = 7, 11  # X86_FEATURE_PTI, arch/x86/include/asm/cpufeatures
 _E820_ENTRY, _E820_MAX, _E820_MEMORY = struct.Struct("<QQI"), 320, (1, 3, 4)
 _E820_READ = 20 * 20  # bytes at once
 _LOW = [(0, 0x9FFFF), (0xC0000, 0xFFFFF)]
+
+
+class Disproof(Refusal):
+    """The kernel's own tables contradict what the direct map is said to be."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class Place:
 def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
     """PC is of a CPU that runs the kernel; PAGE_OFFSET what the user says of the direct map.
 
-    Error: Refusal where there are no symbols, not this kernel's, or they prove wrong.
+    Error: Refusal where there are no symbols, or not this kernel's; Disproof.
     """
     linked = link_address("linux_banner")
     if linked is None:
@@ -120,7 +124,9 @@ def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
         if not why:
             return place
         failed = why
-    raise Refusal(failed or "the symbols loaded do not tell where the direct map is")
+    if failed:
+        raise Disproof(failed)
+    raise Refusal("the symbols loaded do not tell where the direct map is")
 
 
 def kaslr_offset(
@@ -149,6 +155,7 @@ def kaslr_offset(
         if offset in tried or not 0 <= at <= mask - _BANNER_SIZE:
             continue
         tried.add(offset)
+        progress.show(f"looking for the kernel: {len(tried)} of {_SLOTS} places")
         found = read(at, len(banner) if banner else _BANNER_SIZE)
         if found is not None and (found == banner if banner else _BANNER.match(found)):
             return offset, found

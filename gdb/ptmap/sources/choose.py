@@ -9,7 +9,7 @@ from typing import Callable
 import gdb
 
 from .. import qemu_stub, settings
-from ..text import plural
+from ..text import plural, printable
 from ..errors import Refusal
 from ..memory import Memory
 from . import direct_map, dump, flat_file, packets, process
@@ -30,16 +30,19 @@ class Choice:
 
 _choice: Choice | None = None
 _begun = False  # whether this command has asked for it already
+_refused: tuple[tuple[object, ...], Refusal] | None = None  # it has, in vain
 
 
 def new_command() -> None:
     """What an earlier command read is good no more, but for a source that keeps it."""
-    global _begun
-    _begun = False
+    global _begun, _refused
+    _begun, _refused = False, None
 
 
 def forget() -> None:
     """The target has run, or was changed: nothing that was read is good any more."""
+    global _refused
+    _refused = None
     if _choice is not None:
         _choice.memory.core.forget()
         _choice.memory.source.changed()
@@ -52,8 +55,10 @@ def memory() -> Memory:
 
 def choice() -> Choice:
     """The choice, made anew where connection or setting have changed. Error: Refusal."""
-    global _choice, _begun
+    global _choice, _begun, _refused
     key = _key()
+    if _refused is not None and _refused[0] == key:
+        raise _refused[1]
     if _choice is not None and _choice.key == key:
         if _begun:
             return _choice
@@ -65,7 +70,11 @@ def choice() -> Choice:
             pass  # another will do
     _choice = None
     start = time.perf_counter()
-    source, tried = _choose()
+    try:
+        source, tried = _choose()
+    except Refusal as refusal:
+        _refused = key, refusal
+        raise
     _choice = Choice(key, Memory(source), tried, time.perf_counter() - start)
     _begun = True
     return _choice
@@ -80,7 +89,8 @@ def _key() -> tuple[object, ...]:
 def show() -> str:
     """For `show ptmap memory`: which, why, what was tried, what it cost so far."""
     word, path = settings.memory()
-    setting = " ".join(filter(None, (word, path)))
+    setting = " ".join(filter(None, (word, path and printable(path))))
+    new_command()
     try:
         chosen = choice()
     except (Refusal, gdb.error, UnicodeError) as error:

@@ -67,7 +67,15 @@ class DirectMap(Source):
 
     @property
     def ram(self) -> list[tuple[int, int]]:
-        return list(self.place.ram) if self.place else [(0, _MAX_PHYSICAL - 1)]
+        if self.place is not None:
+            return list(self.place.ram)
+        # From the base to the top of the linear addresses, of which 32-bit ones are known by it.
+        top = 1 << (32 if self._base < 1 << 32 else 64)
+        return [(0, min(_MAX_PHYSICAL, top - self._base) - 1)]
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        return (f"the direct map at {self._base:#x}",) if self.place is None else ()
 
     @property
     def requests(self) -> int:
@@ -92,6 +100,8 @@ class DirectMap(Source):
         try:
             self.place = place.find(self.virtual, _pc(), given)
             self._base, self._doubt = self.place.page_offset, ""
+        except place.Disproof as why:
+            raise NotHere(str(why)) from None
         except Refusal as why:
             if given is None:
                 raise NotHere(f"{why}; `set ptmap direct-map BASE` says where RAM is mapped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import gdb
 from .. import native
 from ..errors import Refusal
 from ..qemu_monitor import Segment, SystemRegisters
-from ..text import plural, short_size
+from ..text import plural, printable, short_size
 from .source import NotHere, Source
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def open_source(path: str | None, connection: gdb.TargetConnection | None) -> Du
         raise NotHere("GDB has no core file")
     core = native.core()
     try:
-        return Dump(path, core.Dump(path), own)
+        return Dump(printable(path), core.Dump(os.fsencode(path)), own)
     except core.FileError as error:
-        raise NotHere(f"{path}: {error}") from None
+        raise NotHere(f"{printable(path)}: {error}") from None
 
 
 def core_file(connection: gdb.TargetConnection | None) -> str | None:

@@ -6,13 +6,14 @@ that lies right behind the lower part in the file. Where the target is a QEMU, i
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import gdb
 
 from .. import native, qemu_stub
 from ..errors import Refusal
-from ..text import short_size
+from ..text import printable, short_size
 from .qemu_ram import Block, blocks, monitor_text
 from .source import NotHere, Source
 
@@ -21,34 +22,34 @@ def open_source(path: str | None, connection: gdb.TargetConnection | None) -> Fl
     """Error: NotHere."""
     if path is None:
         raise NotHere("it needs a PATH")
-    core = native.core()
+    core, raw, path = native.core(), os.fsencode(path), printable(path)
     try:
-        flat = core.FlatFile(path)
+        flat = core.FlatFile(raw)
         ram = _ram_in(flat.size, connection)
         if not ram:
             return FlatFile(path, flat, "byte N is physical address N")
         pieces = [(block.first, block.last + 1 - block.first, block.offset) for block in ram]
-        return FlatFile(path, core.FlatFile(path, pieces), f"QEMU's {ram[0].name}")
+        return FlatFile(path, core.FlatFile(raw, pieces), f"QEMU's {ram[0].name}")
     except core.FileError as error:
         raise NotHere(f"{path}: {error}") from None
 
 
 def _ram_in(size: int, connection: gdb.TargetConnection | None) -> list[Block]:
-    """The pieces of QEMU's block of RAM of exactly this size; empty where it has none."""
+    """The pieces of QEMU's main memory, where it has exactly this size; else none."""
     if connection is None or not qemu_stub.is_qemu(connection):
         return []
     try:
         known = blocks(monitor_text(connection))
     except Refusal:
         return []
-    by_name: dict[str, list[Block]] = {}
-    for block in known:
-        by_name.setdefault(block.name, []).append(block)
-    for pieces in by_name.values():
-        # QEMU rounds RAM to pages, and maps all of a machine's but for holes for its ROMs.
-        if max(block.offset + block.last + 1 - block.first for block in pieces) == size:
-            return pieces
-    return []
+
+    def end(block: Block) -> int:
+        return block.offset + block.last + 1 - block.first
+
+    # The machine's main memory, not a ROM. QEMU maps all of it but for holes for its ROMs.
+    name = max(known, key=end).name
+    pieces = [block for block in known if block.name == name]
+    return pieces if max(map(end, pieces)) == size else []
 
 
 class FlatFile(Source):

@@ -96,7 +96,7 @@ def _place(block: Block, address: int, mappings: Sequence[_Mapping]) -> Place | 
 
 # "7f505bfff000-7f509bfff000 rw-s 00000000 00:01 5942  /memfd:memory-backend-memfd (deleted)"
 _LINE = re.compile(
-    r"([0-9a-f]+)-([0-9a-f]+) (.)..(.) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+)", re.M
+    r"^([0-9a-f]+)-([0-9a-f]+) (.)..(.) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+)", re.M
 )
 
 

@@ -45,11 +45,14 @@ class Peer:
 
 def find(connection: gdb.RemoteTargetConnection) -> Peer:
     """Error: NotHere where there is not exactly one, or it cannot be seen."""
-    if os.readlink("/proc/self") != str(os.getpid()):
-        raise NotHere("/proc is that of another namespace of processes")
-    with _own_socket(connection.details or "") as ours:
-        inode = _other_end(ours)
-    peers = list(_holders(inode)) if inode else []
+    try:
+        if os.readlink("/proc/self") != str(os.getpid()):
+            raise NotHere("/proc is that of another namespace of processes")
+        with _own_socket(connection.details or "") as ours:
+            inode = _other_end(ours)
+        peers = list(_holders(inode)) if inode else []
+    except OSError:  # no /proc
+        raise NotHere(_UNSEEN) from None
     if not peers:
         raise NotHere(_UNSEEN)
     if len({peer.pid for peer in peers}) > 1:
@@ -124,7 +127,7 @@ def _other_end(ours: socket.socket) -> int | None:
         # The one with the same two addresses, the other way round.
         return sock_diag.tcp_socket(ours.getpeername()[:2], ours.getsockname()[:2])
     except OSError as error:
-        raise NotHere(f"the kernel does not tell a socket's other end: {error.strerror}") from None
+        raise NotHere(f"the kernel does not tell a socket's other end: {error}") from None
 
 
 # Who holds it

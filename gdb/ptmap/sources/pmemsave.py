@@ -14,7 +14,7 @@ from typing import Iterator, Sequence
 import gdb
 
 _NEAR = 64 << 10  # bytes between two reads that are still worth one call
-_WORTH = 4  # pages in a call
+_WORTH = 4  # reads in a call
 _LONGEST = 64 << 20
 
 
@@ -34,12 +34,12 @@ def groups(wanted: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]
 
 def read(address: int, length: int) -> bytes | None:
     """None where QEMU cannot write such a file."""
-    with tempfile.TemporaryDirectory(prefix="ptmap-") as folder:
-        path = os.path.join(folder, "ram")
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="ptmap-") as folder:
+            path = os.path.join(folder, "ram")
             gdb.execute(f'monitor pmemsave {address:#x} {length:#x} "{path}"', to_string=True)
             with open(path, "rb") as file:
                 content = file.read()
-        except (gdb.error, OSError):
-            return None
+    except (gdb.error, OSError):
+        return None
     return content if len(content) == length else None

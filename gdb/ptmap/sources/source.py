@@ -75,9 +75,11 @@ class Source:
         if self._inside:
             yield
             return
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        self._inside = True
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
+            # It may raise KeyboardInterrupt for a Ctrl-C just before, with SIGINT blocked.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            self._inside = True
             yield
         finally:
             self._inside = False
@@ -103,6 +105,11 @@ class Source:
 
     # Whether what is outside `ram` is none for certain.
     knows_ram = True
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What it takes for granted and nothing proves, in words."""
+        return ()
 
     # What only some have
 
