@@ -18,7 +18,7 @@ import judges
 from gdbsession import GdbFailure, GdbSession, ptmap_script, refused
 from machine import BareMachine
 from qemu import Qemu
-from stub_proxy import Hold, ProxiedMachine, Rule
+from stub_proxy import Hold, ProxiedMachine, Rule, only_m_packets
 from tables import GIB1, KIB4, MIB2, MIB4, MODES, NX, P, RW, US, Tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -667,6 +667,7 @@ def test_millions_of_pages(compile: Callable[..., Path], content: str) -> None:
         library = compile("many.so", ORDINARY, *SHARED, "-m64", "-Wl,-soname,libc.so.6")
         header = library.read_bytes()[:KIB4]
     with BareMachine(script=ptmap_script(), memory="256M") as machine:
+        only_m_packets(machine.session)  # which are slow
         machine.write_phys(0x4000000, header.ljust(KIB4, b"\0") * ((256 << 20) // KIB4 - 0x4000))
         space = Tables("4-level", 0x100000)
         frames = 0xC000  # of 4 KiB, from 64 MiB on
