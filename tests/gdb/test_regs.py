@@ -182,6 +182,8 @@ def test_arguments(machine: BareMachine) -> None:
 # QEMU's monitor says what is in the registers here, whatever the machine has.
 
 ENTRY = """
+from ptmap.sources import choose
+choose.new_command()  # what was read before is good no more
 from ptmap import address_space, kernel_entry
 from ptmap.qemu_monitor import Segment, SystemRegisters
 gdt_limit, tr = {gdt_limit}, Segment(*{tr})
