@@ -142,9 +142,8 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
         return space
     if len([option for option in ("root", "pid", "comm") if option in options]) > 1:
         raise Refusal("-root, -pid and -comm each name a root: give one")
-    if isinstance(root, Unread):
-        root = _read(space, root)
     if root is not None:
+        root = _as_the_kernel_has_it(space, root)
         space = _with_root(space, root, registers.cr3 is not None)
     if "pid" in options or "comm" in options:
         from .linux import tasks
@@ -191,18 +190,30 @@ def _kernel_by_symbols() -> SymbolKernel | None:
     return SymbolKernel(init_mm(place), place)
 
 
-def _read(space: AddressSpace, root: Unread) -> Number:
-    """A pointer in the kernel's memory that KPTI's user root does not map, such as init_mm.pgd."""
+def _as_the_kernel_has_it(space: AddressSpace, root: Number | Unread) -> Number:
+    """A variable such as init_mm.pgd, read where the kernel has it: KASLR may have moved it away
+    from GDB's symbols, and KPTI's user root does not map it. Any other number as it is.
+
+    Error: Refusal where nobody can read it.
+    """
     from .linux import kernel
 
+    variable = root.variable
+    if isinstance(root, Number) and (variable is None or not kernel.is_in_image(variable.address)):
+        return root
+    assert variable is not None
     linux = kernel.find(space)
-    if linux is None or linux.offset is None:
-        raise Refusal(root.why)
+    offset = linux.offset if linux is not None else None
+    if isinstance(root, Number) and not offset:
+        return root
+    failed = root.why if isinstance(root, Unread) else f"{variable.expression} cannot be read"
+    if linux is None or offset is None:
+        raise Refusal(failed)
     try:
-        pointer = Number(linux.memory.unsigned(linux.moved(root.address), root.size))
+        pointer = Number(linux.memory.unsigned(linux.moved(variable.address), variable.size))
     except Unreadable:
-        raise Refusal(root.why) from None
-    pointer.is_pointer = True
+        raise Refusal(failed) from None
+    pointer.is_pointer = root.is_pointer if isinstance(root, Number) else True
     return pointer
 
 

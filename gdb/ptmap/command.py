@@ -30,30 +30,39 @@ _EVALUATED = ("PA", "VA", "CPU", "PID")
 JSON = Option("json", "FILE|-", "write JSON to a file, or - for GDB's own output")
 
 
-class Number(int):
-    """What an expression came to, and whether it is a pointer: to what is linear, not physical."""
-
-    is_pointer = False
-
-
 @dataclass(frozen=True)
-class Unread:
-    """An expression whose value lies in memory that GDB cannot read: through CR3 it is not mapped.
-    Another root may have it (address_space.py)."""
+class Variable:
+    """An expression whose value lies in memory, at an address that GDB's symbols give. Where they
+    are not where KASLR put the kernel, or CR3 does not map it, GDB reads something else or nothing:
+    address_space.py reads it through the kernel's own tables."""
 
     expression: str
-    address: int  # where GDB's symbols put it
+    address: int
     size: int
-    why: str
 
     @classmethod
-    def of(cls, expression: str, why: str) -> Unread | None:
+    def of(cls, expression: str) -> Variable | None:
         try:
             place = gdb.parse_and_eval(f"&({expression})")
             size = place.type.target().sizeof
         except gdb.error:
             return None
-        return cls(expression, int(place) & (1 << 64) - 1, size, why) if size in (4, 8) else None
+        return cls(expression, int(place) & (1 << 64) - 1, size) if size in (4, 8) else None
+
+
+class Number(int):
+    """What an expression came to, and whether it is a pointer: to what is linear, not physical."""
+
+    is_pointer = False
+    variable: Variable | None = None  # that it was read from; only of PA options
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A variable that GDB cannot read, and its words."""
+
+    variable: Variable
+    why: str
 
 
 def evaluate(expression: str) -> Number:
@@ -168,15 +177,15 @@ class Command(gdb.Command):
 
 def _value(option: Option, expression: str) -> Number | Unread:
     """Error: Refusal."""
+    variable = Variable.of(expression) if option.value == "PA" else None
     try:
-        return evaluate(expression)
+        number = evaluate(expression)
     except Refusal as refusal:
-        unread = None
-        if option.value == "PA" and "Cannot access memory" in str(refusal):
-            unread = Unread.of(expression, str(refusal))
-        if unread is None:
+        if variable is None or "Cannot access memory" not in str(refusal):
             raise
-        return unread
+        return Unread(variable, str(refusal))
+    number.variable = variable
+    return number
 
 
 def _chosen(option: Option, word: str) -> str:

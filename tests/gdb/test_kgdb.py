@@ -224,6 +224,23 @@ def test_a_kernel_thread_has_the_kernels_tables(debugged: Debugged) -> None:
     assert ours["root"] == judges["root"]
 
 
+@pytest.mark.parametrize("debugged", ["kgdb-64"], indirect=True)
+def test_a_variable_is_read_where_kaslr_put_it(debugged: Debugged) -> None:
+    """GDB has the symbols at their link addresses. There may be text of the moved kernel."""
+    link = debugged.gdb.python(
+        "result = int(gdb.parse_and_eval('&init_mm.pgd')) & (1 << 64) - 1")
+    debugged.proxy.play(Rule(rf"m{link:x},", Answer(b"cc" * 8)))
+    try:
+        debugged.gdb.run("maintenance flush dcache")
+        assert debugged.gdb.run("output/x (unsigned long)init_mm.pgd") == "0x" + "cc" * 8
+        found = debugged.ask("pte -root init_mm.pgd 0")["root"]
+    finally:
+        debugged.proxy.play()
+        debugged.gdb.run("maintenance flush dcache")
+    (judges,) = debugged.judge("pte -root init_mm.pgd 0")
+    assert found == judges["root"]
+
+
 @pytest.mark.parametrize("debugged", WHOLE, indirect=True)
 def test_the_whole_map_after_an_interruption(debugged: Debugged) -> None:
     """Ctrl-C leaves a map that says what it lacks; asked again it goes on from there."""

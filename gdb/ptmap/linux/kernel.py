@@ -255,6 +255,12 @@ def link_address(name: str) -> int | None:
         return None
 
 
+def is_in_image(linked: int) -> bool:
+    """Whether GDB's symbols have an address in a kernel's image: it moves with KASLR."""
+    text, end = link_address("_text"), link_address("_end")
+    return text is not None and end is not None and text <= linked < end
+
+
 def find(space: AddressSpace) -> Kernel | None:
     """The Linux that a space belongs to; None where it is not recognised as one."""
     if space.paging is None:
