@@ -80,13 +80,14 @@ Wanted make_wanted(unsigned rights_set, unsigned rights_clear, std::optional<boo
 }
 
 Map map_of(const Space& space, std::uint64_t first, std::uint64_t last, bool split_physical,
-           std::optional<std::uint64_t> pat, std::optional<std::string> as, bool ac,
-           std::vector<Wanted> wanted, std::size_t max_ranges,
+           bool split_sizes, std::optional<std::uint64_t> pat, std::optional<std::string> as,
+           bool ac, std::vector<Wanted> wanted, std::size_t max_ranges,
            const std::vector<std::pair<std::uint64_t, std::uint64_t>>& ram, const Pulse& pulse) {
     MapOptions options;
     for (const auto& [begin, end] : ram) options.ram.push_back({{begin}, {end}});
     options.window = {first, last};
     options.split_physical = split_physical;
+    options.split_sizes = split_sizes;
     options.types = memory_types(pat);
     if (as) options.as = privilege_named(*as);
     options.ac = ac;
@@ -258,6 +259,11 @@ PYBIND11_MODULE(_core, m) {
             "write", [](const Range& r) { return has(r.attributes.rights, Rights::write); })
         .def_property_readonly(
             "exec", [](const Range& r) { return has(r.attributes.rights, Rights::exec); })
+        .def_property_readonly("global_", [](const Range& r) { return r.attributes.global; })
+        .def_property_readonly("cache",
+                               [](const Range& r) { return ptmap::name(r.attributes.type); })
+        .def_property_readonly(
+            "rights", [](const Range& r) { return rights_text(r.attributes); }, "As \"ur-xg\".")
         .def_readonly("page_sizes", &Range::page_sizes, "Bits: 1 4K, 2 2M, 4 4M, 8 1G.");
 
     py::class_<Map>(m, "Map")
@@ -345,8 +351,8 @@ PYBIND11_MODULE(_core, m) {
         .def_readonly("why", &Gap::why);
 
     m.def("make_map", &map_of, py::arg("space"), py::arg("first") = 0, py::arg("last") = no_limit,
-          py::arg("split_physical") = false, py::arg("pat") = py::none(),
-          py::arg("as_") = py::none(), py::arg("ac") = false,
+          py::arg("split_physical") = false, py::arg("split_sizes") = false,
+          py::arg("pat") = py::none(), py::arg("as_") = py::none(), py::arg("ac") = false,
           py::arg("wanted") = std::vector<Wanted>{}, py::arg("max_ranges") = no_limit,
           py::arg("ram") = std::vector<std::pair<std::uint64_t, std::uint64_t>>{},
           py::arg("pulse") = Pulse{});

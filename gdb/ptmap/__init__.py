@@ -24,6 +24,7 @@ core (native.py), and prints the map that comes back.
     labels.py          names of stretches; elf_sections.py and linux/ know some
     user_stack.py      where a process's stack is
     space_labels.py    all that is known of a space
+    maps.py            maps of a space, within the limits of the settings
     map_view.py        what `ptmap` shows of a space; as text by overview_text.py,
                        grid_text.py and summary.py
     linux/             what only Linux has: its layout, tasks, VMAs, swapped pages, KASLR,

@@ -12,6 +12,7 @@ import gdb
 from . import cpus, progress, target
 from .errors import Refusal
 from .sources import choose
+from .text import printable
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class Option:
 _EVALUATED = ("PA", "VA", "CPU", "PID")
 
 JSON = Option("json", "FILE|-", "write JSON to a file, or - for GDB's own output")
+OUTPUT = Option("o", "FILE", "write to a file what would be shown")  # every command takes it
+
+_shown_in: str | None = None  # the file of -o
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,14 @@ class Command(gdb.Command):
         raise NotImplementedError
 
     def invoke(self, argument: str, from_tty: bool) -> None:
+        global _shown_in
         progress.begin()
         choose.new_command()
         try:
             options, words = self.parse(argument)
+            _shown_in = options.pop("o", None)
+            if _shown_in and options.get("json", "-") != "-":
+                raise Refusal("-json FILE leaves nothing to show: it goes with no -o FILE")
             # Before anything is evaluated: expressions read memory and registers too.
             target.require_stopped()
             # That of `-cpu` is the CPU whose registers all the others mean.
@@ -124,6 +132,7 @@ class Command(gdb.Command):
                 f"{self.name}: {error}: if a stub said this, disconnect and attach again"
             ) from None
         finally:
+            _shown_in = None
             progress.erase()
 
     def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
@@ -150,23 +159,28 @@ class Command(gdb.Command):
                 options[option.name] = _chosen(option, argv.pop(0))
         return options, words
 
+    @property
+    def _known(self) -> tuple[Option, ...]:
+        return (*self.options, OUTPUT)
+
     def _option(self, word: str) -> Option:
-        exact = [o for o in self.options if o.name == word[1:]]
-        found = exact or [o for o in self.options if o.name.startswith(word[1:])]
+        known = self._known
+        exact = [o for o in known if o.name == word[1:]]
+        found = exact or [o for o in known if o.name.startswith(word[1:])]
         if len(found) == 1:
             return found[0]
-        names = " ".join("-" + o.name for o in found or self.options)
+        names = " ".join("-" + o.name for o in found or known)
         raise Refusal(f"{'ambiguous' if found else 'unknown'} option {word}; there is {names}")
 
     def complete(self, text: str, word: str) -> Any:
         """Option names after a dash, an option's choices after it, else expressions."""
         before = text[: len(text) - len(word)]
         if before.endswith("-") and (len(before) == 1 or before[-2].isspace()):
-            return [o.name for o in self.options if o.name.startswith(word)]
+            return [o.name for o in self._known if o.name.startswith(word)]
         if word.startswith("-"):
-            return ["-" + o.name for o in self.options if ("-" + o.name).startswith(word)]
+            return ["-" + o.name for o in self._known if ("-" + o.name).startswith(word)]
         last = before.split()[-1:] if before[-1:].isspace() else []
-        for option in self.options:
+        for option in self._known:
             if last == ["-" + option.name]:
                 if option.value.startswith("FILE"):
                     return gdb.COMPLETE_FILENAME
@@ -201,23 +215,34 @@ def _chosen(option: Option, word: str) -> str:
 
 
 def write(text: str) -> None:
-    """An answer, to GDB's output. Error: Refusal where the machine is no more as it was read."""
+    """A command's one answer, to GDB's output or the file of -o. Error: Refusal where the machine
+    is no more as it was read, or the file cannot be written."""
+    if _shown_in is not None:
+        write_file(_shown_in, text)
+        return
     target.require_same()
     progress.erase()
     gdb.write(text)
 
 
 def write_json(where: str, text: str) -> None:
-    """Writes to a file, or for - to GDB's output. Error: Refusal where the file cannot be."""
+    """The same, to a file or for - where an answer is shown."""
     if where == "-":
         write(text)
-        return
+    else:
+        write_file(where, text)
+
+
+def write_file(path: str, content: str | bytes) -> None:
+    """Error: Refusal where the machine is no more as it was read, or the file cannot be written."""
     target.require_same()
+    if isinstance(content, str):
+        content = content.encode("ascii", "backslashreplace")
     try:
-        with open(os.path.expanduser(where), "w", encoding="ascii") as file:
-            file.write(text)
+        with open(os.path.expanduser(path), "wb") as file:
+            file.write(content)
     except OSError as error:
-        raise Refusal(f"{where}: {error.strerror}") from None
+        raise Refusal(f"{printable(path)}: {error.strerror}") from None
 
 
 def is_taken(name: str) -> bool:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from . import address_space, attributes, native, progress, settings, space_labels, summary
+from . import address_space, attributes, maps, native, progress, space_labels, summary
 from .address_space import AddressSpace
 from .command import evaluate
 from .text import plural, size_text
@@ -49,20 +49,12 @@ class MapView:
             window = _window(space, words)
         wanted = attributes.parse(options["filter"]) if "filter" in options else []
         with space.memory.reading():
-            scanned = space.scan(*window, settings.limit("max-tables"))
+            scanned = maps.scan(space, *window)
             walk = space.walk(options["at"]) if "at" in options else None
-        made = native.core().make_map(
-            scanned,
-            *window,
-            split_physical="phys" in options,
-            pat=settings.get("pat"),
-            as_=options.get("as"),
-            ac=space.ac,
-            wanted=wanted,
-            max_ranges=settings.limit("max-ranges"),
-            ram=space.memory.ram if space.memory.source.knows_ram else [],
-            pulse=progress.flattening,
-        )
+        made = maps.flatten(
+            space, scanned, *window, split_physical="phys" in options, as_=options.get("as"),
+            wanted=wanted, ram=space.memory.ram if space.memory.source.knows_ram else [],
+        )  # fmt: skip
         whole = not words and "at" not in options and "trampoline" not in options
         known = space_labels.of(space, window[1])
         return cls(space, options, position, window, scanned, made, walk, whole, known)

@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from . import native, progress, settings
+from . import maps
 from .address_space import AddressSpace
 from .sources.source import INTERRUPTED
 from .text import plural, short_size, size_text
@@ -40,7 +40,7 @@ def split_text(space: AddressSpace) -> str | None:
 def split_of(space: AddressSpace) -> int | None:
     if space.paging.canonical:
         return None
-    made = map_of(space.kernel, 0, space.paging.last_offset)
+    made = maps.of(space.kernel, 0, space.paging.last_offset, split_physical=True)
     va = made.split
     # A kernel that maps its first MiB late still begins at a page directory entry.
     return None if va is None else int(va) & -space.paging.levels[-2].entry_span
@@ -51,8 +51,9 @@ def supervisor_part(space: AddressSpace) -> int | None:
     if space.paging.canonical:
         return int(space.paging.upper_part)
     split = split_of(space)
-    if split is None and not any(r.user for r in map_of(space.kernel, 0, space.paging.last_offset)):
-        return 0
+    if split is None:
+        everything = maps.of(space.kernel, 0, space.paging.last_offset)
+        return None if any(r.user for r in everything) else 0
     return split
 
 
@@ -76,19 +77,11 @@ def shared(space: AddressSpace) -> Shared | None:
     if first is None:
         return None
     last = space.paging.last_offset
-    kernel = map_of(space.below(pair.kernel), first, last)
-    user = map_of(space.below(pair.user), first, last)
+    kernel = maps.of(space.below(pair.kernel), first, last, split_physical=True)
+    user = maps.of(space.below(pair.user), first, last, split_physical=True)
     if kernel.unreadable or user.unreadable:
         return None
     return Shared(*kernel.common(kernel), *kernel.common(user))
-
-
-def map_of(space: AddressSpace, first: int, last: int, split: bool = True) -> Any:
-    """A map of some of a space, in offsets; split physically or not."""
-    scanned = space.scan(first, last, settings.limit("max-tables"))
-    return native.core().make_map(scanned, first, last, split_physical=split,
-                                  max_ranges=settings.limit("max-ranges"),
-                                  pulse=progress.flattening)  # fmt: skip
 
 
 def kpti_text(space: AddressSpace) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import summary, target
+from . import maps, summary, target
 from .address_space import AddressSpace
 from .labels import Label
 from .linux.kernel import Kernel, is_special
@@ -94,4 +94,4 @@ def _whole(space: AddressSpace, linux: Kernel, made: Any, found: Any) -> Extent:
 def _around(space: AddressSpace, first: int, end: int) -> Any:
     """The merged map of some of the user's part."""
     last = min(end - 1, (space.paging.upper_part or 1 << 32) - 1)
-    return summary.map_of(space, max(first, 0), max(last, 0), split=False)
+    return maps.of(space, max(first, 0), max(last, 0))

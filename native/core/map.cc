@@ -171,6 +171,12 @@ private:
         return index;
     }
 
+    // Whether two runs may be one range, but for where their frames are.
+    bool alike(const Run& a, const Run& b) const {
+        return a.attributes == b.attributes &&
+               (!options_.split_sizes || a.page_sizes == b.page_sizes);
+    }
+
     // Adds a part behind `size` bytes of whole; false where the two are not one.
     bool join(Uniform& whole, std::uint64_t size, const Uniform& part) const {
         if (size == 0) {
@@ -179,7 +185,7 @@ private:
         }
         if (whole.is != part.is) return false;
         if (whole.is == Uniform::hole) return true;
-        if (whole.pages.attributes != part.pages.attributes) return false;
+        if (!alike(whole.pages, part.pages)) return false;
         whole.pages.contiguous = follows(whole.pages, size, part.pages);
         whole.pages.page_sizes |= part.pages.page_sizes;
         return whole.pages.contiguous || !options_.split_physical;
@@ -257,8 +263,7 @@ private:
 
     void emit(std::uint64_t offset, std::uint64_t size, const Run& run) {
         const std::uint64_t upper = space_.paging().upper_part();
-        if (size_ && offset_ + size_ == offset && run_.attributes == run.attributes &&
-            !(upper && offset == upper)) {
+        if (size_ && offset_ + size_ == offset && alike(run_, run) && !(upper && offset == upper)) {
             const bool contiguous = follows(run_, size_, run);
             if (contiguous || !options_.split_physical) {
                 run_.contiguous = contiguous;

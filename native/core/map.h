@@ -75,6 +75,7 @@ struct PhysSpan {
 struct MapOptions {
     Window window;                ///< in offsets, within the Space's own
     bool split_physical = false;  ///< ranges end where frames stop being contiguous
+    bool split_sizes = false;     ///< and where the page size changes
     std::array<MemoryType, 8> types = memory_types(std::nullopt);
     std::optional<Privilege> as;  ///< show what this mode may do now, not what the tables say
     bool ac = false;              ///< EFLAGS.AC, for `as`

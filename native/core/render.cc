@@ -157,9 +157,7 @@ Row row_of(const Range& range, unsigned digits) {
     const std::uint64_t end = range.va.value + range.size;
     put_hex(row[1], digits == 8 ? end & 0xffffffff : end, digits);
     row[2] = size_text(range.size);
-    row[3] = {has(a.rights, Rights::user) ? 'u' : 's', a.read ? 'r' : '-',
-              has(a.rights, Rights::write) ? 'w' : '-', has(a.rights, Rights::exec) ? 'x' : '-',
-              a.global ? 'g' : '-'};
+    row[3] = rights_text(a);
     row[4] = name(a.type);
     each_size(range.page_sizes, [&](std::string_view size) {
         row[5].append(row[5].empty() ? "" : ",").append(size);
@@ -172,6 +170,12 @@ Row row_of(const Range& range, unsigned digits) {
 }
 
 }  // namespace
+
+std::string rights_text(const Attributes& a) {
+    return {has(a.rights, Rights::user) ? 'u' : 's', a.read ? 'r' : '-',
+            has(a.rights, Rights::write) ? 'w' : '-', has(a.rights, Rights::exec) ? 'x' : '-',
+            a.global ? 'g' : '-'};
+}
 
 std::string json(const Map& map, std::span<const Label> labels, std::string_view more,
                  const Pulse& pulse) {

@@ -11,6 +11,9 @@
 
 namespace ptmap {
 
+/// "ur-xg": u or s for user or supervisor, then r, w, x, g, each - where it is not so.
+std::string rights_text(const Attributes& attributes);
+
 /// The object of schema ptmap/1, kind "map", with one range a line. A view (MapOptions::as) adds
 /// "as" to the head and "read" to each range. "outside_ram" is there where RAM is known. A range
 /// under a label has "label" and "label_source", several joined by ", " in address order. `more` is

@@ -1,0 +1,33 @@
+"""Maps of a space, within the limits of the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import native, progress, settings
+from .address_space import AddressSpace
+
+
+def scan(space: AddressSpace, first: int, last: int) -> Any:
+    """A _core.Space: the tables for the offsets FIRST to LAST."""
+    return space.scan(first, last, settings.limit("max-tables"))
+
+
+def flatten(space: AddressSpace, scanned: Any, first: int, last: int, **how: Any) -> Any:
+    """A _core.Map of these offsets; `how` is what _core.make_map takes besides."""
+    return native.core().make_map(
+        scanned, first, last, pat=settings.get("pat"), ac=space.ac,
+        max_ranges=settings.limit("max-ranges"), pulse=progress.flattening, **how,
+    )  # fmt: skip
+
+
+def of(space: AddressSpace, first: int, last: int, **how: Any) -> Any:
+    """Both at once."""
+    return flatten(space, scan(space, first, last), first, last, **how)
+
+
+def exact(space: AddressSpace, scanned: Any) -> Any:
+    """The whole space, a range for each run of contiguous frames in pages of one size: what can be
+    told apart in two maps, or in one range of an assertion."""
+    return flatten(space, scanned, 0, space.paging.last_offset, split_physical=True,
+                   split_sizes=True)  # fmt: skip
