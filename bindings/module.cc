@@ -207,12 +207,12 @@ PYBIND11_MODULE(_core, m) {
     m.def(
         "scan",
         [](const Paging& paging, std::uint64_t root, const py::object& given, std::uint64_t first,
-           std::uint64_t last, std::size_t max_tables) {
+           std::uint64_t last, std::size_t max_tables, const Pulse& pulse) {
             MemoryArgument memory(given);
-            return scan(paging, {root}, *memory, {first, last}, max_tables);
+            return scan(paging, {root}, *memory, {first, last}, max_tables, Reach::all, pulse);
         },
         py::arg("paging"), py::arg("root"), py::arg("memory"), py::arg("first") = 0,
-        py::arg("last") = no_limit, py::arg("max_tables") = no_limit);
+        py::arg("last") = no_limit, py::arg("max_tables") = no_limit, py::arg("pulse") = Pulse{});
 
     m.def(
         "user_executable",

@@ -34,13 +34,7 @@ public:
 }  // namespace
 
 void bind_qemu_process(py::module_& m) {
-    py::register_exception_translator([](std::exception_ptr thrown) {
-        try {
-            if (thrown) std::rethrow_exception(thrown);
-        } catch (const SourceGone& gone) {
-            PyErr_SetString(py::module_::import("ptmap.errors").attr("Refusal").ptr(), gone.what());
-        }
-    });
+    py::register_exception<SourceGone>(m, "SourceGone");
 
     py::class_<QemuProcess, PhysicalMemory>(m, "QemuProcess")
         .def(py::init([](int pid, const Blocks& ram) {

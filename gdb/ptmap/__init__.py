@@ -7,7 +7,7 @@ core (native.py), and prints the map that comes back.
     command.py         what commands share: options, arguments, errors
     text.py            numbers and sizes in words
     settings.py        set/show ptmap
-    target.py          what GDB is attached to, and its control registers
+    target.py          what GDB is attached to; its registers.py
     cpus.py            GDB's threads as CPUs, counted from 0
     qemu_stub.py       the physical mode of QEMU's gdbstub
     qemu_monitor.py    what only QEMU's monitor tells: GDT, IDT, TR

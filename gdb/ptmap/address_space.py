@@ -7,10 +7,11 @@ from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Mapping
 
-from . import kpti, native, settings, target
+from . import kpti, native, progress, settings, target
 from .command import Number, Option, Unread
 from .errors import Refusal
 from .memory import Memory
+from .registers import Registers
 from .virtual_memory import Unreadable, VirtualMemory
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ class AddressSpace:
         memory = self.memory
         with memory.reading():
             return native.core().scan(
-                self.paging, self.root, memory.core, first, last, max_tables=max_tables
-            )
+                self.paging, self.root, memory.core, first, last, max_tables=max_tables,
+                pulse=progress.scanning,
+            )  # fmt: skip
 
     @cached_property
     def kpti_roots(self) -> kpti.Roots | None:
@@ -155,7 +157,7 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
 
 
 def _base(
-    registers: target.Registers, root: Number | Unread | None, assumed: tuple[str, ...]
+    registers: Registers, root: Number | Unread | None, assumed: tuple[str, ...]
 ) -> AddressSpace:
     """CR3's space. Error: Refusal where a register that decides is missing."""
     cr0, cr3, cr4, efer = registers.cr0, registers.cr3, registers.cr4, registers.efer
@@ -275,8 +277,8 @@ def _root_rule(mode: str) -> str:
 
 
 def _select(
-    core: ModuleType, registers: target.Registers, mode: str, assumed: list[str]
-) -> target.Registers:
+    core: ModuleType, registers: Registers, mode: str, assumed: list[str]
+) -> Registers:
     """Registers changed as little as selects the mode."""
     cr0, cr4, efer = registers.cr0, registers.cr4, registers.efer
     if cr0 is None:

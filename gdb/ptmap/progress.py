@@ -46,6 +46,11 @@ def reading(done: int, total: int) -> None:
     show(f"reading {done} of {total} tables{left}", now)
 
 
+def scanning(tables: int) -> None:
+    """A _core Pulse: so many tables are read."""
+    show(f"{tables} tables")
+
+
 def flattening(ranges: int) -> None:
     """A _core Pulse: so many ranges of a map are made. In Python Ctrl-C ends it here."""
     show(f"{ranges} ranges")

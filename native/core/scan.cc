@@ -5,14 +5,15 @@
 namespace ptmap {
 namespace {
 
-constexpr std::size_t batch = 4096;  // tables a fetch: 16 MiB
+constexpr std::size_t batch = 4096;  // tables a fetch: 16 MiB; a tenth of a second, read natively
 
 }  // namespace
 
 class Scanner {
 public:
-    Scanner(Space& space, PhysicalMemory& memory, std::size_t max_tables, Reach reach)
-        : space_(space), memory_(memory), max_tables_(max_tables), reach_(reach) {}
+    Scanner(Space& space, PhysicalMemory& memory, std::size_t max_tables, Reach reach,
+            const Pulse& pulse)
+        : space_(space), memory_(memory), max_tables_(max_tables), reach_(reach), pulse_(pulse) {}
 
     void run(PhysAddr root) {
         const std::uint64_t top = space_.paging_.last_offset();
@@ -88,6 +89,7 @@ private:
                          reason(i < reads.size() ? reads[i].why : "limit of tables reached")};
             }
         }
+        if (pulse_) pulse_(space_.tables_.size());
     }
 
     std::byte* room_for(std::size_t tables) {
@@ -135,6 +137,7 @@ private:
     PhysicalMemory& memory_;
     std::size_t max_tables_;
     Reach reach_;
+    const Pulse& pulse_;
     std::unordered_map<std::uint64_t, std::uint32_t> node_of_;
     std::unordered_map<std::uint64_t, Table> read_;
 };
@@ -148,9 +151,9 @@ const Node& Space::child(const Node& node, unsigned index) const {
 }
 
 Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Window& window,
-           std::size_t max_tables, Reach reach) {
+           std::size_t max_tables, Reach reach, const Pulse& pulse) {
     Space space(paging, window);
-    Scanner(space, memory, max_tables, reach).run(root);
+    Scanner(space, memory, max_tables, reach, pulse).run(root);
     return space;
 }
 

@@ -16,6 +16,7 @@
 
 #include "core/memory.h"
 #include "core/paging.h"
+#include "core/pulse.h"
 
 namespace ptmap {
 
@@ -75,7 +76,8 @@ public:
     const std::string& why(const Node& node) const { return reasons_[node.bytes]; }
 
 private:
-    friend Space scan(const Paging&, PhysAddr, PhysicalMemory&, const Window&, std::size_t, Reach);
+    friend Space scan(const Paging&, PhysAddr, PhysicalMemory&, const Window&, std::size_t, Reach,
+                      const Pulse&);
     friend class Scanner;
     Space(const Paging& paging, const Window& window) : paging_(paging), window_(window) {}
 
@@ -90,9 +92,9 @@ private:
 
 /// Reads every table below `root` that `window` needs: one PhysicalMemory::fetch per level for up
 /// to 4096 tables, each table once, `max_tables` at most. A table that cannot be read is a Node
-/// that says why. Exceptions: those of `memory`.
+/// that says why. The pulse is by tables read. Exceptions: those of `memory` and of the pulse.
 Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Window& window = {},
            std::size_t max_tables = std::numeric_limits<std::size_t>::max(),
-           Reach reach = Reach::all);
+           Reach reach = Reach::all, const Pulse& pulse = {});
 
 }  // namespace ptmap

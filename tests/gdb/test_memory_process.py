@@ -437,14 +437,14 @@ import os, signal
 from ptmap import target
 from ptmap.errors import Refusal
 memory = target.memory()
-with memory.reading():
-    first = memory([(0x1000, 8)])
-    os.kill({machine.qemu.pid}, signal.SIGKILL)
-    try:
+try:
+    with memory.reading():
+        first = memory([(0x1000, 8)])
+        os.kill({machine.qemu.pid}, signal.SIGKILL)
         while True:
             memory.core.forget()
             memory([(0x1000, 4096), (0x2000, 4096)])
-    except Refusal as why:
-        result = [isinstance(first[0], bytes), str(why)]
+except Refusal as why:
+    result = [isinstance(first[0], bytes), str(why)]
 """)
         assert answer == [True, f"QEMU process {machine.qemu.pid} has ended"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import gdb
 
-from .. import address_space
+from .. import address_space, qemu_stub
 from ..address_space import AddressSpace
 from ..command import JSON, Command, write, write_json
 from ..errors import Refusal
@@ -51,7 +51,7 @@ class KaslrCommand(Command):
         try:
             space = address_space.resolve(options)
         except Refusal:
-            if path is None or not direct_map.load_symbols(path):
+            if path is None or not _load_by_reading(path):
                 raise
             choose.new_command()  # what is known of memory is to be looked at again
             space, path = address_space.resolve(options), None
@@ -132,6 +132,16 @@ def _text(found: dict[str, Any], loaded: str | None) -> str:
         }[found["symbols"]]
     )
     return "\n".join(lines) + "\n"
+
+
+def _load_by_reading(path: str) -> bool:
+    """Finds the kernel of this ELF file without any tables, and loads its symbols where it is.
+    False where there is another way to memory, or no stub. Error: Refusal."""
+    connection = gdb.selected_inferior().connection
+    if qemu_stub.is_qemu(connection) or not hasattr(connection, "send_packet"):
+        return False
+    symbols.load_by_reading(direct_map.DirectMap(connection).virtual, direct_map.pc(), path)
+    return True
 
 
 def register() -> None:

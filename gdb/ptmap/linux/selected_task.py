@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import gdb
 
-from .. import cpus, target
+from .. import cpus
 from ..address_space import AddressSpace
 from ..errors import Refusal
+from ..registers import Registers
 from ..virtual_memory import Unreadable
 from . import tasks
 from .place import CR0, MODES
@@ -25,8 +26,8 @@ _MODE_CR4 = MODES["32-bit"][0] | MODES["5-level"][0]
 
 
 def registers(
-    kernel: SymbolKernel, known: target.Registers, assumed: list[str]
-) -> target.Registers:
+    kernel: SymbolKernel, known: Registers, assumed: list[str]
+) -> Registers:
     """With those that are missing. CR3 is that of init_mm."""
     place = kernel.place
     if known.cr0 is None:

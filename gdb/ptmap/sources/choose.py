@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
+from functools import cache
 from typing import Callable
 
 import gdb
@@ -122,9 +123,10 @@ def _choose() -> tuple[Source, Tried]:
     """A source that has begun. Error: Refusal."""
     word, path = settings.memory()
     connection = gdb.selected_inferior().connection
+    by_packets = cache(lambda: packets.open_source(connection))  # the process is proved by it
     openers: dict[str, Callable[[], Source]] = {
-        "process": lambda: process.open_source(connection, packets.open_source(connection)),
-        "packets": lambda: packets.open_source(connection),
+        "process": lambda: process.open_source(connection, by_packets()),
+        "packets": by_packets,
         "direct-map": lambda: direct_map.open_source(connection),
         "dump": lambda: dump.open_source(path, connection),
         "file": lambda: flat_file.open_source(path, connection),
@@ -132,9 +134,7 @@ def _choose() -> tuple[Source, Tried]:
     tried: Tried = []
     for name in [word] if word != "auto" else _in_turn(connection):
         try:
-            source = openers[name]()
-            source.begin()
-            return source, tried
+            return openers[name](), tried
         except NotHere as why:
             tried.append((name, str(why)))
     reasons = "; ".join(why for _, why in tried)

@@ -15,9 +15,9 @@ from typing import Sequence
 
 import gdb
 
-from .. import progress, qemu_stub, settings
+from .. import progress, settings
 from ..errors import Refusal
-from ..linux import place, symbols
+from ..linux import place
 from .source import INTERRUPTED, NOT_RAM, NotHere, Source, interrupted
 
 _PACKET = 504  # bytes; 511 is the most that kgdb has room for
@@ -30,20 +30,12 @@ _MDP_ZEROS = re.compile(r"^0x([0-9a-f]+)-0x([0-9a-f]+) zero suppressed", re.M)
 
 
 def open_source(connection: gdb.TargetConnection | None) -> DirectMap:
-    """Error: NotHere where there is no stub to ask."""
+    """One that has begun. Error: NotHere where there is no stub to ask, or no direct map."""
     if connection is None or not hasattr(connection, "send_packet"):
         raise NotHere("no remote target, whose stub could be asked for the kernel's direct map")
-    return DirectMap(connection)
-
-
-def load_symbols(path: str) -> bool:
-    """Finds the kernel of this ELF file without any tables, and loads its symbols where it is.
-    False where there is another way to memory, or no stub. Error: Refusal."""
-    connection = gdb.selected_inferior().connection
-    if qemu_stub.is_qemu(connection) or not hasattr(connection, "send_packet"):
-        return False
-    symbols.load_by_reading(DirectMap(connection).virtual, _pc(), path)
-    return True
+    source = DirectMap(connection)
+    source.begin()
+    return source
 
 
 class DirectMap(Source):
@@ -98,7 +90,7 @@ class DirectMap(Source):
             raise Refusal(f"`set ptmap direct-map {given:#x}`: a page begins at a multiple of 4096")
         self.place = None
         try:
-            self.place = place.find(self.virtual, _pc(), given)
+            self.place = place.find(self.virtual, pc(), given)
             self._base, self._doubt = self.place.page_offset, ""
         except place.Disproof as why:
             raise NotHere(str(why)) from None
@@ -180,7 +172,8 @@ class DirectMap(Source):
         return content[:length]
 
 
-def _pc() -> int | None:
+def pc() -> int | None:
+    """Of the selected CPU, where GDB knows it."""
     try:
         return int(gdb.newest_frame().pc())
     except gdb.error:

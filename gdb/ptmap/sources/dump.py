@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gdb
 
 from .. import native
 from ..errors import Refusal
 from ..qemu_monitor import Segment, SystemRegisters
+from ..registers import Registers
 from ..text import plural, printable, short_size
 from .source import NotHere, Source
-
-if TYPE_CHECKING:
-    from ..target import Registers
 
 _PAE = 1 << 5  # of CR4
 _SCE, _LME, _LMA, _NXE = 1, 1 << 8, 1 << 10, 1 << 11  # of EFER
@@ -88,8 +86,6 @@ class Dump(Source):
         return None if self._is_gdbs_core else max(1, len(self._cpus))
 
     def registers(self, cpu: int) -> Registers | None:
-        from ..target import Registers
-
         state = self._of(cpu)
         if state is None:
             return None if self._is_gdbs_core else Registers()

@@ -27,11 +27,12 @@ _PACKET = 2048  # bytes an `m` may ask for: the stub's buffer is 4096 hex digits
 
 
 def open_source(connection: gdb.TargetConnection | None) -> Packets:
-    """Error: NotHere where the other end is no QEMU."""
-    if qemu_stub.physical_mode(connection) is not None:
-        return Packets(connection)
+    """One that has begun. Error: NotHere where the other end is no QEMU."""
     if qemu_stub.is_qemu(connection):
-        return MonitorPackets(connection)
+        has_mode = qemu_stub.physical_mode(connection) is not None
+        packets = (Packets if has_mode else MonitorPackets)(connection)
+        packets.begin()
+        return packets
     if connection is None or not hasattr(connection, "send_packet"):
         raise NotHere("there is no remote target")
     raise NotHere("the other end is not QEMU's gdbstub")
@@ -41,6 +42,7 @@ class Packets(Source):
     """By `m` packets; many tables that lie near each other by pmemsave, where that works."""
 
     name = "packets"
+    how = "QEMU's gdbstub, `m` packets in its physical mode"
 
     def __init__(self, connection: gdb.RemoteTargetConnection) -> None:
         self._connection = connection
@@ -48,13 +50,13 @@ class Packets(Source):
         self._saves = True  # as far as is known, QEMU can write a file that we can read
         self._saved = 0
         self._requests = 0
-        self.ram_text: str | None = None  # QEMU's words for it, once it was asked
+        self._ram_text: str | None = None  # QEMU's words for it, once it was asked
         self.blocks: list[Block] = []
         self._ram: list[tuple[int, int]] = []
 
     def describe(self) -> str:
         saved = f", {plural(self._saved, 'pmemsave')} for much at once" if self._saved else ""
-        return f"QEMU's gdbstub, `m` packets in its physical mode{saved}"
+        return self.how + saved
 
     @property
     def ram(self) -> list[tuple[int, int]]:
@@ -66,10 +68,10 @@ class Packets(Source):
 
     def begin(self) -> None:
         text = monitor_text(self._connection)
-        if text != self.ram_text:
+        if text != self._ram_text:
             self.blocks = blocks(text)
             self._ram = [(block.first, block.last) for block in self.blocks]
-            self.ram_text = text
+            self._ram_text = text
 
     def _end_reading(self) -> None:
         if self._switched:
@@ -136,9 +138,7 @@ class Packets(Source):
 class MonitorPackets(Packets):
     """Of a QEMU whose stub has no physical mode (before 4.1): its monitor's `xp` has."""
 
-    def describe(self) -> str:
-        saved = f", {plural(self._saved, 'pmemsave')} for much at once" if self._saved else ""
-        return f"QEMU's monitor (`xp`): the stub has no physical mode{saved}"
+    how = "QEMU's monitor (`xp`): the stub has no physical mode"
 
     def _packet(self, address: int, length: int) -> bytes | str:
         if interrupted():

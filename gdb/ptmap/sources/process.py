@@ -25,8 +25,7 @@ from .source import NotHere, Source
 
 
 def open_source(connection: gdb.TargetConnection | None, packets: Packets) -> Source:
-    """Error: NotHere."""
-    packets.begin()
+    """PACKETS have begun. Error: NotHere."""
     return Process(peer.find(connection), packets)
 
 
@@ -97,8 +96,11 @@ class Process(Source):
     @contextmanager
     def reading(self) -> Iterator[None]:
         # What lies in no file comes by packets.
-        with self._packets.reading(), super().reading():
-            yield
+        try:
+            with self._packets.reading(), super().reading():
+                yield
+        except native.core().SourceGone as gone:
+            raise Refusal(str(gone)) from None
 
     # Ways to read, and the proof
 

@@ -12,7 +12,7 @@ from .. import progress
 if TYPE_CHECKING:
     from ..linux.place import Place
     from ..qemu_monitor import SystemRegisters
-    from ..target import Registers
+    from ..registers import Registers
 
 # Reasons why something is not read.
 NOT_RAM = "not RAM"
