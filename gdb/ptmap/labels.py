@@ -16,11 +16,6 @@ class Label:
     source: str
 
 
-def printable(name: str) -> str:
-    """A name that a guest or a file may have chosen, for a terminal."""
-    return "".join(c if " " <= c <= "~" else "?" for c in name)
-
-
 def layered(*layers: Iterable[Label]) -> list[Label]:
     """One list by rising address, none overlapping: an earlier layer covers the later ones."""
     result: list[Label] = []

@@ -6,7 +6,8 @@ from typing import Any
 
 from . import elf_sections, native, user_stack
 from .address_space import AddressSpace
-from .labels import Label, layered, printable, to_pages
+from .labels import Label, layered, to_pages
+from .text import printable
 from .linux import kernel, layout, tasks, vmas
 
 _APART = {"stack", "[stack]", "[heap]", "[vdso]"}  # never joined with others in an overview

@@ -1,13 +1,18 @@
-"""Numbers and sizes in words."""
+"""Numbers, sizes and other people's names in words."""
 
 from __future__ import annotations
 
+import os
 from typing import Sequence
 
 
-def printable(path: str) -> str:
-    """A file's name, whatever bytes it has."""
-    return path.encode(errors="replace").decode()
+def printable(name: bytes | str) -> str:
+    r"""What a guest, a file or a user may have chosen: ASCII as it is, other bytes and the
+    backslash as \xNN. Nothing in it moves a terminal's cursor or ends a line."""
+    return "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}"
+        for byte in os.fsencode(name)
+    )
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

@@ -11,7 +11,7 @@ from typing import Any, Sequence
 
 from .. import address_space, summary, symbol_files, vdso
 from ..command import JSON, Command, Option, register as register_command, write, write_json
-from ..text import plural
+from ..text import plural, printable
 from ..elf_images import Image, Page
 from ..errors import Refusal
 from ..kernel_entry import rights_words
@@ -105,8 +105,8 @@ def _dump(found: Vdso, path: str) -> str:
         with open(os.path.expanduser(path), "wb") as file:
             file.write(image.content)
     except OSError as error:
-        raise Refusal(f"-dump: {path}: {error.strerror}") from None
-    text = f"{image.elf.soname or 'vDSO'}: {image.size} bytes written to {path}"
+        raise Refusal(f"-dump: {printable(path)}: {error.strerror}") from None
+    text = f"{image.elf.soname or 'vDSO'}: {image.size} bytes written to {printable(path)}"
     return _doubts(found, image, f"{text}; {vdso.from_text(image)}")
 
 

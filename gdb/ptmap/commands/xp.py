@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -10,7 +11,7 @@ from typing import Any, Iterator
 import gdb
 
 from .. import target
-from ..command import Command, evaluate, register as register_command
+from ..command import JSON, Command, evaluate, register as register_command, write, write_json
 from ..errors import Refusal
 from ..memory import Memory
 from ..sources.source import NOT_RAM
@@ -35,7 +36,7 @@ class _Format:
 class XpCommand(Command):
     """Examine physical memory: GDB's x, with a physical address.
 
-    xp/FMT PA
+    xp/FMT [-json FILE|-] [-o FILE] PA
 
     FMT is a repeat count, a format letter and a size letter, as x has them:
     x(hex) d(decimal) u(unsigned) o(octal) t(binary) a(address) c(char)
@@ -47,20 +48,27 @@ class XpCommand(Command):
     Only RAM and ROM are read, never a device, whatever the paging mode; the
     paging of the guest has no say here.
 
+      -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
+                    output
+      -o FILE       write to a file what would be shown
+
     Examples:
       xp/8gx 0x1000
       xp/4xg $cr3 & ~0xfff
       xp/3i 0x7c00"""
+
+    options = (JSON,)
 
     # Both names go on where either of them ended.
     last = _Format()
     next_address: int | None = None
 
     def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
-        """/FMT, and all the rest as one expression, as x has it."""
-        found = re.match(r"\s*(?:/(\S*))?\s*(.*?)\s*$", argument, re.S)
+        """/FMT, options, and all the rest as one expression, as x has it."""
+        found = re.match(r"\s*(?:/(\S*))?\s*((?:-(?:json|o)\s+\S+\s*)*)(.*?)\s*$", argument, re.S)
         assert found is not None
-        return {"format": found[1] or ""}, [found[2]] if found[2] else []
+        options, _ = super().parse(found[2])
+        return options | {"format": found[1] or ""}, [found[3]] if found[3] else []
 
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         wanted = _parse(options["format"], self.last)
@@ -75,18 +83,41 @@ class XpCommand(Command):
         # As x does: what a string's characters have is no size for the next value.
         XpCommand.last = replace(wanted, size="b") if wanted.letter == "s" else wanted
         XpCommand.next_address = int(address)
-        if wanted.letter == "s":
-            self._show(_strings(memory, int(address), wanted))
-        elif wanted.letter == "i":
-            self._show(_instructions(memory, int(address), wanted))
-        else:
-            self._show(_values(memory, int(address), wanted))
+        shown, why = self._collect(_KINDS.get(wanted.letter, _values)(memory, int(address), wanted))
+        if "json" in options:
+            write_json(options["json"], _json(wanted, shown, why))
+        elif shown:
+            write("".join(shown))
+        if why is not None:
+            raise why
 
-    def _show(self, lines: Iterator[tuple[str, int]]) -> None:
-        """Lines, each with the address that follows it."""
-        for line, after in lines:
-            gdb.write(line)
-            XpCommand.next_address = after
+    def _collect(self, lines: Iterator[tuple[str, int]]) -> tuple[list[str], Refusal | None]:
+        """The lines, each of which comes with the address that follows it, and why there are no
+        more."""
+        shown = []
+        try:
+            for line, after in lines:
+                shown.append(line)
+                XpCommand.next_address = after
+        except Refusal as why:
+            return shown, why
+        return shown, None
+
+
+def _json(wanted: _Format, lines: list[str], why: Refusal | None) -> str:
+    """A line's "values" are as GDB formats them: one string or instruction, or several numbers."""
+    found = []
+    for line in lines:
+        pa, text = line.strip().split(":\t", 1)
+        found.append({"pa": pa, "values": [text] if wanted.letter in "si" else text.split("\t")})
+    head: dict[str, Any] = {
+        "schema": "ptmap/1", "kind": "xp", "format": wanted.letter,
+        "size": None if wanted.letter == "i" else _SIZES[wanted.size], "complete": why is None,
+        "lines": found,
+    }  # fmt: skip
+    if why is not None:
+        head["why"] = str(why)
+    return json.dumps(head, indent=1) + "\n"
 
 
 # Formats, GDB's decode_format()
@@ -290,6 +321,9 @@ def _instructions(
         after = address + one["length"]
         yield f"   {address:#x}:\t{one['asm']}\n", after
         address = after
+
+
+_KINDS = {"s": _strings, "i": _instructions}  # else _values
 
 
 def register() -> None:

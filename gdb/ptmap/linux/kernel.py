@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Sequence
 import gdb
 
 from .. import kpti, native
+from ..text import printable
 from ..virtual_memory import Unreadable, VirtualMemory
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Kernel:
         """"Linux version 6.1.0-35-amd64 (...)", from the kernel's memory."""
         if self.banner_at is None:
             return None
-        return self.memory.string(self.banner_at, 512).decode("ascii", "replace").strip()
+        return printable(self.memory.string(self.banner_at, 512).strip())
 
     @cached_property
     def banner_at(self) -> int | None:

@@ -12,6 +12,7 @@ import gdb
 
 from ..errors import Refusal
 from ..symbol_files import kept, quoted
+from ..text import printable
 from ..virtual_memory import Unreadable
 from .kernel import Kernel
 from .place import Read, kaslr_offset
@@ -51,11 +52,11 @@ def inspect(path: str) -> Vmlinux:
             stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refusal(f"{path}: {error}") from None
+        raise Refusal(f"{printable(path)}: {error}") from None
     addresses = re.search(r"^0x([0-9a-f]+) 0x([0-9a-f]+) 0x([0-9a-f]+)$", done.stdout, re.MULTILINE)
     banner = re.search(r'"(Linux version .*?)(?:\\n)?"$', done.stdout, re.MULTILINE)
     if not addresses or not banner:
-        raise Refusal(f"{path} is no Linux kernel with symbols (its vmlinux is)")
+        raise Refusal(f"{printable(path)} is no Linux kernel with symbols (its vmlinux is)")
     text, end, banner_at = (int(digits, 16) for digits in addresses.groups())
     return Vmlinux(text, end, banner_at, banner[1])
 
@@ -76,13 +77,15 @@ def load_by_reading(read: Read, pc: int | None, path: str) -> None:
     banner = file.banner.encode("ascii", "replace")[:_BANNER_READ]
     found = kaslr_offset(read, pc, file.text, file.end, file.banner_at, banner)
     if found is None:
-        raise Refusal(f"{path} is not this kernel's: its linux_banner is nowhere in memory")
+        raise Refusal(
+            f"{printable(path)} is not this kernel's: its linux_banner is nowhere in memory"
+        )
     _place(path, found[0], file)
 
 
 def _inspected(path: str) -> Vmlinux:
     if not os.path.isfile(path):
-        raise Refusal(f"{path}: {'no file' if os.path.exists(path) else 'no such file'}")
+        raise Refusal(f"{printable(path)}: {'no file' if os.path.exists(path) else 'no such file'}")
     return inspect(path)
 
 
@@ -112,7 +115,8 @@ def _require_same(linux: Kernel, file: Vmlinux, offset: int, path: str) -> None:
     except Unreadable:
         running = b""
     if running.decode("ascii", "replace").strip() != file.banner.strip():
-        raise Refusal(f"{path} is another kernel's: {file.banner.split(' (')[0]}")
+        whose = printable(file.banner.split(" (")[0])
+        raise Refusal(f"{printable(path)} is another kernel's: {whose}")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Iterator
 
-from ..text import plural
+from ..text import plural, printable
 from ..errors import Refusal
 from ..virtual_memory import Unreadable
 from .kernel import Kernel, find
@@ -33,19 +33,12 @@ class Task:
     address: int  # of its task_struct
     pid: int
     tgid: int
-    comm: str  # printable: see printable()
+    comm: str  # as text.printable() has it
     mm: int  # its mm_struct; 0 for a kernel thread, and where it has exited
     is_kernel_thread: bool
 
     def __str__(self) -> str:
         return f"pid {self.pid} ({self.comm})"
-
-
-def printable(name: bytes) -> str:
-    r"""ASCII as it is, other bytes and the backslash as \xNN: a name may hold anything."""
-    return "".join(
-        chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in name
-    )
 
 
 def linux(space: AddressSpace) -> Kernel:
@@ -139,7 +132,7 @@ def space_of(space: AddressSpace, pid: int | None, comm: str | None) -> AddressS
 
 
 def _by_comm(kernel: Kernel, comm: str) -> Task:
-    wanted = printable(comm.encode(errors="surrogateescape"))
+    wanted = printable(comm)
     found = [task for task in tasks(kernel) if task.comm == wanted]
     if len(found) == 1:
         return found[0]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Iterator
 
 from ..labels import Label
+from ..text import printable
 from ..virtual_memory import Unreadable
 from .kernel import Kernel
 from .structures import NoType, Structures
-from .tasks import printable
 
 _MAX_VMAS = 1 << 16
 _MAX_DEPTH = 16  # of a maple tree; 4 levels hold more than _MAX_VMAS
