@@ -45,6 +45,7 @@ kernel    xz-utils         xz
 test      python3          python3
 test      python3-pytest   -
 test      python3-pytest-xdist -
+test      python3-jsonschema -
 test      libgtest-dev     -
 test      zlib1g-dev       -
 test      makedumpfile     makedumpfile

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
+import json_schema
+
 AGENT = Path(__file__).with_name("gdb_agent.py")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -89,8 +91,14 @@ class GdbSession:
         return os.pread(self._log.fileno(), 1 << 24, 0).decode(errors="replace")
 
     def run(self, command: str) -> str:
-        """Execute one CLI command and return its output. Raises GdbFailure."""
-        return self._ask("run", command)
+        """Execute one CLI command and return its output. Raises GdbFailure.
+
+        JSON among it has to be as the schema says, whoever asked for it.
+        """
+        text = str(self._ask("run", command))
+        if json_schema.looks_like_ours(text):
+            json_schema.check(text)
+        return text
 
     def eval(self, expression: str) -> int:
         return self._ask("eval", expression)
