@@ -148,26 +148,73 @@ std::size_t aliases(const std::vector<Range>& ranges, std::size_t first,
     return end - first;
 }
 
-using Row = std::array<std::string, 7>;
+// The columns of a line: as wide as what stands in them, the head too. Padded in place: a map may
+// have a million lines.
+class Columns {
+public:
+    explicit Columns(unsigned digits) : digits_(digits) {
+        for (std::size_t i = 0; i < heads.size(); ++i) width_[i] = heads[i].size();
+        width_[start] = width_[end] = 2 + digits;
+    }
 
-Row row_of(const Range& range, unsigned digits) {
-    const Attributes& a = range.attributes;
-    Row row;
-    put_hex(row[0], range.va.value, digits);
-    const std::uint64_t end = range.va.value + range.size;
-    put_hex(row[1], digits == 8 ? end & 0xffffffff : end, digits);
-    row[2] = size_text(range.size);
-    row[3] = rights_text(a);
-    row[4] = name(a.type);
-    each_size(range.page_sizes, [&](std::string_view size) {
-        row[5].append(row[5].empty() ? "" : ",").append(size);
-    });
-    if (range.contiguous)
-        put_hex(row[6], range.pa.value);
-    else
-        row[6].push_back('-');
-    return row;
-}
+    void measure(const Range& range) {
+        const auto grow = [&](Column c, std::size_t to) { width_[c] = std::max(width_[c], to); };
+        grow(size, size_text(range.size).size());
+        grow(type, name(range.attributes.type).size());
+        std::size_t names = 0;
+        each_size(range.page_sizes, [&](std::string_view s) { names += s.size() + 1; });
+        grow(pages, names - 1);
+    }
+
+    void head(std::string& out) const {
+        for (std::size_t i = 0; i < heads.size(); ++i)
+            cell(out, static_cast<Column>(i), [&] { out += heads[i]; });
+    }
+
+    void line(std::string& out, const Range& range) const {
+        const Attributes& a = range.attributes;
+        cell(out, start, [&] { put_hex(out, range.va.value, digits_); });
+        const std::uint64_t after = range.va.value + range.size;
+        cell(out, end, [&] { put_hex(out, digits_ == 8 ? after & 0xffffffff : after, digits_); });
+        cell(out, size, [&] { out += size_text(range.size); });
+        cell(out, rights, [&] { out += rights_text(a); });
+        cell(out, type, [&] { out += name(a.type); });
+        cell(out, pages, [&] {
+            const char* comma = "";
+            each_size(range.page_sizes, [&](std::string_view s) {
+                out.append(comma).append(s);
+                comma = ",";
+            });
+        });
+        cell(out, physical, [&] {
+            if (range.contiguous)
+                put_hex(out, range.pa.value);
+            else
+                out += '-';
+        });
+    }
+
+private:
+    enum Column : std::uint8_t { start, end, size, rights, type, pages, physical };
+    static constexpr std::array<std::string_view, physical + 1> heads{
+        "start", "end", "size", "rights", "type", "pages", "physical"};
+
+    template <typename Put>
+    void cell(std::string& out, Column column, Put put) const {
+        const std::size_t at = out.size();
+        put();
+        if (column == physical) {
+            out += '\n';
+            return;
+        }
+        const std::size_t pad = width_[column] - (out.size() - at);
+        out.insert(column == size ? at : out.size(), pad, ' ');  // sizes line up on the right
+        out += ' ';
+    }
+
+    unsigned digits_;
+    std::array<std::size_t, heads.size()> width_{};
+};
 
 }  // namespace
 
@@ -198,6 +245,7 @@ std::string json(const Map& map, std::span<const Label> labels, std::string_view
     out += '}';
     if (map.ram_known) out.append(", \"outside_ram\": ").append(std::to_string(map.outside_ram));
     Ticker tick(pulse);
+    out.reserve(out.size() + map.ranges.size() * 160);
     put_list(out, "ranges", map.ranges, [&](const Range& range) {
         tick();
         put_range(out, range, map.as.has_value(), labels_in(labels, range.va, range.size));
@@ -207,31 +255,15 @@ std::string json(const Map& map, std::span<const Label> labels, std::string_view
 
 std::string ranges_text(const Map& map, std::span<const Label> labels, const Pulse& pulse) {
     if (map.ranges.empty()) return {};
-    const unsigned digits = format_of(map.mode).canonical ? 16 : 8;
-    const Row head{"start", "end", "size", "rights", "type", "pages", "physical"};
-    std::array<std::size_t, head.size()> width{};
-    const auto measure = [&](const Row& row) {
-        for (std::size_t i = 0; i < row.size(); ++i) width[i] = std::max(width[i], row[i].size());
-    };
+    Columns columns(format_of(map.mode).canonical ? 16 : 8);
     std::string out;
-    const auto put = [&](const Row& row) {
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            const std::size_t pad = width[i] - row[i].size();
-            if (i == 2) out.append(pad, ' ');  // sizes line up on the right
-            out += row[i];
-            if (i + 1 == row.size()) break;
-            if (i != 2) out.append(pad, ' ');
-            out += ' ';
-        }
-        out += '\n';
-    };
-    measure(head);
     Ticker tick(pulse);
     for (const Range& range : map.ranges) {
         tick();
-        measure(row_of(range, digits));
+        columns.measure(range);
     }
-    put(head);
+    columns.head(out);
+    out.reserve(map.ranges.size() * 2 * out.size());  // about twice too much: it costs nothing
     std::string shown;
     constexpr std::size_t folded = 8;  // fewer are not worth it
     for (std::size_t i = 0; i < map.ranges.size();) {
@@ -242,7 +274,7 @@ std::string ranges_text(const Map& map, std::span<const Label> labels, const Pul
             if (text != shown) out += text;
             shown = std::move(text);
         }
-        put(row_of(range, digits));
+        columns.line(out, range);
         const std::size_t same = aliases(map.ranges, i, labels);
         if (same < folded) {
             ++i;
