@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from example_script import check_nothing_left, run
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def quickstart(
-    tmp_path: Path, *arguments: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ROOT / "examples/quickstart.sh", *arguments],
-        env=os.environ | {"TMPDIR": str(tmp_path)} | environment,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
-
-
-def check_nothing_left(tmp_path: Path) -> None:
-    assert not list(tmp_path.iterdir())
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            assert str(tmp_path) not in process.read_text(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            pass
+quickstart = partial(run, "quickstart.sh")
 
 
 def test_labs(tmp_path: Path) -> None:
     """lab32's map and addresses, then lab64's with its vDSO: all three commands."""
-    run = quickstart(tmp_path)
-    assert run.returncode == 0, run.stderr
-    narrow, wide = run.stdout.split("Booting lab64")
+    done = quickstart(tmp_path)
+    assert done.returncode == 0, done.stderr
+    narrow, wide = done.stdout.split("Booting lab64")
     picture = (ROOT / "tests/data/seed-map.txt").read_text().splitlines()
     assert [line[11:] for line in narrow.splitlines() if len(line) == 11 + 64] == picture
     assert "32-bit paging: PD, PT" in narrow  # ptmap regs
@@ -62,29 +46,29 @@ def test_failure_is_a_status(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     try:
-        run = quickstart(work, PTMAP_GDB=str(wrapper))
+        done = quickstart(work, PTMAP_GDB=str(wrapper))
     finally:  # the build is for this GDB again
         subprocess.run(
             ["cmake", "--preset", "release", f"-DPTMAP_GDB={shutil.which('gdb')}"],
             cwd=ROOT, check=True, capture_output=True,
         )  # fmt: skip
-    assert run.returncode != 0
+    assert done.returncode != 0
     check_nothing_left(work)
 
 
 @pytest.mark.linux
 @pytest.mark.parametrize("option, mode", [("--linux", "32-bit"), ("--linux64", "4-level")])
 def test_linux(tmp_path: Path, option: str, mode: str) -> None:
-    run = quickstart(tmp_path, option)
-    assert run.returncode == 0, run.stderr
-    assert f"{mode} paging, root 0x" in run.stdout
+    done = quickstart(tmp_path, option)
+    assert done.returncode == 0, done.stderr
+    assert f"{mode} paging, root 0x" in done.stdout
     for answer in ("rights   user", "rights   supervisor", "not present: the walk ends"):
-        assert answer in run.stdout
-    vdso = run.stdout.partition("\n(gdb) vdso")[2]
+        assert answer in done.stdout
+    vdso = done.stdout.partition("\n(gdb) vdso")[2]
     assert re.search(r"linux-(vdso|gate)\.so\.1", vdso) and "__vdso_clock_gettime" in vdso
     check_nothing_left(tmp_path)
 
 
 def test_usage(tmp_path: Path) -> None:
-    run = quickstart(tmp_path, "--windows")
-    assert run.returncode == 2 and "--linux64" in run.stderr
+    done = quickstart(tmp_path, "--windows")
+    assert done.returncode == 2 and "--linux64" in done.stderr
