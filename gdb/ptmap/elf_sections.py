@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import gdb
@@ -19,8 +20,8 @@ _LINUX = {"__ksymtab", ".data..percpu"}
 def labels() -> list[Label]:
     """Of every section that is loaded; none of a Linux kernel's, which linux/layout.py places."""
     files: dict[str, list[Label]] = {}
-    text = _CORE.sub("", gdb.execute("info files", to_string=True))
-    for line in text.splitlines():
+    text = _CORE.sub("", _info_files())
+    for line in text.split("\n"):  # a name may have any other character that ends a line
         if found := _SECTION.match(line):
             start, end = int(found[1], 16), int(found[2], 16)
             if start < end:
@@ -31,3 +32,11 @@ def labels() -> list[Label]:
         if not _LINUX & {section.name for section in sections}
         for one in sections
     ]
+
+
+def _info_files() -> str:
+    """A section's name may be any bytes, and GDB gives text where they are UTF-8 only."""
+    try:
+        return gdb.execute("info files", to_string=True)
+    except UnicodeDecodeError as error:
+        return os.fsdecode(error.object)
