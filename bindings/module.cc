@@ -15,8 +15,10 @@
 #include "core/render.h"
 #include "core/scan.h"
 #include "core/walk.h"
+#include "diff.h"
 #include "elf.h"
 #include "memory.h"
+#include "snapshot.h"
 #include "sources.h"
 
 namespace py = pybind11;
@@ -410,6 +412,8 @@ PYBIND11_MODULE(_core, m) {
         return names;
     });
 
+    bind_diff(m);
     bind_elf(m);
+    bind_snapshot(m);
     bind_sources(m);
 }

@@ -25,6 +25,8 @@ core (native.py), and prints the map that comes back.
     user_stack.py      where a process's stack is
     space_labels.py    all that is known of a space
     maps.py            maps of a space, within the limits of the settings
+    last_maps.py       the last map made of each root, for `ptmap diff` alone
+    snapshots.py       maps in files; sides.py what a diff compares
     map_view.py        what `ptmap` shows of a space; as text by overview_text.py,
                        grid_text.py and summary.py
     linux/             what only Linux has: its layout, tasks, VMAs, swapped pages, KASLR,
@@ -37,10 +39,10 @@ core (native.py), and prints the map that comes back.
 def register() -> None:
     """Registers commands and settings with GDB. Imports nothing heavy."""
     from . import settings, target
-    from .commands import kaslr, pte, ptmap, regs, vdso, xp
+    from .commands import diff, kaslr, pte, ptmap, regs, save, vdso, xp
 
     settings.register()
-    for command in (ptmap, pte, vdso, regs, kaslr, xp):
+    for command in (ptmap, pte, vdso, regs, kaslr, xp, save, diff):
         command.register()
     target.watch_attach()
     target.watch_changes()

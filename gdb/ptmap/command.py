@@ -9,7 +9,7 @@ from typing import Any
 
 import gdb
 
-from . import cpus, progress, target
+from . import cpus, last_maps, progress, target
 from .errors import Refusal
 from .sources import choose
 from .text import printable
@@ -110,6 +110,7 @@ class Command(gdb.Command):
         global _shown_in
         progress.begin()
         choose.new_command()
+        last_maps.new_command(self.name)
         try:
             options, words = self.parse(argument)
             _shown_in = options.pop("o", None)
@@ -122,7 +123,7 @@ class Command(gdb.Command):
             with cpus.selected(cpu) if cpu is not None else nullcontext():
                 for option in self.options:
                     if option.name in options and option.value in _EVALUATED:
-                        options[option.name] = _value(option, options[option.name])
+                        options[option.name] = value_of(option, options[option.name])
                 self.run(options, words)
         except (Refusal, gdb.error) as error:
             # gdb.error: GDB's own words for what the target or connection did.
@@ -189,8 +190,8 @@ class Command(gdb.Command):
         return gdb.COMPLETE_EXPRESSION
 
 
-def _value(option: Option, expression: str) -> Number | Unread:
-    """Error: Refusal."""
+def value_of(option: Option, expression: str) -> Number | Unread:
+    """An option's expression as a number. Error: Refusal."""
     variable = Variable.of(expression) if option.value == "PA" else None
     try:
         number = evaluate(expression)

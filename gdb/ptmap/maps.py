@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import native, progress, settings
+from . import last_maps, native, progress, settings
 from .address_space import AddressSpace
 
 
 def scan(space: AddressSpace, first: int, last: int) -> Any:
     """A _core.Space: the tables for the offsets FIRST to LAST."""
-    return space.scan(first, last, settings.limit("max-tables"))
+    scanned = space.scan(first, last, settings.limit("max-tables"))
+    if first == 0 and last == space.paging.last_offset:
+        last_maps.remember(space, scanned)
+    return scanned
 
 
 def flatten(space: AddressSpace, scanned: Any, first: int, last: int, **how: Any) -> Any:

@@ -61,6 +61,11 @@ def writing(ranges: int) -> None:
     show(f"writing {ranges} ranges")
 
 
+def comparing(entries: int) -> None:
+    """A _core Pulse: so many pairs of entries are compared."""
+    show(f"comparing {entries} entries")
+
+
 def show(text: str, now: float | None = None) -> None:
     global _shown
     now = time.monotonic() if now is None else now

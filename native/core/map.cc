@@ -247,16 +247,18 @@ private:
 
     // Ranges and gaps are counted before a filter, so that one which lets nothing through does not
     // make the work endless.
-    bool room() {
+    bool room(std::uint64_t offset) {
         tick_();
         if (made_++ < options_.max_ranges) return true;
         map_.truncated = true;
+        const VirtAddr va = space_.paging().address_of(offset);
+        map_.end = std::min(map_.end.value_or(va), va);  // a range may begin before a gap
         return false;
     }
 
     void gap(std::vector<Gap>& gaps, std::uint64_t offset, std::uint64_t size, const Node& node,
              std::string why) {
-        if (room())
+        if (room(offset))
             gaps.push_back({space_.paging().address_of(offset), size, node.table,
                             space_.level(node).level->number, std::move(why)});
     }
@@ -278,7 +280,7 @@ private:
 
     // Ends the range that is being built.
     void close() {
-        if (size_ && room() && is_wanted())
+        if (size_ && room(offset_) && is_wanted())
             map_.ranges.push_back({space_.paging().address_of(offset_), size_, run_.pa,
                                    run_.contiguous, run_.page_sizes, run_.attributes});
         size_ = 0;

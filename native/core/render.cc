@@ -77,10 +77,7 @@ void put_range(std::string& out, const Range& range, bool view, std::span<const 
         first = false;
     });
     out += ']';
-    if (!labels.empty()) {
-        put_labels(out, labels);
-        if (!cover(labels, range.va, range.size)) put_bool(out, "label_partial", true);
-    }
+    put_label_members(out, labels, range.va, range.size);
     out += '}';
 }
 
@@ -105,29 +102,6 @@ void put_list(std::string& out, const char* key, const std::vector<Element>& lis
         first = false;
     }
     out += ']';
-}
-
-// "612K", "1G": the largest unit that divides it.
-std::string size_text(std::uint64_t bytes) {
-    static constexpr std::string_view units = "BKMGTPE";
-    std::size_t unit = 0;
-    for (; bytes && bytes % 1024 == 0 && unit + 1 < units.size(); ++unit) bytes /= 1024;
-    return std::to_string(bytes) + units[unit];
-}
-
-// The heading of a range's labels.
-std::string heading(std::span<const Label> labels, const Range& range) {
-    const auto here = labels_in(labels, range.va, range.size);
-    if (here.empty()) return "(no label):\n";
-    std::string text = cover(here, range.va, range.size) ? "" : "partly ";
-    std::string before;
-    for (const Label& label : here) {
-        std::string name = label.name + " (" + label.source + ')';
-        if (name == before) continue;
-        text.append(before.empty() ? "" : ", ").append(name);
-        before = std::move(name);
-    }
-    return text + ":\n";
 }
 
 // How many ranges from `first` on map one frame again and again, at equal distances, under the same
@@ -224,6 +198,35 @@ std::string rights_text(const Attributes& a) {
             a.global ? 'g' : '-'};
 }
 
+std::string size_text(std::uint64_t bytes) {
+    static constexpr std::string_view units = "BKMGTPE";
+    std::size_t unit = 0;
+    for (; bytes && bytes % 1024 == 0 && unit + 1 < units.size(); ++unit) bytes /= 1024;
+    return std::to_string(bytes) + units[unit];
+}
+
+std::string heading(std::span<const Label> labels, VirtAddr va, std::uint64_t size) {
+    const auto here = labels_in(labels, va, size);
+    if (here.empty()) return "(no label):\n";
+    std::string text = cover(here, va, size) ? "" : "partly ";
+    std::string before;
+    for (const Label& label : here) {
+        std::string name = label.name + " (" + label.source + ')';
+        if (name == before) continue;
+        text.append(before.empty() ? "" : ", ").append(name);
+        before = std::move(name);
+    }
+    return text + ":\n";
+}
+
+void put_label_members(std::string& out, std::span<const Label> labels, VirtAddr va,
+                       std::uint64_t size) {
+    const auto here = labels_in(labels, va, size);
+    if (here.empty()) return;
+    put_labels(out, here);
+    if (!cover(here, va, size)) put_bool(out, "label_partial", true);
+}
+
 std::string json(const Map& map, std::span<const Label> labels, std::string_view more,
                  const Pulse& pulse) {
     std::string out = "{\"schema\": \"ptmap/1\", \"kind\": \"map\", \"mode\": \"";
@@ -248,7 +251,7 @@ std::string json(const Map& map, std::span<const Label> labels, std::string_view
     out.reserve(out.size() + map.ranges.size() * 160);
     put_list(out, "ranges", map.ranges, [&](const Range& range) {
         tick();
-        put_range(out, range, map.as.has_value(), labels_in(labels, range.va, range.size));
+        put_range(out, range, map.as.has_value(), labels);
     });
     return out += "}\n";
 }
@@ -270,7 +273,7 @@ std::string ranges_text(const Map& map, std::span<const Label> labels, const Pul
         const Range& range = map.ranges[i];
         tick();
         if (!labels.empty()) {
-            std::string text = heading(labels, range);
+            std::string text = heading(labels, range.va, range.size);
             if (text != shown) out += text;
             shown = std::move(text);
         }

@@ -14,6 +14,18 @@ namespace ptmap {
 /// "ur-xg": u or s for user or supervisor, then r, w, x, g, each - where it is not so.
 std::string rights_text(const Attributes& attributes);
 
+/// "612K", "1G": the largest unit that divides it.
+std::string size_text(std::uint64_t bytes);
+
+/// The line over ranges that lie under these labels: "NAME (source):", "partly NAME (source):",
+/// "(no label):".
+std::string heading(std::span<const Label> labels, VirtAddr va, std::uint64_t size);
+
+/// The members "label", "label_source" and "label_partial" of a stretch, nothing without labels
+/// there.
+void put_label_members(std::string& out, std::span<const Label> labels, VirtAddr va,
+                       std::uint64_t size);
+
 /// The object of schema ptmap/1, kind "map", with one range a line. A view (MapOptions::as) adds
 /// "as" to the head and "read" to each range. "outside_ram" is there where RAM is known. A range
 /// under a label has "label" and "label_source", several joined by ", " in address order. `more` is

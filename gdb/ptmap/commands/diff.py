@@ -1,0 +1,266 @@
+"""The command ptmap diff: what differs between two address spaces, and what they share."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+import gdb
+
+from .. import native, progress, settings, sides, summary
+from ..address_space import MODES
+from ..command import JSON, Command, Option, write, write_json
+from ..errors import Refusal
+from ..sides import Side
+from ..text import plural, printable, short_size
+
+_COLUMNS = 80
+_STRETCHES_SHOWN = 6
+_KINDS = {"added": "added", "gone": "gone", "changed": "changed", "unknown": "not known"}
+
+
+class DiffCommand(Command):
+    """Show what differs between two address spaces, and which tables they share.
+
+    ptmap diff [-phys] [-mode MODE] [-json FILE|-] [A [B]]
+
+    From A to B; from A to the current space; or, without either, from the
+    last map that a command made of this root in this session (ptmap, ptmap
+    save, ptmap diff) to the same root as it is now.
+
+    A and B are one of
+      current       the space of the selected CPU
+      root=PA       the tables below this root; a pointer such as
+                    init_mm.pgd is translated
+      half=user, half=kernel
+                    KPTI's user or kernel root of the current space
+      cpu=N         the current space of this CPU, counted from 0
+      pid=N         a Linux process (needs the kernel's symbols)
+      comm=NAME     the Linux process with this name (the same)
+      FILE          what `ptmap save FILE` wrote; a file with such a name
+                    is given as ./current
+
+    A line begins with "+" for what is mapped only in B, "-" only in A, "~"
+    otherwise: what is different in B stands under it, after "->". "?" is
+    what could not be read on one side: whether it differs is not known.
+    Neighbours with the same differences are one line; physical is - where
+    their frames are not contiguous.
+
+    For two spaces of the target it says how many of the root's entries are
+    shared (name the same table, or page, with the same rights) and how many
+    tables both use.
+
+      -phys         lines end where frames stop being contiguous
+      -mode MODE    read live ones as 32-bit, pae, 4-level or 5-level
+      -json FILE|-  the differences as JSON (schema ptmap/1) to a file, or to
+                    GDB's output
+
+    Examples:
+      ptmap diff
+      ptmap save before.ptmap
+      ptmap diff before.ptmap
+      ptmap diff half=kernel half=user
+      ptmap diff pid=1 root=init_mm.pgd"""
+
+    options = (
+        Option("phys", "", "lines end where frames stop being contiguous"),
+        Option("mode", "MODE", "read live ones in this paging mode", choices=MODES),
+        JSON,
+    )
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        view = _View.of(_sides(words, options.get("mode")), "phys" in options)
+        if "json" in options:
+            write_json(options["json"], view.json())
+        else:
+            write(view.text())
+
+    def complete(self, text: str, word: str) -> Any:
+        found = super().complete(text, word)
+        if found != gdb.COMPLETE_EXPRESSION:
+            return found
+        live = [one for one in sides.LIVE if word and one.startswith(word)]
+        return live or gdb.COMPLETE_FILENAME
+
+
+def _sides(words: list[str], mode: str | None) -> tuple[Side, Side]:
+    """Before and after, read. Error: Refusal."""
+    if len(words) > 2:
+        raise Refusal(f"compares two spaces, but {words[2]!r} was given too")
+    if words:
+        before = sides.side(words[0], mode)
+        after = sides.side(words[1] if len(words) > 1 else "current", mode)
+    else:
+        after = sides.live("now", {}, mode)
+        before = sides.last_map(after.space)
+    if before.space.mode != after.space.mode:
+        raise Refusal(
+            f"{printable(before.name)} is a space of {before.space.mode} paging, "
+            f"{printable(after.name)} one of {after.space.mode}: these do not compare"
+        )
+    sides.read([before, after])
+    return before, after
+
+
+@dataclass
+class _View:
+    """Two sides and what came out; `sharing` (a _core.Sharing) for two live ones."""
+
+    before: Side
+    after: Side
+    found: Any  # _core.Differences
+    parts: list[tuple[str, int, int]]  # name, first and last offset
+    sharing: Any
+
+    @classmethod
+    def of(cls, both: tuple[Side, Side], split_physical: bool) -> _View:
+        before, after = both
+        found = native.core().diff(before.made, after.made, split_physical, progress.writing)
+        if not (before.is_live and after.is_live) or before.space.root == after.space.root:
+            return cls(before, after, found, [], None)
+        parts = _parts(after)
+        sharing = native.core().share(
+            before.scanned, after.scanned, [(first, last) for _, first, last in parts],
+            settings.limit("max-ranges"), progress.comparing,
+        )  # fmt: skip
+        return cls(before, after, found, parts, sharing)
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.before.made.complete and self.after.made.complete)
+
+    def text(self) -> str:
+        after = self.after
+        lines = [*_head("before", self.before), *_head("after", after)]
+        lines.append(self._listed())
+        lines += self._counts()
+        if self.before.is_live and after.is_live and self.sharing is None:
+            lines.append("both have the same root\n")
+        if self.sharing is not None:
+            lines += self._shared()
+        return "".join(lines)
+
+    def _listed(self) -> str:
+        labels = self.before.labels, self.after.labels
+        return str(self.found.text(self.after.space.digits, *labels, progress.writing))
+
+    def _counts(self) -> list[str]:
+        kinds, changes = self.found.counts()
+        if not len(self.found):
+            return ["no differences\n"]
+        words = [
+            f"{plural(number, 'stretch', 'stretches')} {_KINDS[kind]} ({short_size(size)})"
+            for kind, (number, size) in kinds.items() if number
+        ]  # fmt: skip
+        changed = [
+            f"{what.replace('_', ' ')} of {number}"
+            for what, (number, _size) in changes.items() if number
+        ]  # fmt: skip
+        line = ", ".join(words) + ("; changed: " + ", ".join(changed) if changed else "")
+        return [row + "\n" for row in textwrap.wrap(line, _COLUMNS, subsequent_indent="  ")]
+
+    def _shared(self) -> list[str]:
+        sharing = self.sharing
+        lines = []
+        for (name, _first, _last), part in zip(self.parts, sharing.parts):
+            if not part.either:
+                lines.append(f"{name}: no root entries\n")
+                continue
+            line = f"{name}: {part.shared} of {plural(part.either, 'root entry', 'root entries')} "
+            line += "shared"
+            if part.other_rights:
+                line += f"; {part.other_rights} with the same table, but other rights"
+            lines.append(line + "\n")
+        levels = zip(self.after.space.paging.levels, sharing.levels)
+        by_level = ", ".join(f"{count} {level.table_name}" for level, count in levels if count)
+        of = f"{self.before.made.tables} and {self.after.made.tables}"
+        lines.append(
+            f"{plural(sharing.tables, 'table')} in common, of {of}"
+            + (f": {by_level}\n" if by_level else "\n")
+        )
+        if sharing.below:
+            lines.append("below other root entries the same tables translate\n")
+        for va, size in sharing.below[:_STRETCHES_SHOWN]:
+            end = va + size & (1 << 4 * self.after.space.digits) - 1
+            hex_ = self.after.space.hex
+            lines.append(f"  {hex_(va)} {hex_(end)} {short_size(size):>5}\n")
+        if len(sharing.below) > _STRETCHES_SHOWN:
+            lines.append(f"  and {len(sharing.below) - _STRETCHES_SHOWN} more (-json names all)\n")
+        if sharing.cut:
+            lines.append("  and more: the limit is reached (set ptmap max-ranges)\n")
+        return lines
+
+    def json(self) -> str:
+        kinds, changes = self.found.counts()
+        head = {
+            "schema": "ptmap/1", "kind": "diff", "mode": self.after.space.mode,
+            "root": hex(self.after.space.root), "complete": self.complete,
+            "before": _side_json(self.before), "after": _side_json(self.after),
+            "counts": {
+                kind: {"stretches": number, "bytes": hex(size)}
+                for kind, (number, size) in (kinds | changes).items()
+            },
+            "shared": self._shared_json(),
+        }  # fmt: skip
+        members = ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in head.items())
+        labels = self.before.labels, self.after.labels
+        listed = self.found.json(*labels, progress.writing)
+        return f'{{{members},\n"differences": [{listed}]}}\n'
+
+    def _shared_json(self) -> dict[str, Any] | None:
+        sharing = self.sharing
+        if sharing is None:
+            return None
+        levels = zip(self.after.space.paging.levels, sharing.levels)
+        return {
+            "parts": [
+                {"part": name, "before": part.before, "after": part.after, "either": part.either,
+                 "shared": part.shared, "other_rights": part.other_rights}
+                for (name, _first, _last), part in zip(self.parts, sharing.parts)
+            ],
+            "tables": sharing.tables,
+            "levels": {level.table_name: count for level, count in levels},
+            "below": [{"va": hex(va), "size": hex(size)} for va, size in sharing.below],
+            "cut": sharing.cut,
+        }  # fmt: skip
+
+
+def _head(which: str, one: Side) -> list[str]:
+    """Which space a side is, and how much of it there is."""
+    about = [f"{one.space.mode} paging, root {one.space.root:#x}", *one.words]
+    rows = textwrap.wrap(
+        f"{which:<6} {printable(one.name)}: {', '.join(about)}", _COLUMNS,
+        subsequent_indent=" " * 7, break_on_hyphens=False,
+    )  # fmt: skip
+    rows += [f"       assuming {what}" for what in one.space.assumed]
+    lines = [row + "\n" for row in rows]
+    lines.append("       " + summary.counts(one.made))
+    if not one.made.complete:
+        cut = one.scanned.cut if one.scanned is not None else False
+        lines += ["     " + line for line in summary.missing(one.space, one.made, cut)]
+    return lines
+
+
+def _parts(one: Side) -> list[tuple[str, int, int]]:
+    """The lower and the upper part in offsets, or the whole where there is no split."""
+    last = one.space.paging.last_offset
+    upper = one.space.paging.upper_part or summary.split_of(one.space)
+    if not upper:
+        return [("root", 0, last)]
+    return [("lower part", 0, upper - 1), ("upper part", upper, last)]
+
+
+def _side_json(one: Side) -> dict[str, Any]:
+    made = one.made
+    return {
+        "name": printable(one.name), "live": one.is_live, "root": hex(one.space.root),
+        "words": one.words, "complete": made.complete, "truncated": made.truncated,
+        "unreadable": len(made.unreadable), "malformed": len(made.malformed),
+        "tables": made.tables, "pages": made.pages, "ranges": len(made),
+    }  # fmt: skip
+
+
+def register() -> None:
+    DiffCommand("ptmap diff")

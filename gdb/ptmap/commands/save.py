@@ -1,0 +1,72 @@
+"""The command ptmap save: a map in a file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gdb
+
+from .. import address_space, sides, snapshots, summary
+from ..command import JSON, Command, write, write_json
+from ..errors import Refusal
+from ..text import plural, printable
+
+
+class SaveCommand(Command):
+    """Save the map of an address space in a file, for `ptmap diff`.
+
+    ptmap save [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N]
+               [-pid N] [-comm NAME] [-json FILE|-] FILE
+
+    The file has every range with its rights, frames, page sizes and memory
+    types, what could not be read, the control registers and the labels; it
+    has none of the memory itself. It takes a few bytes a range, is the same
+    for the same map wherever it was made, and is checked when it is read. It
+    is written whole or not at all: on an error what was there before stays.
+
+      -root PA      the tables below this root instead of CR3's; a pointer
+                    such as init_mm.pgd is translated
+      -mode MODE    read them as 32-bit, pae, 4-level or 5-level
+      -half HALF    KPTI's user or kernel root, whichever CR3 has
+      -cpu N        of this CPU, counted from 0
+      -pid N        of this Linux process (needs the kernel's symbols)
+      -comm NAME    of the Linux process with this name (the same)
+      -json FILE|-  what was saved, as JSON (schema ptmap/1), to a file or to
+                    GDB's output
+
+    Examples:
+      ptmap save before.ptmap
+      ptmap diff before.ptmap"""
+
+    options = (*address_space.OPTIONS, JSON)
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        if len(words) != 1:
+            raise Refusal("takes one FILE" + (f", not {len(words)}" if words else " to save to"))
+        one = sides.live("current", options)
+        sides.read([one])
+        made, path = one.made, printable(words[0])
+        content = snapshots.encode(one.space, made, one.words, one.labels)
+        snapshots.store(words[0], content)
+        if "json" in options:
+            write_json(options["json"], json.dumps({
+                "schema": "ptmap/1", "kind": "save", "mode": one.space.mode,
+                "root": hex(one.space.root), "complete": made.complete,
+                "truncated": made.truncated, "file": path, "bytes": len(content),
+                "ranges": len(made), "unreadable": len(made.unreadable),
+                "malformed": len(made.malformed), "tables": made.tables, "pages": made.pages,
+            }) + "\n")  # fmt: skip
+            return
+        whole = "complete" if made.complete else "INCOMPLETE"
+        ranges, size = plural(len(made), "range"), plural(len(content), "byte")
+        lines = [f"{path}: {ranges}, {size}; {whole}\n"]
+        write("".join(lines + summary.missing(one.space, made, one.scanned.cut)))
+
+    def complete(self, text: str, word: str) -> Any:
+        found = super().complete(text, word)
+        return gdb.COMPLETE_FILENAME if found == gdb.COMPLETE_EXPRESSION else found
+
+
+def register() -> None:
+    SaveCommand("ptmap save")

@@ -1,0 +1,85 @@
+"""The last map made of each root in this session, for `ptmap diff` alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gdb
+
+from . import settings
+
+if TYPE_CHECKING:
+    from .address_space import AddressSpace
+
+_ROOTS = 4
+_TABLES = 1 << 15  # of all that are kept together: 128 MiB
+
+
+@dataclass(frozen=True)
+class LastMap:
+    """The tables of a whole space as a command read them; `scanned` is None where they were too
+    many to keep."""
+
+    space: AddressSpace
+    scanned: Any  # _core.Space
+    tables: int
+    command: str  # "ptmap save"
+
+
+_Key = tuple[str, int]  # mode, root
+
+# What earlier commands made, oldest first, and what this one makes: it may look at its own space
+# more than once before it compares.
+_kept: dict[_Key, LastMap] = {}
+_made: dict[_Key, LastMap] = {}
+_target: object = None
+_command = ""
+
+
+def new_command(name: str) -> None:
+    """A command begins: what the one before made is an earlier map now."""
+    global _command
+    _command = name
+    for key, made in _made.items():
+        _kept.pop(key, None)
+        _kept[key] = made
+    _made.clear()
+    _shrink(_kept)
+
+
+def remember(space: AddressSpace, scanned: Any) -> None:
+    """A scan of a whole space."""
+    _same_target()
+    key = space.mode, space.root
+    kept = scanned if scanned.tables <= _TABLES else None
+    _made.pop(key, None)
+    _made[key] = LastMap(space, kept, scanned.tables, _command)
+    _shrink(_made)
+
+
+def find(space: AddressSpace) -> LastMap | None:
+    """What the last command before this one made of this root, None for nothing."""
+    _same_target()
+    return _kept.get((space.mode, space.root))
+
+
+def _shrink(maps: dict[_Key, LastMap]) -> None:
+    """The oldest go, the newest stays."""
+    while len(maps) > 1 and (
+        len(maps) > _ROOTS or sum(m.tables for m in maps.values() if m.scanned) > _TABLES
+    ):
+        del maps[next(iter(maps))]
+
+
+def _same_target() -> None:
+    """Another target's maps say nothing of this one's."""
+    global _target
+    connection = gdb.selected_inferior().connection
+    word, path = settings.memory()
+    now = (connection.num if connection is not None else None,
+           path if word in ("dump", "file") else None)  # fmt: skip
+    if now != _target:
+        _kept.clear()
+        _made.clear()
+        _target = now

@@ -1,0 +1,129 @@
+"""What a diff compares: spaces as they are now, the last map of a root, snapshots."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from . import address_space, cpus, last_maps, maps, native, snapshots, space_labels
+from .address_space import AddressSpace
+from .command import Option, evaluate, value_of
+from .errors import Refusal
+from .linux import kernel
+
+_HALVES = ("user", "kernel")
+_EVALUATED = ("root", "cpu", "pid")  # the words before "=", and what stays text
+_WORDS = ("half", "comm")
+LIVE = ("current", "root=", "half=user", "half=kernel", "cpu=", "pid=", "comm=")
+
+
+@dataclass
+class Side:
+    """One of the two. `scanned` (a _core.Space) is there where its tables are at hand."""
+
+    name: str  # as it was given
+    space: AddressSpace
+    words: list[str]  # which space it is: "KPTI's user root"
+    scanned: Any = None
+    is_live: bool = False  # the tables are those of now
+    snapshot: Any = None  # _core.Snapshot
+
+    @cached_property
+    def made(self) -> Any:
+        """The exact map."""
+        if self.snapshot is not None:
+            return self.snapshot.map
+        return maps.exact(self.space, self.scanned)
+
+    @cached_property
+    def labels(self) -> list[Any]:
+        """_core.Label."""
+        if self.snapshot is not None:
+            return list(self.snapshot.labels)
+        return space_labels.of(self.space, self.space.paging.last_offset).core()
+
+    def read(self) -> None:
+        """Of a live one: its tables."""
+        if self.is_live:
+            self.scanned = maps.scan(self.space, 0, self.space.paging.last_offset)
+
+
+def side(word: str, mode: str | None) -> Side:
+    """An operand, not read yet where it is live. Error: Refusal."""
+    key, equals, value = word.partition("=")
+    if word == "current":
+        return live(word, {}, mode)
+    if not equals or key not in _EVALUATED + _WORDS:
+        return _stored(word)
+    if not value:
+        raise Refusal(f"{word} needs a value")
+    if key == "half" and value not in _HALVES:
+        raise Refusal(f"{word}: a half is one of {', '.join(_HALVES)}")
+    if key == "cpu":
+        with cpus.selected(evaluate(value)):
+            return live(word, {}, mode)
+    if key == "root":
+        return live(word, {key: value_of(Option(key, "PA"), value)}, mode)
+    return live(word, {key: evaluate(value) if key in _EVALUATED else value}, mode)
+
+
+def live(name: str, options: dict[str, Any], mode: str | None = None) -> Side:
+    """A space of the target. Error: Refusal, with paging off too."""
+    space = address_space.resolve(options | ({"mode": mode} if mode else {}))
+    if space.paging is None:
+        raise Refusal("paging is off (CR0.PG=0): there is no map, every address is physical")
+    words = [f"KPTI's {space.half} root"] if space.half else []
+    if kernel.find(space):
+        words.append("Linux")
+    return Side(name, space, [*words, *space.told], is_live=True)
+
+
+def last_map(space: AddressSpace) -> Side:
+    """Of this root, by an earlier command. Error: Refusal where there is none."""
+    last = last_maps.find(space)
+    if last is None:
+        raise Refusal(
+            f"no map of the root {space.root:#x} was made before in this session: `ptmap` makes "
+            "one, and this command then tells what has changed since; or name two (help ptmap diff)"
+        )
+    if last.scanned is None:
+        raise Refusal(
+            f"the last map of this root has {last.tables} tables, too many to keep: "
+            "`ptmap save FILE` keeps it in a file"
+        )
+    return Side(f"the last map ({last.command})", last.space, [], last.scanned)
+
+
+def _stored(path: str) -> Side:
+    try:
+        stored = snapshots.load(path)
+    except Refusal as refusal:
+        if "/" in path or "." in path or "No such file" not in str(refusal):
+            raise
+        known = ", ".join(word + ("..." if word.endswith("=") else "") for word in LIVE)
+        raise Refusal(f"{refusal}; nor is it one of {known}") from None
+    registers = {name: getattr(stored, name) for name in ("cr0", "cr3", "cr4", "efer")}
+    paging = native.core().Paging(**registers, maxphyaddr=stored.maxphyaddr)
+    space = AddressSpace(
+        **registers, ac=False, mode=paging.mode, root=stored.root, paging=paging,
+        assumed=tuple(stored.assumed),
+    )  # fmt: skip
+    return Side(path, space, list(stored.words), snapshot=stored)
+
+
+def read(sides: list[Side]) -> None:
+    """The tables of those that are live, each root once."""
+    living = [one for one in sides if one.is_live]
+    with living[0].space.memory.reading() if living else nullcontext():
+        for one in living:
+            same = [o for o in living if o.scanned and _key(o) == _key(one)]
+            if same:
+                one.scanned = same[0].scanned
+            else:
+                one.read()
+
+
+def _key(one: Side) -> tuple[str, int]:
+    return one.space.mode, one.space.root
