@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import threading
+import time
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 
 import naive
-from gdbsession import GdbSession, ptmap_script, refused
+from gdbsession import GdbFailure, GdbSession, ptmap_script, refused
 from machine import BareMachine
+from spaces import State, agree, expected, root_entries, tables_by_level
 from tables import (
-    G, KIB4, MIB2, MODES, NX, PAGE_SIZES, PCD, P, PS, RW, TABLES_AT, TOP, US, Tables,
-    entries_in, entry_size, leaf_entry, random_space,
+    G, GIB1, KIB4, MODES, NX, PAGE_SIZES, PCD, P, PS, RW, TOP, US, Tables, entries_in,
+    entry_size, leaf_entry, random_space,
 )  # fmt: skip
 
 USER_RW, USER_RO, KERNEL = P | US | RW, P | US, P | RW
-CACHE = ("WB", "PAT1", "UC-", "UC", "WB", "PAT5", "UC-", "PAT7")
-Pages = dict[int, tuple[Any, ...]]  # VA of 4 KiB: (pa, user, write, exec, global, cache, size)
-
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[BareMachine]:
@@ -37,111 +37,10 @@ def naive_walk(machine: BareMachine, root: int, cr4: int, efer: int, bits: int =
     return naive.walk(machine.read_phys, root, cr4, efer, bits)
 
 
-def by_page(walk: naive.Walk) -> dict[int, naive.Page]:
-    return {page.va: page for page in walk.pages}
-
-
-NAMES = {1 << 12: "4K", 1 << 21: "2M", 1 << 22: "4M", 1 << 30: "1G"}
-
-
-class State:
-    """A space as sorted boundaries: what it says of the pages that begin at an address."""
-
-    def __init__(self, walk: naive.Walk) -> None:
-        self.pieces: list[tuple[int, int, tuple[Any, ...] | None]] = sorted(
-            [(p.va, p.va + p.size, (p.pa, p.user, p.write, p.exec, p.glob, CACHE[p.slot],
-                                    NAMES[p.size])) for p in walk.pages]
-            + [(g.va, g.va + g.size, None) for g in walk.unreadable + walk.malformed]
-        )  # fmt: skip
-
-
-def expected(before: State, after: State) -> list[tuple[Any, ...]]:
-    """(va, end, what, changed or unknown, before, after) for each elementary stretch."""
-    edges = sorted({edge for s in (before, after) for piece in s.pieces for edge in piece[:2]})
-    found = []
-    at = [0, 0]
-    for start, end in zip(edges, edges[1:]):
-        sides: list[Any] = []
-        for which, state in enumerate((before, after)):
-            pieces = state.pieces
-            while at[which] < len(pieces) and pieces[at[which]][1] <= start:
-                at[which] += 1
-            here = at[which] < len(pieces) and pieces[at[which]][0] <= start
-            if not here:
-                sides.append("nothing")
-                continue
-            first, _last, what = pieces[at[which]]
-            sides.append(None if what is None else (what[0] + start - first, *what[1:]))
-        one, other = sides
-        unknown = [name for name, side in (("before", one), ("after", other)) if side is None]
-        if unknown:
-            found.append((start, end, "unknown", unknown, None, None))
-        elif one == other:
-            continue
-        elif one == "nothing":
-            found.append((start, end, "added", [], None, other))
-        elif other == "nothing":
-            found.append((start, end, "gone", [], one, None))
-        else:
-            changed = [
-                name
-                for name, differs in (
-                    ("rights", one[1:4] != other[1:4]), ("frame", one[0] != other[0]),
-                    ("page_size", one[6] != other[6]), ("global", one[4] != other[4]),
-                    ("cache", one[5] != other[5]),
-                ) if differs
-            ]  # fmt: skip
-            found.append((start, end, "changed", changed, one, other))
-    return found
-
-
-def agree(document: dict[str, Any], wanted: list[tuple[Any, ...]]) -> int:
-    """Stretches that were compared; the differences must be exactly these, and maximal."""
-    listed = []
-    for d in document["differences"]:
-        va = int(d["va"], 16)
-        listed.append((va, va + int(d["size"], 16), d))
-    for (_, end, one), (start, _, other) in zip(listed, listed[1:]):
-        assert end <= start
-        same = end == start and one["what"] == other["what"] and all(
-            one.get(key) == other.get(key) for key in ("changed", "unknown")
-        )
-        if same and start != 1 << 47 and start != 1 << 56:
-            assert any(
-                {**one.get(side, {}), "pa": 0} != {**other.get(side, {}), "pa": 0}
-                for side in ("before", "after")
-            ), (one, other)
-    at, covered = 0, 0
-    for start, end, what, which, before, after in wanted:
-        while at < len(listed) and listed[at][1] <= start:
-            at += 1
-        assert at < len(listed) and listed[at][0] <= start and end <= listed[at][1], hex(start)
-        first, _, d = listed[at]
-        assert d["what"] == what
-        assert d.get("unknown" if what == "unknown" else "changed", []) == which
-        for name, side in (("before", before), ("after", after)):
-            assert (name in d) == (side is not None)
-            if side is None:
-                continue
-            told = d[name]
-            if told["pa"] is not None:
-                assert int(told["pa"], 16) + start - first == side[0]
-            assert tuple(told[k] for k in ("user", "write", "exec", "global", "cache",
-                                           "page_size")) == side[1:]  # fmt: skip
-        covered += end - start
-    assert covered == sum(end - start for start, end, _ in listed)
-    return len(wanted)
-
-
 def diff(gdb: GdbSession, operands: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(gdb.run(f"ptmap diff -json - {operands}"))
     assert (document["schema"], document["kind"]) == ("ptmap/1", "diff")
     return document
-
-
-def lines(text: str) -> list[list[str]]:
-    return [line.split() for line in text.splitlines() if line[:2].strip() in {"+", "-", "~", "->",
-                                                                                "?"}]  # fmt: skip
 
 
 def base(mode: str) -> Tables:
@@ -153,13 +52,8 @@ def base(mode: str) -> Tables:
     space.map(0x80000000, 0x2000000, large, KERNEL | G)
     space.map(0x80000000 + large, 0x2000000 + large, large, KERNEL | G)
     if mode in ("4-level", "5-level"):
-        space.map(0xFFFF880000000000 & (1 << 48) - 1 if mode == "4-level" else 1 << 56, 0x0,
-                  1 << 30, KERNEL)  # fmt: skip
+        space.map(0x880000000000 if mode == "4-level" else 1 << 56, 0x0, GIB1, KERNEL)
     return space
-
-
-def other_flags(entry: int, flags: int) -> int:
-    return entry & ~0xFFF | flags
 
 
 KINDS = {
@@ -230,8 +124,8 @@ def test_random_spaces(machine: BareMachine, gdb: GdbSession, mode: str, tmp_pat
         changed = State(naive_walk(machine, registers.cr3, registers.cr4, registers.efer,
                                    space.maxphyaddr))  # fmt: skip
         wanted = expected(state, changed)
-        stretches += agree(diff(gdb, f"{tmp_path}/{seed}"), wanted)
-        stretches += agree(diff(gdb, ""), wanted)
+        for operands in ("", f"{tmp_path}/{seed}"):
+            stretches += agree(diff(gdb, operands), wanted)
         differing += bool(wanted)
         if seed > 900:
             document = diff(gdb, f"{tmp_path}/{seed - 1} {tmp_path}/{seed}")
@@ -241,3 +135,247 @@ def test_random_spaces(machine: BareMachine, gdb: GdbSession, mode: str, tmp_pat
             last = state
     gdb.run("set ptmap maxphyaddr auto")
     assert stretches > 300 and differing > 5
+
+
+def put(machine: BareMachine, space: Tables, table: int, index: int, raw: int) -> None:
+    space.set(table, index, raw)
+    space.write_to(machine)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_shared_tables(machine: BareMachine, gdb: GdbSession, mode: str) -> None:
+    """Two roots in one memory, counted from their bytes."""
+    space = base(mode)
+    space.map(0x10000000, 0x3000000)
+    other = space.alloc()
+    top, count = TOP[mode], entries_in(mode, TOP[mode])
+    used = [i for i in range(count) if space.get(space.root, i) & P]
+    for index in used:
+        space.set(other, index, space.get(space.root, index))
+    # One entry names a copy of the table, all of whose entries but one are the same.
+    below = space.alloc()
+    old = space.get(space.root, used[0])
+    if old & ~0xFFF and not (mode == "32-bit" and old & PS):
+        space.pages[below][:] = space.pages[old & ~0xFFF]
+        space.set(other, used[0], below | old & 0xFFF)
+        space.set(below, 3, 0)
+    if mode != "pae":
+        space.set(other, used[-1], space.get(other, used[-1]) ^ US)
+        space.set(other, used[-1] - 1, 0)
+        space.set(other, used[-1] - 2, space.get(space.root, used[-1]))
+    space.write_to(machine)
+    r = machine.set_mode(mode, space.root)
+    document = diff(gdb, f"root={other:#x}")
+    one, two = (root_entries(machine.read_phys, root, mode) for root in (other, space.root))
+    shared = document["shared"]
+    half = count // 2
+    names = [part["part"] for part in shared["parts"]]
+    if mode in ("4-level", "5-level"):
+        assert names == ["lower part", "upper part"]
+        parts = [range(half), range(half, count)]
+    elif names == ["root"]:
+        parts = [range(count)]
+    else:
+        split = int(json.loads(gdb.run("ptmap -json -"))["split"], 16) * count >> 32
+        parts = [range(split), range(split, count)]
+    for part, indices in zip(shared["parts"], parts):
+        a, b = ({i: e for i, e in entries.items() if i in indices} for entries in (one, two))
+        same = [i for i in a if i in b and a[i][0] == b[i][0]]
+        equal = [i for i in same if a[i] == b[i]]
+        assert part == {
+            "part": part["part"], "before": len(a), "after": len(b), "either": len(a | b),
+            "shared": len(equal), "other_rights": len(same) - len(equal),
+        }  # fmt: skip
+    common = set.intersection(*(tables_by_level(machine.read_phys, root, r.cr4, r.efer)
+                                for root in (other, space.root)))  # fmt: skip
+    numbers = {"PT": 1, "PD": 2, "PDPT": 3, "PML4": 4, "PML5": 5}
+    assert shared["tables"] == len({table for _, table in common}) > 0
+    assert {numbers[name]: n for name, n in shared["levels"].items()} == {
+        level: sum(number == level for number, _ in common) for level in range(1, top + 1)
+    }
+    # Below the root entry that differs, all that the copy has, but what was taken away.
+    text = gdb.run(f"ptmap diff root={other:#x}")
+    assert "in common, of" in text and max(map(len, text.splitlines())) <= 80
+    if shared["below"]:
+        assert "below other root entries the same tables translate" in text
+        for stretch in shared["below"]:
+            va = int(stretch["va"], 16)
+            for at in (va, va + int(stretch["size"], 16) - KIB4):
+                paths = [
+                    [table for _, table, _ in naive.steps(machine.read_phys, at, root, r.cr4,
+                                                          r.efer)] for root in (other, space.root)
+                ]  # fmt: skip
+                assert paths[0][0] >> 12 != paths[1][0] >> 12
+                assert any(x >> 12 == y >> 12 for x, y in zip(*paths))
+    assert shared["below"] or mode == "32-bit"
+    same = diff(gdb, "current current")
+    assert same["differences"] == [] and same["shared"] is None
+    assert gdb.run("ptmap diff current current").endswith("no differences\nboth have the same root\n")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_everything_leads_to_the_root(
+    machine: BareMachine, gdb: GdbSession, mode: str, tmp_path: Path
+) -> None:
+    """Two spaces that are all one table each: bounded, and told what is not known."""
+    space = Tables(mode)
+    other = space.alloc()
+    for root in (space.root, other):
+        for index in range(entries_in(mode, TOP[mode])):
+            space.set(root, index, root | (P if mode == "pae" else P | US | RW))
+    space.write_to(machine)
+    machine.set_mode(mode, space.root)
+    gdb.run("set ptmap max-ranges 20000")
+    try:
+        text = gdb.run(f"ptmap diff root={other:#x}")
+        document = diff(gdb, f"root={other:#x}")
+        gdb.run(f"ptmap save {tmp_path}/hostile")
+        again = diff(gdb, f"{tmp_path}/hostile")
+    finally:
+        gdb.run("set ptmap max-ranges auto")
+    assert document["complete"] == again["complete"] == ("INCOMPLETE" not in text)
+    assert {d["what"] for d in again["differences"]} <= {"unknown"}
+    assert {d["what"] for d in document["differences"]} <= {"changed", "unknown"}
+    assert document["shared"]["tables"] == 0
+    ends = [int(d["va"], 16) + int(d["size"], 16) for d in document["differences"]]
+    if not document["complete"]:
+        assert ends[-1] == (1 << 32 if mode in ("32-bit", "pae") else 1 << 64)
+
+
+def test_the_last_map(machine: BareMachine, gdb: GdbSession, tmp_path: Path) -> None:
+    space = base("4-level")
+    other = space.alloc()
+    space.write_to(machine)
+    machine.set_mode("4-level", other)
+    refused(gdb, "ptmap diff", "no map of the root", f"{other:#x}", "`ptmap` makes one")
+    gdb.run("ptmap 0x400000 0x500000")  # a window is no map of the space
+    gdb.run("ptmap -at 0")
+    gdb.run("pte 0x400000")
+    refused(gdb, "ptmap diff", "no map of the root")
+    gdb.run("ptmap -filter write -as user")  # a view of all of it
+    assert "before the last map (ptmap): 4-level" in gdb.run("ptmap diff")
+    assert "before the last map (ptmap diff): " in gdb.run("ptmap diff")
+    # Each root has its own; the oldest go.
+    gdb.run(f"ptmap save -root {space.root:#x} {tmp_path}/a")
+    entry = space.entry(0x400000, 1)
+    where = space.set_entry(0x400000, 1, entry | RW)
+    space.write_to(machine)
+    assert gdb.run("ptmap diff").endswith("no differences\n")
+    machine.set_mode("4-level", space.root)
+    document = diff(gdb, "")
+    assert [d["changed"] for d in document["differences"]] == [["rights"]]
+    assert document["before"]["name"] == "the last map (ptmap save)"
+    assert document["shared"] is None and where
+    for _ in range(5):
+        gdb.run(f"ptmap -root {space.alloc():#x} -json {tmp_path}/map")
+    refused(gdb, "ptmap diff", "no map of the root")
+
+
+def test_another_target_has_other_maps(tmp_path: Path) -> None:
+    space = base("pae")
+    with BareMachine(script=ptmap_script()) as machine:
+        space.write_to(machine)
+        machine.set_mode("pae", space.root)
+        gdb = machine.session
+        gdb.run("ptmap")
+        assert "no differences" in gdb.run("ptmap diff")
+        gdb.disconnect()
+        gdb.attach(machine.qemu.gdb_target)
+        refused(gdb, "ptmap diff", "no map of the root")
+        # A dump of the same machine is another target too, and the same space.
+        gdb.run(f"ptmap save {tmp_path}/live")
+        gdb.disconnect()
+        machine.hmp(f"dump-guest-memory {tmp_path}/dump")
+        gdb.run(f"set ptmap memory dump {tmp_path}/dump")
+        refused(gdb, "ptmap diff", "no map of the root")
+        document = diff(gdb, f"{tmp_path}/live")
+        assert document["differences"] == [] and document["complete"]
+        assert document["before"]["ranges"] == 2
+
+
+def test_operands(machine: BareMachine, gdb: GdbSession, tmp_path: Path) -> None:
+    space = base("32-bit")
+    space.write_to(machine)
+    machine.set_mode("32-bit", space.root)
+    gdb.run(f"cd {tmp_path}")
+    for name in ("current", "root=1", "a b"):
+        gdb.run(f"ptmap save './{name}'")
+        assert diff(gdb, f"'./{name}'")["before"]["live"] is False
+    assert diff(gdb, "'a b' \"root=$cr3 + 0\"")["after"]["live"] is True
+    assert diff(gdb, "current")["before"]["live"] is True
+    assert diff(gdb, "cpu=0")["differences"] == []
+    refused(gdb, "ptmap diff cpu=1", "there is no CPU 1")
+    refused(gdb, "ptmap diff root=0x1234", "cannot be a 32-bit root")
+    refused(gdb, "ptmap diff root=nosuch", "nosuch")
+    refused(gdb, "ptmap diff half=user", "no KPTI here")
+    refused(gdb, "ptmap diff half=both", "user, kernel")
+    refused(gdb, "ptmap diff pid=1", "no Linux recognised")
+    refused(gdb, "ptmap diff comm=init", "no Linux recognised")
+    refused(gdb, "ptmap diff pid=", "needs a value")
+    refused(gdb, "ptmap diff a b c", "two spaces", "'c'")
+    refused(gdb, "ptmap diff nosuch", "No such file", "current", "root=...")
+    refused(gdb, "ptmap diff x=1", "No such file", "current")
+    refused(gdb, "ptmap diff /dev/null", "no regular file")
+    refused(gdb, "ptmap diff -mode pae 'a b'", "32-bit", "pae", "do not compare")
+    assert diff(gdb, f"-mode pae current root={space.root:#x}")["mode"] == "pae"
+    assert "ptmap diff half=kernel" in gdb.run("complete ptmap diff ha")
+    gdb.run("set ptmap cr0 0x11")
+    refused(gdb, "ptmap diff current", "paging is off")
+    assert "no differences" in gdb.run("ptmap diff 'a b' ./current")
+    gdb.run("set ptmap cr0 auto")
+    gdb.run(f"ptmap diff -o {tmp_path}/shown -phys 'a b'")
+    assert "no differences" in (tmp_path / "shown").read_text()
+
+
+def test_text(machine: BareMachine, gdb: GdbSession, tmp_path: Path) -> None:
+    space = base("pae")
+    space.write_to(machine)
+    machine.set_mode("pae", space.root)
+    gdb.run(f"ptmap save {tmp_path}/a")
+    space.set_entry(0x400000, 1, 0)
+    space.set_entry(0x401000, 1, 0)
+    space.set_entry(0x402000, 1, 0x1234000 | USER_RW | NX)
+    space.map(0x500000, 0x3000000, KIB4, KERNEL)
+    space.map(0x501000, 0x5000000, KIB4, KERNEL)
+    space.set_entry(0x80000000, 2, 0x8000000 | KERNEL)
+    space.write_to(machine)
+    text = gdb.run("ptmap diff").splitlines()
+    at = next(n for n, line in enumerate(text) if "physical" in line)
+    assert text[at : at + 7] == [
+        "  start      end        size rights type pages physical",
+        "- 0x00400000 0x00402000   8K ur-x-  WB   4K    0x1000000",
+        "~ 0x00402000 0x00403000   4K ur-x-  WB   4K    0x1002000",
+        "->                           urw--             0x1234000",
+        "+ 0x00500000 0x00502000   8K srwx-  WB   4K    -",
+        "? 0x80000000 0x80200000   2M not known after",
+        "1 stretch added (8K), 1 stretch gone (8K), 1 stretch changed (4K), 1 stretch not",
+    ]
+    assert text[0].startswith("before the last map (ptmap save): pae paging, root")
+    assert any("PT at 0x8000000: not RAM" in line for line in text)
+    split = gdb.run(f"ptmap diff -phys {tmp_path}/a")
+    assert "+ 0x00500000 0x00501000   4K srwx-  WB   4K    0x3000000" in split
+    gdb.run(f"ptmap diff -json {tmp_path}/out.json {tmp_path}/a")
+    assert json.loads((tmp_path / "out.json").read_text())["complete"] is False
+
+
+def test_ctrl_c(machine: BareMachine, gdb: GdbSession) -> None:
+    """In the middle of millions of ranges: it ends, and the next command works."""
+    space = Tables("4-level")
+    for root in (space.root, other := space.alloc()):
+        pdpt, pd, pt = space.alloc(), space.alloc(), space.alloc()
+        space.set(root, 0, pdpt | USER_RW)
+        for index in range(512):
+            space.set(pdpt, index, pd | USER_RW)
+            space.set(pd, index, pt | USER_RW)
+            space.set(pt, index, (index * 7 % 512) << 12 | (USER_RO if index % 2 else USER_RW))
+    space.write_to(machine)
+    machine.set_mode("4-level", space.root)
+    timer = threading.Timer(0.7, gdb.interrupt)
+    timer.start()
+    start = time.monotonic()
+    with pytest.raises(GdbFailure) as failure:
+        gdb.run(f"ptmap diff -phys root={other:#x}")
+    timer.join()
+    assert failure.value.kind == "KeyboardInterrupt", failure.value
+    assert time.monotonic() - start < 10
+    assert "both have the same root" in gdb.run("ptmap diff current current")

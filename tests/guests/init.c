@@ -58,6 +58,8 @@
  *                   something into that word of 32 bits, the process waits, in user mode or, with
  *                   stay=kernel, in the kernel. Then it reads its vDSO and says what
  *                   vdso_touch=all says, init: went on, and stays.
+ *     remap=1       with that: before, "ro" is unmapped, "rw" is made read-only and "late" is
+ *                   mapped, and: init: map late ADDRESS SIZE
  */
 
 enum { PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
@@ -73,14 +75,14 @@ enum { ABI = 0x40000000, EXECVE = ABI | 520 };
 enum { ABI = 0, EXECVE = 59 };
 # endif
 enum { READ = ABI | 0, WRITE = ABI | 1, OPEN = ABI | 2, CLOSE = ABI | 3, POLL = ABI | 7,
-       LSEEK = ABI | 8, MMAP = ABI | 9, MPROTECT = ABI | 10, BRK = ABI | 12, PIPE = ABI | 22,
-       MADVISE = ABI | 28, PAUSE = ABI | 34, FORK = ABI | 57, SYSLOG = ABI | 103,
+       LSEEK = ABI | 8, MMAP = ABI | 9, MPROTECT = ABI | 10, MUNMAP = ABI | 11, BRK = ABI | 12,
+       PIPE = ABI | 22, MADVISE = ABI | 28, PAUSE = ABI | 34, FORK = ABI | 57, SYSLOG = ABI | 103,
        MKNOD = ABI | 133, PRCTL = ABI | 157, MOUNT = ABI | 165, SWAPON = ABI | 167,
        SCHED_SETAFFINITY = ABI | 203 };
 #else
 enum { FORK = 2, READ = 3, WRITE = 4, OPEN = 5, CLOSE = 6, EXECVE = 11, MKNOD = 14, LSEEK = 19,
-       MOUNT = 21, PAUSE = 29, PIPE = 42, BRK = 45, SWAPON = 87, SYSLOG = 103, MPROTECT = 125,
-       POLL = 168, PRCTL = 172, MMAP = 192, MADVISE = 219, SCHED_SETAFFINITY = 241 };
+       MOUNT = 21, PAUSE = 29, PIPE = 42, BRK = 45, SWAPON = 87, MUNMAP = 91, SYSLOG = 103,
+       MPROTECT = 125, POLL = 168, PRCTL = 172, MMAP = 192, MADVISE = 219, SCHED_SETAFFINITY = 241 };
 #endif
 
 #ifdef __LP64__
@@ -125,7 +127,8 @@ static const struct area
     child_area = { "child",      AT(10), 4,  FILL, RW,                    MAP_PRIVATE },
     child_spin = { "child-exec", AT(11), 1,  FILL, PROT_READ | PROT_EXEC, MAP_PRIVATE },
     swapped    = { "swapped",    AT(12), 16, FILL, RW,                    MAP_PRIVATE },
-    vdso_copy  = { "copy",       AT(13), 2,  FILL, RW,                    MAP_PRIVATE };
+    vdso_copy  = { "copy",       AT(13), 2,  FILL, RW,                    MAP_PRIVATE },
+    late       = { "late",       AT(14), 3,  FILL, RW | PROT_EXEC,        MAP_PRIVATE };
 
 static const char *const symbols[] = {
     "page_offset_base", "vmalloc_base", "vmemmap_base", "_text", "_stext", "_etext",
@@ -575,6 +578,17 @@ static void wait(int in_kernel)
     }
 }
 
+/* One area gone, one changed, one new: what a debugger that looked before sees afterwards. */
+static void remap(void)
+{
+    for (const struct area *area = areas; area < areas + sizeof areas / sizeof *areas; area++)
+        if (area->kind[0] == 'r' && area->kind[1] == 'o')
+            syscall(MUNMAP, area->address, (long)(area->pages * PAGE));
+        else if (area->kind[0] == 'r' && area->kind[1] == 'w' && !area->kind[2])
+            syscall(MPROTECT, area->address, (long)(area->pages * PAGE), (long)PROT_READ);
+    map("", &late, late.pages);
+}
+
 static void show_clocksource(void)
 {
     const char *name;
@@ -766,6 +780,8 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
         syscall(WRITE, syscall(OPEN, "/proc/sysrq-trigger", (long)O_WRONLY, 0L), "g", 1L);
     if (vdso && later) {
         wait(in_kernel);
+        if (option(environ, "remap="))
+            remap();
         sum_vdso("");
         say("went on", "");
         flush();

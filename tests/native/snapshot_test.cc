@@ -12,7 +12,7 @@
 namespace ptmap {
 namespace {
 
-constexpr MapOptions exact_options() {
+MapOptions exact_options() {
     MapOptions options;
     options.split_physical = options.split_sizes = true;
     return options;
@@ -44,7 +44,7 @@ Snapshot sample(Mode mode) {
     if (is_wide) m.set(pd, 6, 0xc00000 | bit::P | bit::PS | bit::XD | bit::pat_large);
     if (levels >= 4) m.set(0x1000, 511, 0x1000 | bit::table);
     MapOptions options = exact_options();
-    options.max_ranges = 60;  // the self-map has more
+    if (levels >= 4) options.max_ranges = 12;  // the self-map has more
     Snapshot s{m.map(options), m.registers, {}, {"KPTI's user root"}, {"EFER.NXE=1"}, {}};
     if (mode == Mode::level5) s.pat = 0x0407050600070106;
     s.labels = {{{0x1000}, {0x3fff}, "[heap]", "read", true},
@@ -65,7 +65,7 @@ std::string refusal(const std::string& bytes) {
 
 class SnapshotOf : public testing::TestWithParam<Mode> {};
 INSTANTIATE_TEST_SUITE_P(All, SnapshotOf, testing::ValuesIn(all_modes),
-                         [](const auto& info) { return test_name(name(info.param)); });
+                         [](const auto& one) { return test_name(name(one.param)); });
 
 TEST_P(SnapshotOf, ReadsWhatWasWritten) {
     const Snapshot s = sample(GetParam());
@@ -130,7 +130,7 @@ TEST_P(SnapshotOf, RandomDamageIsRefusedOrAnotherMap) {
         return static_cast<std::size_t>(state % limit);
     };
     static constexpr std::array<unsigned char, 8> odd{0, 1, 2, 0x7f, 0x80, 0x81, 0xfe, 0xff};
-    for (unsigned round = 0; round < 20000; ++round) {
+    for (unsigned round = 0; round < 5000; ++round) {
         std::string other = bytes;
         for (std::size_t left = 1 + random(4); left-- > 0;) {
             const std::size_t at = 9 + random(other.size() - 9);

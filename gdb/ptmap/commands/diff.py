@@ -93,7 +93,7 @@ def _sides(words: list[str], mode: str | None) -> tuple[Side, Side]:
         before = sides.side(words[0], mode)
         after = sides.side(words[1] if len(words) > 1 else "current", mode)
     else:
-        after = sides.live("now", {}, mode)
+        after = sides.live("current", {}, mode)
         before = sides.last_map(after.space)
     if before.space.mode != after.space.mode:
         raise Refusal(
