@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -21,6 +21,7 @@ from tables import (
 )  # fmt: skip
 
 USER_RW, USER_RO, KERNEL = P | US | RW, P | US, P | RW
+
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[BareMachine]:
@@ -56,7 +57,7 @@ def base(mode: str) -> Tables:
     return space
 
 
-KINDS = {
+KINDS: dict[str, tuple[int, int, Callable[[str, int], int]]] = {
     "added": (0x480000, 1, lambda mode, e: leaf_entry(mode, 0x1234000, KIB4, USER_RW)),
     "gone": (0x403000, 1, lambda mode, e: 0),
     "rights": (0x402000, 1, lambda mode, e: e | RW),
@@ -103,6 +104,7 @@ def test_entry_by_entry(machine: BareMachine, gdb: GdbSession, mode: str, tmp_pa
 def test_random_spaces(machine: BareMachine, gdb: GdbSession, mode: str, tmp_path: Path) -> None:
     """Two spaces that have nothing to do with each other, and one with its own mutation."""
     stretches, differing = 0, 0
+    last: State | None = None
     for seed in range(900, 912):
         space = random_space(seed, mode)
         space.tables.write_to(machine)
@@ -127,19 +129,12 @@ def test_random_spaces(machine: BareMachine, gdb: GdbSession, mode: str, tmp_pat
         for operands in ("", f"{tmp_path}/{seed}"):
             stretches += agree(diff(gdb, operands), wanted)
         differing += bool(wanted)
-        if seed > 900:
+        if last is not None:
             document = diff(gdb, f"{tmp_path}/{seed - 1} {tmp_path}/{seed}")
-            before, last = last, state
-            stretches += agree(document, expected(before, last))
-        else:
-            last = state
+            stretches += agree(document, expected(last, state))
+        last = state
     gdb.run("set ptmap maxphyaddr auto")
     assert stretches > 300 and differing > 5
-
-
-def put(machine: BareMachine, space: Tables, table: int, index: int, raw: int) -> None:
-    space.set(table, index, raw)
-    space.write_to(machine)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -208,9 +203,10 @@ def test_shared_tables(machine: BareMachine, gdb: GdbSession, mode: str) -> None
                 assert paths[0][0] >> 12 != paths[1][0] >> 12
                 assert any(x >> 12 == y >> 12 for x, y in zip(*paths))
     assert shared["below"] or mode == "32-bit"
-    same = diff(gdb, "current current")
-    assert same["differences"] == [] and same["shared"] is None
-    assert gdb.run("ptmap diff current current").endswith("no differences\nboth have the same root\n")
+    itself = diff(gdb, "current current")
+    assert itself["differences"] == [] and itself["shared"] is None
+    text = gdb.run("ptmap diff current current")
+    assert text.endswith("no differences\nboth have the same root\n")
 
 
 @pytest.mark.parametrize("mode", MODES)
