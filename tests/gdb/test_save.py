@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 from pathlib import Path
@@ -218,3 +219,13 @@ def test_lab32_is_that_file(tmp_path: Path) -> None:
         document = json.loads(gdb.run(f"ptmap diff -json - {STORED}"))
         assert document["before"]["ranges"] > 10
         assert document["differences"] == [] and document["complete"]
+
+
+@pytest.mark.parametrize("command", ["save", "diff"])
+def test_help(gdb: GdbSession, command: str) -> None:
+    text = gdb.run(f"help ptmap {command}")
+    assert "Examples:" in text
+    assert max(map(len, (text + gdb.run("help ptmap")).splitlines())) <= 80
+    for option in gdb.run(f"complete ptmap {command} -").split("\n"):
+        if option and not option.endswith(" -o"):
+            assert re.search(rf"^ +{option.split()[-1]}\b", text, re.M), option

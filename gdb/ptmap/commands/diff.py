@@ -22,7 +22,7 @@ _KINDS = {"added": "added", "gone": "gone", "changed": "changed", "unknown": "no
 
 
 class DiffCommand(Command):
-    """Show what differs between two address spaces, and which tables they share.
+    """Show what differs between two address spaces, and what they share.
 
     ptmap diff [-phys] [-mode MODE] [-json FILE|-] [A [B]]
 
