@@ -17,6 +17,7 @@
 #include "core/walk.h"
 #include "diff.h"
 #include "elf.h"
+#include "find.h"
 #include "memory.h"
 #include "snapshot.h"
 #include "sources.h"
@@ -415,5 +416,6 @@ PYBIND11_MODULE(_core, m) {
     bind_diff(m);
     bind_elf(m);
     bind_snapshot(m);
+    bind_find(m);
     bind_sources(m);
 }

@@ -1,0 +1,453 @@
+#include "core/find.h"
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+#include <set>
+#include <unordered_map>
+
+namespace ptmap {
+namespace {
+
+bool overlaps(const PhysSpan& frames, PhysAddr pa, std::uint64_t size) {
+    return pa <= frames.last && frames.first.value <= pa.value + (size - 1);
+}
+
+// What of `size` bytes at `pa` lies in the frames, counted from `pa`. They overlap.
+Window inside(const PhysSpan& frames, PhysAddr pa, std::uint64_t size) {
+    return {std::max(frames.first, pa).value - pa.value,
+            std::min(frames.last.value, pa.value + (size - 1)) - pa.value};
+}
+
+std::string reserved_bits(const Paging& paging, const PagingLevel& level, std::uint64_t raw) {
+    std::string text = "reserved ";
+    bool first = true;
+    for (const NamedBits& b : paging.decode(level, raw)) {
+        if (b.role != Role::reserved) continue;
+        text.append(first ? "" : ", ").append(bit_name(b));
+        first = false;
+    }
+    return text;
+}
+
+class Finder {
+public:
+    Finder(const Space& space, const FindOptions& options, Map& map)
+        : space_(space),
+          options_(options),
+          map_(map),
+          tick_(options.pulse),
+          leads_on_(space.nodes()) {
+        // Children come after their parents.
+        for (std::size_t n = space.nodes(); n-- > 0;)
+            leads_on_[n] = has_something(space.node(static_cast<std::uint32_t>(n)));
+    }
+
+    void run(const Window& window) {
+        if (leads_on_[0]) visit(0, 0, window, Rights::all);
+        close();
+    }
+
+private:
+    // Whether below a node is a page with one of the frames, or a gap.
+    bool has_something(const Node& node) const {
+        if (!node.readable) return true;
+        const PagingLevel& level = space_.level(node);
+        const unsigned end = level.index(node.needed.last) + 1;
+        auto child = node.children.begin();
+        for (unsigned i = level.index(node.needed.first); i < end; ++i) {
+            const std::uint64_t raw = space_.entry(node, i);
+            switch (level.kind(raw)) {
+                case Kind::not_present: break;
+                case Kind::malformed: return true;
+                case Kind::page:
+                    if (overlaps(options_.frames, level.page.target(raw), level.entry_span()))
+                        return true;
+                    break;
+                case Kind::table:
+                    while (child->index < i) ++child;
+                    if (leads_on_[child->node]) return true;
+                    break;
+            }
+        }
+        return false;
+    }
+
+    // Emits what of `part` (offsets inside the table) of a node at offset `base` is in the frames.
+    void visit(std::uint32_t n, std::uint64_t base, const Window& part, Rights path) {
+        const Node& node = space_.node(n);
+        const PagingLevel& level = space_.level(node);
+        if (!node.readable)
+            return gap(map_.unreadable, base + part.first, part.last - part.first + 1, node,
+                       space_.why(node));
+        const std::uint64_t span = level.entry_span();
+        const unsigned end = level.index(part.last) + 1;
+        for (unsigned i = level.index(part.first); i < end && !map_.truncated; ++i) {
+            const std::uint64_t raw = space_.entry(node, i), begin = i * span;
+            const Window inner{std::max(part.first, begin) - begin,
+                               std::min(part.last, begin + span - 1) - begin};
+            switch (level.kind(raw)) {
+                case Kind::not_present: break;
+                case Kind::malformed:
+                    gap(map_.malformed, base + begin + inner.first, inner.last - inner.first + 1,
+                        node, reserved_bits(space_.paging(), level, raw));
+                    break;
+                case Kind::page: page(level, raw, base + begin, inner, path); break;
+                case Kind::table: {
+                    const std::uint32_t child = space_.child_index(node, i);
+                    if (leads_on_[child])
+                        visit(child, base + begin, inner, path & level.table.rights(raw));
+                    break;
+                }
+            }
+        }
+    }
+
+    void page(const PagingLevel& level, std::uint64_t raw, std::uint64_t offset, const Window& part,
+              Rights path) {
+        const EntryRules& rules = level.page;
+        const std::uint64_t size = part.last - part.first + 1;
+        const PhysAddr pa{rules.target(raw).value + part.first};
+        if (!overlaps(options_.frames, pa, size)) return;
+        const Window cut = inside(options_.frames, pa, size);
+        const unsigned size_index = page_size_index(level.entry_span());
+        ++map_.pages[size_index];
+        Range found{{offset + part.first + cut.first},
+                    cut.last - cut.first + 1,
+                    {pa.value + cut.first},
+                    true,
+                    static_cast<std::uint8_t>(1u << size_index),
+                    {path & rules.rights(raw)}};
+        found.attributes.global = raw & rules.global;
+        found.attributes.type = options_.types[rules.cache_slot(raw)];
+        emit(found);
+    }
+
+    // `next.va` is an offset, as is run_.va.
+    void emit(const Range& next) {
+        const std::uint64_t upper = space_.paging().upper_part();
+        if (run_.size && run_.va.value + run_.size == next.va.value &&
+            run_.pa.value + run_.size == next.pa.value && run_.attributes == next.attributes &&
+            !(upper && next.va.value == upper)) {
+            run_.size += next.size;
+            run_.page_sizes |= next.page_sizes;
+            return;
+        }
+        close();
+        run_ = next;
+    }
+
+    // Ends the range that is being built.
+    void close() {
+        if (run_.size && room()) {
+            run_.va = space_.paging().address_of(run_.va.value);
+            map_.ranges.push_back(run_);
+        }
+        run_.size = 0;
+    }
+
+    void gap(std::vector<Gap>& gaps, std::uint64_t offset, std::uint64_t size, const Node& node,
+             std::string why) {
+        if (room())
+            gaps.push_back({space_.paging().address_of(offset), size, node.table,
+                            space_.level(node).level->number, std::move(why)});
+    }
+
+    bool room() {
+        tick_();
+        if (made_++ < options_.max_ranges) return true;
+        map_.truncated = true;
+        return false;
+    }
+
+    const Space& space_;
+    const FindOptions& options_;
+    Map& map_;
+    Ticker tick_;
+    std::vector<bool> leads_on_;  // by node
+    std::size_t made_ = 0;        // ranges and gaps so far
+    Range run_{};                 // that is being built; of size 0 for none
+};
+
+// Sweeps over the ranges of a map by physical address.
+class Sweep {
+public:
+    explicit Sweep(const Map& map, const Pulse& pulse) : map_(map), tick_(pulse) {
+        for (std::size_t i = 0; i < map.ranges.size(); ++i)
+            if (map.ranges[i].contiguous) begins_.push_back(static_cast<std::uint32_t>(i));
+        ends_ = begins_;
+        std::ranges::sort(begins_, {}, [&](std::uint32_t i) { return map.ranges[i].pa; });
+        std::ranges::sort(ends_, {}, [&](std::uint32_t i) { return end_of(i); });
+    }
+
+    // `each(shared)` for every stretch with one of the conflicts; `changed(range, begins)` for
+    // every range that begins or ends before it.
+    template <typename Each, typename Changed>
+    void run(Conflict wanted, Each each, Changed changed) {
+        std::size_t begin = 0, end = 0;
+        while (end < ends_.size()) {
+            const std::uint64_t at = begin < begins_.size()
+                                         ? std::min(begin_of(begins_[begin]), end_of(ends_[end]))
+                                         : end_of(ends_[end]);
+            for (; end < ends_.size() && end_of(ends_[end]) == at; ++end) {
+                remove(ends_[end]);
+                changed(ends_[end], false);
+            }
+            for (; begin < begins_.size() && begin_of(begins_[begin]) == at; ++begin) {
+                add(begins_[begin]);
+                changed(begins_[begin], true);
+            }
+            if (!count_) continue;
+            const std::uint64_t next = begin < begins_.size()
+                                           ? std::min(begin_of(begins_[begin]), end_of(ends_[end]))
+                                           : end_of(ends_[end]);
+            const Conflict conflict = now();
+            if (!touches(conflict, wanted)) continue;
+            list();
+            each(Shared{{at}, next - at, conflict, in_one(), count_, listed_});
+        }
+    }
+
+private:
+    static constexpr std::size_t of_each = 4;  // listed mappings of each combination of rights
+
+    std::uint64_t begin_of(std::uint32_t i) const { return map_.ranges[i].pa.value; }
+    std::uint64_t end_of(std::uint32_t i) const {
+        return map_.ranges[i].pa.value + map_.ranges[i].size;
+    }
+    std::set<std::uint32_t>& alike(std::uint32_t i) {
+        return active_[static_cast<unsigned>(map_.ranges[i].attributes.rights)];
+    }
+    void add(std::uint32_t i) {
+        tick_();
+        alike(i).insert(i);
+        ++count_;
+    }
+    void remove(std::uint32_t i) {
+        tick_();
+        alike(i).erase(i);
+        --count_;
+    }
+
+    bool any(Rights set, Rights clear = Rights::none) const {
+        for (unsigned r = 0; r < active_.size(); ++r)
+            if (const Rights rights{static_cast<std::uint8_t>(r)};
+                !active_[r].empty() && has(rights, set) && (rights & clear) == Rights::none)
+                return true;
+        return false;
+    }
+    bool in_one() const { return any(Rights::write | Rights::exec); }
+    Conflict now() const {
+        Conflict conflict = Conflict::none;
+        if (any(Rights::write) && any(Rights::exec)) conflict = Conflict::write_exec;
+        if (any(Rights::user) && any(Rights::none, Rights::user))
+            conflict = conflict | Conflict::user_kernel;
+        return conflict;
+    }
+
+    void list() {
+        listed_.clear();
+        for (const std::set<std::uint32_t>& of_rights : active_)
+            for (auto i = of_rights.begin();
+                 i != of_rights.end() &&
+                 std::distance(of_rights.begin(), i) < std::ptrdiff_t{of_each};
+                 ++i)
+                listed_.push_back(*i);
+        std::ranges::sort(listed_);  // ranges come by rising address
+    }
+
+    const Map& map_;
+    Ticker tick_;
+    std::vector<std::uint32_t> begins_, ends_;
+    std::array<std::set<std::uint32_t>, 8> active_;  // by Rights: the ranges that map this place
+    std::size_t count_ = 0;                          // of all of them
+    std::vector<std::uint32_t> listed_;
+};
+
+// Neighbouring ranges with equal attributes: the number of the run that each is of, and the runs.
+struct Runs {
+    std::vector<std::uint32_t> of;
+    std::vector<Extent> extents;
+
+    explicit Runs(const Map& map) {
+        of.reserve(map.ranges.size());
+        for (std::size_t i = 0; i < map.ranges.size(); ++i) {
+            const Range& r = map.ranges[i];
+            const bool goes_on =
+                i && map.ranges[i - 1].va.value + map.ranges[i - 1].size == r.va.value &&
+                map.ranges[i - 1].attributes == r.attributes;
+            if (goes_on)
+                extents.back().size += r.size;
+            else
+                extents.push_back({r.va, r.size});
+            of.push_back(static_cast<std::uint32_t>(extents.size() - 1));
+        }
+    }
+};
+
+// A number that nobody who chooses the runs can make come out as he likes in a sum (splitmix64).
+std::uint64_t scattered(std::uint64_t n) {
+    n += 0x9e3779b97f4a7c15;
+    n = (n ^ n >> 30) * 0xbf58476d1ce4e5b9;
+    n = (n ^ n >> 27) * 0x94d049bb133111eb;
+    return n ^ n >> 31;
+}
+
+// A set of runs, each as often as it is in it, known by two sums.
+struct Signature {
+    std::uint64_t a = 0, b = 0;
+    bool operator==(const Signature&) const = default;
+    void add(std::uint64_t run) { a += scattered(run), b += scattered(~run); }
+    void remove(std::uint64_t run) { a -= scattered(run), b -= scattered(~run); }
+    struct Hash {
+        std::size_t operator()(const Signature& s) const { return s.a ^ s.b >> 7; }
+    };
+};
+
+void put_hex(std::string& out, const char* key, std::uint64_t value) {
+    std::array<char, 16> text;
+    const char* const end = std::to_chars(text.data(), text.data() + text.size(), value, 16).ptr;
+    out.append("\"").append(key).append("\": \"0x");
+    out.append(text.data(), static_cast<std::size_t>(end - text.data())) += '"';
+}
+
+void put_bool(std::string& out, const char* key, bool value) {
+    out.append(", \"").append(key).append(value ? "\": true" : "\": false");
+}
+
+// Our own words, and names that a guest may have chosen.
+void put_text(std::string& out, std::string_view text) {
+    for (const char c : text) {
+        if (c == '"' || c == '\\') out += '\\';
+        out += c >= ' ' && c <= '~' ? c : '?';
+    }
+}
+
+template <typename List, typename Put>
+void put_list(std::string& out, const char* key, const List& list, Put put) {
+    out.append(", \"").append(key).append("\": [");
+    bool first = true;
+    for (const auto& element : list) {
+        if (!first) out += ", ";
+        put(element);
+        first = false;
+    }
+    out += ']';
+}
+
+void put_mapping(std::string& out, const Range& range, PhysAddr pa, std::span<const Label> labels) {
+    const Attributes& a = range.attributes;
+    const VirtAddr va = address_in(range, pa);
+    out += '{';
+    put_hex(out, "va", va.value);
+    put_bool(out, "user", has(a.rights, Rights::user));
+    put_bool(out, "write", has(a.rights, Rights::write));
+    put_bool(out, "exec", has(a.rights, Rights::exec));
+    put_bool(out, "global", a.global);
+    out.append(", \"cache\": \"").append(name(a.type)) += '"';
+    std::vector<std::string_view> sizes;
+    for (std::size_t i = 0; i < page_size_names.size(); ++i)
+        if (range.page_sizes >> i & 1) sizes.push_back(page_size_names[i]);
+    put_list(out, "page_sizes", sizes,
+             [&](std::string_view size) { out.append("\"").append(size) += '"'; });
+    if (const auto here = labels_in(labels, va, 1); !here.empty()) {
+        put_text(out.append(", \"label\": \""), here.front().name);
+        put_text(out.append("\", \"label_source\": \""), here.front().source);
+        out += '"';
+    }
+    out += '}';
+}
+
+}  // namespace
+
+Map find(const Space& space, const FindOptions& options) {
+    Map map{space.paging().format().mode, space.root(), space.tables()};
+    const Window window{space.window().first,
+                        std::min(space.window().last, space.paging().last_offset())};
+    if (window.first <= window.last) Finder(space, options, map).run(window);
+    map.truncated |= space.cut();
+    return map;
+}
+
+std::vector<Range> find(const Map& map, const PhysSpan& frames) {
+    std::vector<Range> found;
+    for (const Range& r : map.ranges) {
+        if (!r.contiguous || !overlaps(frames, r.pa, r.size)) continue;
+        const Window cut = inside(frames, r.pa, r.size);
+        Range& part = found.emplace_back(r);
+        part.va.value += cut.first;
+        part.pa.value += cut.first;
+        part.size = cut.last - cut.first + 1;
+    }
+    return found;
+}
+
+void each_shared(const Map& map, Conflict wanted, const std::function<void(const Shared&)>& each,
+                 const Pulse& pulse) {
+    Sweep(map, pulse).run(wanted, each, [](std::uint32_t, bool) {});
+}
+
+Aliases aliases(const Map& map, Conflict wanted, const Pulse& pulse) {
+    Aliases all;
+    const Runs runs(map);
+    Signature here;
+    std::unordered_map<Signature, std::size_t, Signature::Hash> group_of;
+    const auto changed = [&](std::uint32_t range, bool begins) {
+        begins ? here.add(runs.of[range]) : here.remove(runs.of[range]);
+    };
+    const auto add = [](Aliases::Total& total, const Shared& shared) {
+        total.bytes += shared.size;
+        ++total.stretches;
+    };
+    const auto each = [&](const Shared& shared) {
+        if (touches(shared.conflict, Conflict::write_exec)) add(all.write_exec, shared);
+        if (shared.in_one) add(all.in_one, shared);
+        if (touches(shared.conflict, Conflict::user_kernel)) add(all.user_kernel, shared);
+        const auto [known, fresh] = group_of.try_emplace(here, all.groups.size());
+        if (fresh) {
+            SharedGroup& group = all.groups.emplace_back();
+            group.conflict = shared.conflict;
+            group.in_one = shared.in_one;
+            group.pa = shared.pa;
+            group.count = shared.count;
+            for (const std::uint32_t i : shared.ranges)
+                group.mappings.push_back(
+                    {address_in(map.ranges[i], shared.pa), i, runs.extents[runs.of[i]]});
+        }
+        SharedGroup& group = all.groups[known->second];
+        group.bytes += shared.size;
+        ++group.stretches;
+    };
+    Sweep(map, pulse).run(wanted, each, changed);
+    return all;
+}
+
+std::string aliases_json(const Map& map, Conflict wanted, std::span<const Label> labels,
+                         const Pulse& pulse) {
+    std::string out;
+    each_shared(
+        map, wanted,
+        [&](const Shared& shared) {
+            out += out.empty() ? "\n  {" : ",\n  {";
+            put_hex(out, "pa", shared.pa.value);
+            put_hex(out += ", ", "size", shared.size);
+            put_list(out, "conflicts", names(shared.conflict),
+                     [&](std::string_view word) { out.append("\"").append(word) += '"'; });
+            put_bool(out, "write_exec_in_one", shared.in_one);
+            out.append(", \"count\": ").append(std::to_string(shared.count));
+            put_list(out, "mappings", shared.ranges,
+                     [&](std::uint32_t i) { put_mapping(out, map.ranges[i], shared.pa, labels); });
+            out += '}';
+        },
+        pulse);
+    return out;
+}
+
+std::vector<std::string_view> names(Conflict conflict) {
+    std::vector<std::string_view> words;
+    if (touches(conflict, Conflict::write_exec)) words.push_back("write+exec");
+    if (touches(conflict, Conflict::user_kernel)) words.push_back("user+kernel");
+    return words;
+}
+
+}  // namespace ptmap
