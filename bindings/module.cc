@@ -327,9 +327,10 @@ PYBIND11_MODULE(_core, m) {
         .def(
             "json",
             [](const Map& map, const std::vector<Label>& labels, std::string_view more,
-               const Pulse& pulse) { return json(map, labels, more, pulse); },
+               const Pulse& pulse,
+               std::string_view kind) { return json(map, labels, more, pulse, kind); },
             py::arg("labels") = std::vector<Label>{}, py::arg("more") = "",
-            py::arg("pulse") = Pulse{})
+            py::arg("pulse") = Pulse{}, py::arg("kind") = "map")
         .def(
             "ranges_text",
             [](const Map& map, const std::vector<Label>& labels, const Pulse& pulse) {

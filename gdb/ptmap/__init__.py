@@ -39,10 +39,10 @@ core (native.py), and prints the map that comes back.
 def register() -> None:
     """Registers commands and settings with GDB. Imports nothing heavy."""
     from . import settings, target
-    from .commands import diff, kaslr, pte, ptmap, regs, save, vdso, xp
+    from .commands import diff, find, kaslr, pte, ptmap, regs, save, vdso, xp
 
     settings.register()
-    for command in (ptmap, pte, vdso, regs, kaslr, xp, save, diff):
+    for command in (ptmap, pte, vdso, regs, find, save, diff, kaslr, xp):
         command.register()
     target.watch_attach()
     target.watch_changes()

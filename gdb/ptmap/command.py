@@ -215,6 +215,11 @@ def _chosen(option: Option, word: str) -> str:
     raise Refusal(f"-{option.name} takes one of {', '.join(option.choices)}")
 
 
+def is_for_eyes() -> bool:
+    """Whether write() goes to GDB's output and to no file of -o, which may have any length."""
+    return _shown_in is None
+
+
 def write(text: str) -> None:
     """A command's one answer, to GDB's output or the file of -o. Error: Refusal where the machine
     is no more as it was read, or the file cannot be written."""

@@ -34,3 +34,12 @@ def exact(space: AddressSpace, scanned: Any) -> Any:
     told apart in two maps, or in one range of an assertion."""
     return flatten(space, scanned, 0, space.paging.last_offset, split_physical=True,
                    split_sizes=True)  # fmt: skip
+
+
+def find(space: AddressSpace, scanned: Any, first: int, last: int) -> Any:
+    """A _core.Map of what maps the physical bytes FIRST to LAST, each range cut to them. Of the
+    whole space no ranges are made, so none of them counts against the limit."""
+    return native.core().find(
+        scanned, first, last, pat=settings.get("pat"),
+        max_ranges=settings.limit("max-ranges"), pulse=progress.flattening,
+    )  # fmt: skip

@@ -228,9 +228,9 @@ void put_label_members(std::string& out, std::span<const Label> labels, VirtAddr
 }
 
 std::string json(const Map& map, std::span<const Label> labels, std::string_view more,
-                 const Pulse& pulse) {
-    std::string out = "{\"schema\": \"ptmap/1\", \"kind\": \"map\", \"mode\": \"";
-    out.append(name(map.mode)).append("\", ");
+                 const Pulse& pulse, std::string_view kind) {
+    std::string out = "{\"schema\": \"ptmap/1\", \"kind\": \"";
+    out.append(kind).append("\", \"mode\": \"").append(name(map.mode)).append("\", ");
     put_hex_value(out, "root", map.root.value);
     put_bool(out, "complete", map.complete());
     put_bool(out, "truncated", map.truncated);

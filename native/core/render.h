@@ -26,12 +26,12 @@ std::string heading(std::span<const Label> labels, VirtAddr va, std::uint64_t si
 void put_label_members(std::string& out, std::span<const Label> labels, VirtAddr va,
                        std::uint64_t size);
 
-/// The object of schema ptmap/1, kind "map", with one range a line. A view (MapOptions::as) adds
+/// The object of schema ptmap/1 and this kind, with one range a line. A view (MapOptions::as) adds
 /// "as" to the head and "read" to each range. "outside_ram" is there where RAM is known. A range
 /// under a label has "label" and "label_source", several joined by ", " in address order. `more` is
 /// further members of the object, as JSON text that begins with a comma, or nothing.
 std::string json(const Map& map, std::span<const Label> labels = {}, std::string_view more = {},
-                 const Pulse& pulse = {});
+                 const Pulse& pulse = {}, std::string_view kind = "map");
 
 /// A header and a line a range: start, end (exclusive; the last byte + 1 may be 0), size, rights
 /// (u or s, r, w, x, g or - each), memory type, page sizes, physical address (- where the frames

@@ -1,0 +1,296 @@
+"""The command ptmap find: from physical memory to the addresses that map it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Sequence
+
+from .. import address_space, maps, native, progress, space_labels, summary
+from ..address_space import AddressSpace
+from ..command import JSON, Command, Option, evaluate, is_for_eyes, write, write_json
+from ..errors import Refusal
+from ..labels import printable
+from ..text import plural, short_size, size_text
+
+_COLUMNS = 80
+_TOP = 1 << 52  # physical addresses have at most 52 bits
+CONFLICTS = ("write+exec", "user+kernel")
+_GROUPS_SHOWN = 24
+_MAPPINGS_SHOWN = 8  # of a group
+_SIZES = ("4K", "2M", "4M", "1G")
+_EFER_NXE = 1 << 11
+
+
+class FindCommand(Command):
+    """Find the addresses that map physical memory, and mappings in conflict.
+
+    ptmap find [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N]
+               [-pid N] [-comm NAME] [-json FILE|-] PA [LEN]
+    ptmap find -aliases [the same] [write+exec] [user+kernel]
+
+    PA and LEN are expressions; LEN counts bytes and is 1 by default. Of each
+    stretch of addresses that maps a byte of them it prints start, end, size,
+    rights, memory type, page sizes and the physical address that it begins
+    at, as `ptmap -ranges` does, under its label where one is known. Then
+    come conflicts between mappings of the same byte:
+
+      write+exec   writable through one address, executable through another
+                   or through the same one
+      user+kernel  one address is the user's, another the supervisor's
+
+    It looks into every table of the address space once. Where not all of it
+    could be read it says that there may be more.
+
+      -aliases      all physical memory with such conflicts, or with those
+                    that are named. What is mapped by the same stretches of
+                    addresses, such as a process's heap and the kernel's
+                    direct map, is one entry, wherever its frames are
+      -root PA      the tables below this root instead of CR3's; a pointer
+                    such as init_mm.pgd is translated
+      -mode MODE    read them as 32-bit, pae, 4-level or 5-level
+      -half HALF    KPTI's user or kernel root, whichever CR3 has
+      -cpu N        of this CPU, counted from 0
+      -pid N        of this Linux process (needs the kernel's symbols)
+      -comm NAME    of the Linux process with this name (the same)
+      -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
+                    output; -aliases then names each physical stretch
+
+    Examples:
+      ptmap find 0xb8000
+      ptmap find $cr3 4096
+      ptmap find -half user "0x1000000 + 0x2000" 0x1000
+      ptmap find -aliases write+exec"""
+
+    options = (
+        Option("aliases", "", "all physical memory with conflicting mappings"),
+        *address_space.OPTIONS,
+        JSON,
+    )
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        if "aliases" in options:
+            for word in words:
+                if word not in CONFLICTS:
+                    raise Refusal(f"-aliases takes {' and '.join(CONFLICTS)}, not {word!r}")
+            wanted = [one for one in CONFLICTS if one in words] or list(CONFLICTS)
+            space = _space(options)
+            view: _Aliases | _Found = _Aliases(space, wanted)
+        else:
+            first, last = _stretch(words)
+            view = _Found(_space(options), first, last)
+        if "json" in options:
+            write_json(options["json"], view.json())
+        else:
+            write(view.text())
+
+
+def _space(options: dict[str, Any]) -> AddressSpace:
+    """Error: Refusal with paging off."""
+    space = address_space.resolve(options)
+    if space.paging is None:
+        raise Refusal("paging is off (CR0.PG=0): every physical address is its own linear one")
+    return space
+
+
+def _stretch(words: Sequence[str]) -> tuple[int, int]:
+    """First and last byte of PA LEN. Error: Refusal."""
+    if not words:
+        raise Refusal("which physical address? For example: ptmap find 0xb8000")
+    if len(words) > 2:
+        raise Refusal(f"PA and LEN are one word each (quote an expression with spaces), "
+                      f"not {len(words)}")  # fmt: skip
+    first = evaluate(words[0])
+    if first.is_pointer and not 0 <= first < _TOP:
+        raise Refusal(f"{words[0]} is a linear address: `pte` tells its physical one")
+    if not 0 <= first < _TOP:
+        raise Refusal(f"{first:#x} is no physical address: those have at most 52 bits")
+    length = evaluate(words[1]) if len(words) > 1 else 1
+    if length <= 0:
+        raise Refusal(f"LEN is a number of bytes from 1 on, not {int(length)}")
+    return int(first), int(min(first + length, _TOP)) - 1
+
+
+class _Found:
+    """What maps a stretch."""
+
+    def __init__(self, space: AddressSpace, first: int, last: int) -> None:
+        self.space, self.first, self.last = space, first, last
+        top = space.paging.last_offset
+        self.scanned = maps.scan(space, 0, top)
+        self.made = maps.find(space, self.scanned, first, last)
+        self.known = space_labels.of(space, top)
+        self.aliases = native.core().aliases(self.made, pulse=progress.flattening)
+
+    def json(self) -> str:
+        labels = self.known.core()
+        shared = native.core().aliases_json(self.made, labels=labels, pulse=progress.writing)
+        more = (
+            f', "pa": "{self.first:#x}", "size": "{self.last - self.first + 1:#x}"'
+            f', "aliases": [{shared}]'
+        )
+        return str(self.made.json(labels, more, progress.writing, kind="find"))
+
+    def text(self) -> str:
+        space, made, size = self.space, self.made, self.last - self.first + 1
+        lines = _head(space, self.known)
+        lines.append(f"physical {self.first:#x}" + (f", {size_text(size)}" if size > 1 else "")
+                     + ("" if len(made) else ": no address maps it") + "\n")  # fmt: skip
+        lines.append(made.ranges_text(self.known.core(), progress.writing))
+        lines += self._conflicts(size)
+        if space.half == "user":
+            lines.append("this is KPTI's user root: -half kernel for the kernel's own mappings\n")
+        lines += _end(space, made, self.scanned.cut)
+        return "".join(lines)
+
+    def _conflicts(self, size: int) -> list[str]:
+        lines = []
+        for conflict, total in (("write+exec", self.aliases.write_exec),
+                                ("user+kernel", self.aliases.user_kernel)):  # fmt: skip
+            if not total[1]:
+                continue
+            group = next(g for g in self.aliases.groups if conflict in g.conflicts)
+            part = f"{size_text(total[0])} of it, the first at {group.pa:#x}:\n  "
+            lines.append(f"{conflict}: {'' if total[0] == size else part}"
+                         f"{_witnesses(self.space, self.made, group, conflict)}\n")  # fmt: skip
+        return lines + _no_nx(self.space, self.aliases)
+
+
+def _witnesses(space: AddressSpace, made: Any, group: Any, conflict: str) -> str:
+    """Through which addresses, of the first byte of a group."""
+
+    def first(right: str, has: bool = True) -> str:
+        return next(space.hex(one.va) for one in group.mappings
+                    if getattr(made[one.range], right) == has)  # fmt: skip
+
+    if conflict == "user+kernel":
+        return f"user at {first('user')}, supervisor at {first('user', False)}"
+    for one in group.mappings:
+        if made[one.range].write and made[one.range].exec:
+            return f"writable and executable at {space.hex(one.va)}"
+    return f"writable at {first('write')}, executable at {first('exec')}"
+
+
+class _Aliases:
+    """All memory with conflicting mappings."""
+
+    def __init__(self, space: AddressSpace, wanted: list[str]) -> None:
+        self.space, self.wanted = space, wanted
+        top = space.paging.last_offset
+        self.scanned = maps.scan(space, 0, top)
+        self.made = maps.flatten(space, self.scanned, 0, top, split_physical=True)
+        self.known = space_labels.of(space, top)
+        self.aliases = native.core().aliases(self.made, wanted, progress.flattening)
+
+    def json(self) -> str:
+        made, aliases = self.made, self.aliases
+        totals = {}
+        for conflict, total in (("write+exec", aliases.write_exec),
+                                ("user+kernel", aliases.user_kernel)):  # fmt: skip
+            if conflict in self.wanted:
+                totals[conflict] = {"bytes": hex(total[0]), "stretches": total[1]}
+        if "write+exec" in self.wanted:
+            size, stretches = aliases.in_one
+            totals["write+exec"]["in_one"] = {"bytes": hex(size), "stretches": stretches}
+        head = {
+            "schema": "ptmap/1", "kind": "find", "mode": self.space.mode,
+            "root": hex(self.space.root), "complete": made.complete, "truncated": made.truncated,
+            "unreadable": [_gap(gap) for gap in made.unreadable],
+            "malformed": [_gap(gap) for gap in made.malformed],
+            "tables": made.tables, "conflicts": self.wanted, "totals": totals,
+        }  # fmt: skip
+        shared = native.core().aliases_json(
+            made, self.wanted, self.known.core(), progress.writing
+        )
+        return f'{json.dumps(head)[:-1]},\n"aliases": [{shared}]}}\n'
+
+    def text(self) -> str:
+        space = self.space
+        lines = _head(space, self.known)
+        lines += self._totals()
+        groups = sorted(self.aliases.groups, key=lambda g: (_severity(g), g.pa))
+        shown = groups[:_GROUPS_SHOWN] if is_for_eyes() else groups
+        for group in shown:
+            lines += self._group(group)
+        if len(shown) < len(groups):
+            more = plural(len(groups) - len(shown), "entry", "entries")
+            lines.append(f"and {more} more: all with -o FILE or -json FILE\n")
+        lines += _no_nx(space, self.aliases)
+        lines += _end(space, self.made, self.scanned.cut)
+        return "".join(lines)
+
+    def _totals(self) -> list[str]:
+        lines = []
+        for conflict, total in (("write+exec", self.aliases.write_exec),
+                                ("user+kernel", self.aliases.user_kernel)):  # fmt: skip
+            if conflict not in self.wanted:
+                continue
+            text = _amount(*total)
+            if conflict == "write+exec" and self.aliases.in_one[1]:
+                text += f"; through one address {_amount(*self.aliases.in_one)}"
+            lines.append(f"{conflict:<11}  {text}\n")
+        return lines
+
+    def _group(self, group: Any) -> list[str]:
+        made, space = self.made, self.space
+        where = f"the first at {group.pa:#x}" if group.stretches > 1 else f"at {group.pa:#x}"
+        lines = [f"{_amount(group.bytes, group.stretches)}, {where}: "
+                 f"{', '.join(group.conflicts)}\n"]  # fmt: skip
+        for one in group.mappings[:_MAPPINGS_SHOWN]:
+            start, size = one.run if group.stretches > 1 else (one.va, group.bytes)
+            r = made[one.range]
+            sizes = ",".join(name for bit, name in enumerate(_SIZES) if r.page_sizes >> bit & 1)
+            end = start + size & ((1 << 4 * space.digits) - 1)
+            line = (f"  {space.hex(start)} {space.hex(end)} {r.rights} {r.cache:<4} {sizes:<5} "
+                    f"{self._label(one.va)}")  # fmt: skip
+            lines.append(f"{line[:_COLUMNS].rstrip()}\n")
+        more = group.count - min(len(group.mappings), _MAPPINGS_SHOWN)
+        if more:
+            lines.append(f"  and {more} more: ptmap find {group.pa:#x}\n")
+        return lines
+
+    def _label(self, va: int) -> str:
+        for label in self.known.all:
+            if label.start <= va < label.end:
+                return printable(label.name)
+        return ""
+
+
+def _severity(group: Any) -> int:
+    return 0 if group.in_one else 1 if "write+exec" in group.conflicts else 2
+
+
+def _amount(size: int, stretches: int) -> str:
+    if not stretches:
+        return "none"
+    return short_size(size) + (f" in {stretches} places" if stretches > 1 else "")
+
+
+def _head(space: AddressSpace, known: space_labels.Known) -> list[str]:
+    return [summary.head(space, known.linux), *(f"assuming {what}\n" for what in space.assumed)]
+
+
+def _no_nx(space: AddressSpace, aliases: Any) -> list[str]:
+    """Why all that is writable is executable."""
+    if not aliases.in_one[1] or space.mode != "32-bit" and space.efer & _EFER_NXE:
+        return []
+    why = "32-bit paging has no NX" if space.mode == "32-bit" else "EFER.NXE is off"
+    return [f"{why}: whatever is mapped is executable\n"]
+
+
+def _end(space: AddressSpace, made: Any, cut: bool) -> list[str]:
+    """How complete it is."""
+    pages = ", ".join(f"{count} of {size}" for size, count in made.pages.items() if count)
+    whole = "complete" if made.complete else "INCOMPLETE: there may be more"
+    return [
+        f"{plural(made.tables, 'table')}; pages: {pages or 'none'}; {whole}\n",
+        *summary.missing(space, made, cut),
+    ]
+
+
+def _gap(gap: Any) -> dict[str, Any]:
+    return {"va": hex(gap.va), "size": hex(gap.size), "table": hex(gap.table),
+            "level": gap.level, "why": gap.why}  # fmt: skip
+
+
+def register() -> None:
+    FindCommand("ptmap find")
