@@ -27,6 +27,7 @@ core (native.py), and prints the map that comes back.
     maps.py            maps of a space, within the limits of the settings
     last_maps.py       the last map made of each root, for `ptmap diff` alone
     snapshots.py       maps in files; sides.py what a diff compares
+    watch.py           watchpoints on entries
     map_view.py        what `ptmap` shows of a space; as text by overview_text.py,
                        grid_text.py and summary.py
     linux/             what only Linux has: its layout, tasks, VMAs, swapped pages, KASLR,

@@ -173,11 +173,15 @@ private:
 class Sweep {
 public:
     explicit Sweep(const Map& map, const Pulse& pulse) : map_(map), tick_(pulse) {
-        for (std::size_t i = 0; i < map.ranges.size(); ++i)
-            if (map.ranges[i].contiguous) begins_.push_back(static_cast<std::uint32_t>(i));
-        ends_ = begins_;
-        std::ranges::sort(begins_, {}, [&](std::uint32_t i) { return map.ranges[i].pa; });
-        std::ranges::sort(ends_, {}, [&](std::uint32_t i) { return end_of(i); });
+        for (std::size_t i = 0; i < map.ranges.size(); ++i) {
+            const Range& r = map.ranges[i];
+            if (!r.contiguous) continue;
+            const auto range = static_cast<std::uint32_t>(i);
+            begins_.push_back({r.pa.value, range, r.attributes.rights});
+            ends_.push_back({r.pa.value + r.size, range, r.attributes.rights});
+        }
+        std::ranges::sort(begins_, {}, &End::at);
+        std::ranges::sort(ends_, {}, &End::at);
     }
 
     // `each(shared)` for every stretch with one of the conflicts; `changed(range, begins)` for
@@ -185,49 +189,42 @@ public:
     template <typename Each, typename Changed>
     void run(Conflict wanted, Each each, Changed changed) {
         std::size_t begin = 0, end = 0;
+        // Where the next one begins or ends; there is an end left.
+        const auto next = [&] {
+            return begin < begins_.size() ? std::min(begins_[begin].at, ends_[end].at)
+                                          : ends_[end].at;
+        };
         while (end < ends_.size()) {
-            const std::uint64_t at = begin < begins_.size()
-                                         ? std::min(begin_of(begins_[begin]), end_of(ends_[end]))
-                                         : end_of(ends_[end]);
-            for (; end < ends_.size() && end_of(ends_[end]) == at; ++end) {
-                remove(ends_[end]);
-                changed(ends_[end], false);
+            const std::uint64_t at = next();
+            for (; end < ends_.size() && ends_[end].at == at; ++end) {
+                tick_();
+                active_[static_cast<unsigned>(ends_[end].rights)].erase(ends_[end].range);
+                --count_;
+                changed(ends_[end].range, false);
             }
-            for (; begin < begins_.size() && begin_of(begins_[begin]) == at; ++begin) {
-                add(begins_[begin]);
-                changed(begins_[begin], true);
+            for (; begin < begins_.size() && begins_[begin].at == at; ++begin) {
+                tick_();
+                active_[static_cast<unsigned>(begins_[begin].rights)].insert(begins_[begin].range);
+                ++count_;
+                changed(begins_[begin].range, true);
             }
             if (!count_) continue;
-            const std::uint64_t next = begin < begins_.size()
-                                           ? std::min(begin_of(begins_[begin]), end_of(ends_[end]))
-                                           : end_of(ends_[end]);
             const Conflict conflict = now();
             if (!touches(conflict, wanted)) continue;
             list();
-            each(Shared{{at}, next - at, conflict, in_one(), count_, listed_});
+            each(Shared{{at}, next() - at, conflict, in_one(), count_, listed_});
         }
     }
 
 private:
     static constexpr std::size_t of_each = 4;  // listed mappings of each combination of rights
 
-    std::uint64_t begin_of(std::uint32_t i) const { return map_.ranges[i].pa.value; }
-    std::uint64_t end_of(std::uint32_t i) const {
-        return map_.ranges[i].pa.value + map_.ranges[i].size;
-    }
-    std::set<std::uint32_t>& alike(std::uint32_t i) {
-        return active_[static_cast<unsigned>(map_.ranges[i].attributes.rights)];
-    }
-    void add(std::uint32_t i) {
-        tick_();
-        alike(i).insert(i);
-        ++count_;
-    }
-    void remove(std::uint32_t i) {
-        tick_();
-        alike(i).erase(i);
-        --count_;
-    }
+    // Of a range: where it begins or ends, physically.
+    struct End {
+        std::uint64_t at;
+        std::uint32_t range;  // index in the map
+        Rights rights;
+    };
 
     bool any(Rights set, Rights clear = Rights::none) const {
         for (unsigned r = 0; r < active_.size(); ++r)
@@ -258,7 +255,7 @@ private:
 
     const Map& map_;
     Ticker tick_;
-    std::vector<std::uint32_t> begins_, ends_;
+    std::vector<End> begins_, ends_;
     std::array<std::set<std::uint32_t>, 8> active_;  // by Rights: the ranges that map this place
     std::size_t count_ = 0;                          // of all of them
     std::vector<std::uint32_t> listed_;

@@ -346,10 +346,10 @@ TEST(Aliases, Json) {
               "\"user+kernel\"], \"write_exec_in_one\": false, \"count\": 2, \"mappings\": "
               "[{\"va\": \"0x2000\", \"user\": true, \"write\": true, \"exec\": false, \"global\": "
               "false, "
-              "\"cache\": \"UC\", \"page_sizes\": [\"4K\"]}, "
+              "\"cache\": \"WB\", \"page_sizes\": [\"4K\"]}, "
               "{\"va\": \"0x9000\", \"user\": false, \"write\": false, \"exec\": true, \"global\": "
               "false, "
-              "\"cache\": \"UC\", \"page_sizes\": [\"4K\"], \"label\": \"a\\\"?\\\\\", "
+              "\"cache\": \"WB\", \"page_sizes\": [\"4K\"], \"label\": \"a\\\"?\\\\\", "
               "\"label_source\": \"read\"}]}");
 }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, Sequence
 
-from .. import address_space, native, settings
+from .. import address_space, native, settings, watch
 from ..address_space import AddressSpace
-from ..command import JSON, Command, evaluate, register as register_command, write, write_json
+from ..command import (JSON, Command, Option, evaluate, register as register_command, write,
+                       write_json)  # fmt: skip
 from ..text import size_text
 from ..errors import Refusal
 from ..linux import not_present
@@ -27,6 +28,7 @@ class PteCommand(Command):
 
     pte [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N] [-pid N]
         [-comm NAME] [-json FILE|-] VA...
+    pte [the same] -watch VA
 
     For each address (an expression; quote one with spaces) it walks the
     tables as the processor does and prints each entry with its decoded bits,
@@ -45,6 +47,10 @@ class PteCommand(Command):
       -comm NAME    in the Linux process with this name (the same)
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
+      -watch        set a GDB watchpoint on the entry that maps VA, or at
+                    which the walk ends, so that the code that changes it is
+                    caught; it says through which address it watches, and
+                    what it misses
 
     Where Linux is recognised it says what Linux keeps in an entry that is
     not present: PROT_NONE with its frame, swap, a page on the move.
@@ -57,15 +63,25 @@ class PteCommand(Command):
       pte $pc
       pte 0xc0000000 &jiffies "$sp + 8"
       pte -half user entry_SYSCALL_64
+      pte -watch 0x8048000
       pte -root 0x1000 -mode pae 0x8048000"""
 
-    options = (*address_space.OPTIONS, JSON)
+    options = (
+        Option("watch", "", "a watchpoint on the entry that maps VA"),
+        *address_space.OPTIONS,
+        JSON,
+    )
 
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         if not words:
             raise Refusal("which address? For example: pte $pc")
         space = address_space.resolve(options)
         addresses = [address_space.in_space(space, evaluate(word)) for word in words]
+        if "watch" in options:
+            if "json" in options:
+                raise Refusal("-watch sets a watchpoint: it goes with no -json")
+            write(watch.set_watch(space, addresses))
+            return
         if space.paging is None and "root" in options:
             raise Refusal("paging is off (CR0.PG=0): -root needs -mode too")
         if space.paging is None:
