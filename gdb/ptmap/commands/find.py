@@ -9,8 +9,7 @@ from .. import address_space, maps, native, progress, space_labels, summary
 from ..address_space import AddressSpace
 from ..command import JSON, Command, Option, evaluate, is_for_eyes, write, write_json
 from ..errors import Refusal
-from ..text import printable
-from ..text import plural, short_size, size_text
+from ..text import plural, printable, short_size, size_text
 
 _COLUMNS = 80
 _TOP = 1 << 52  # physical addresses have at most 52 bits
