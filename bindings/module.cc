@@ -20,6 +20,7 @@
 #include "find.h"
 #include "memory.h"
 #include "snapshot.h"
+#include "query.h"
 #include "sources.h"
 
 namespace py = pybind11;
@@ -418,5 +419,6 @@ PYBIND11_MODULE(_core, m) {
     bind_elf(m);
     bind_snapshot(m);
     bind_find(m);
+    bind_query(m);
     bind_sources(m);
 }

@@ -20,7 +20,8 @@ core (native.py), and prints the map that comes back.
     kernel_entry.py    whether they are mapped, and what SYSCALL needs
     elf_images.py      ELF images behind user pages; vdso.py which of them is the vDSO
     symbol_files.py    their symbols given to GDB
-    attributes.py      the vocabulary of -filter
+    attributes.py      the vocabulary of -filter, check and -expect
+    rules/             rules that `ptmap check` and `pte -expect` evaluate; tap.py shows them
     labels.py          names of stretches; elf_sections.py and linux/ know some
     user_stack.py      where a process's stack is
     space_labels.py    all that is known of a space
@@ -40,10 +41,10 @@ core (native.py), and prints the map that comes back.
 def register() -> None:
     """Registers commands and settings with GDB. Imports nothing heavy."""
     from . import settings, target
-    from .commands import diff, find, kaslr, pte, ptmap, regs, save, vdso, xp
+    from .commands import check, diff, find, kaslr, pte, ptmap, regs, save, vdso, xp
 
     settings.register()
-    for command in (ptmap, pte, vdso, regs, find, save, diff, kaslr, xp):
+    for command in (ptmap, pte, vdso, regs, find, save, diff, check, kaslr, xp):
         command.register()
     target.watch_attach()
     target.watch_changes()

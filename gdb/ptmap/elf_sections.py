@@ -14,23 +14,31 @@ from .labels import Label
 _SECTION = re.compile(r"\s*0x([0-9a-f]+) - 0x([0-9a-f]+) is (.+?)(?: in (/.*))?$")
 # The segments of a core are memory without a name of its own ("load1").
 _CORE = re.compile(r"^Local core dump file:\n(?:\t.*\n)*", re.M)
+_MAIN = re.compile(r"^\s*`(.*)', file type ", re.M)  # GDB's own `file`, whose lines name none
 _LINUX = {"__ksymtab", ".data..percpu"}
+
+
+def files() -> dict[str, list[tuple[str, int, int]]]:
+    """(name, start, end) of every section that is loaded, by the file it is of."""
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    text = _CORE.sub("", _info_files())
+    main = _MAIN.search(text)
+    for line in text.split("\n"):  # a name may have any other character that ends a line
+        if section := _SECTION.match(line):
+            start, end = int(section[1], 16), int(section[2], 16)
+            if start < end:
+                path = section[4] or (main[1] if main else "")
+                found.setdefault(path, []).append((section[3], start, end))
+    return found
 
 
 def labels() -> list[Label]:
     """Of every section that is loaded; none of a Linux kernel's, which linux/layout.py places."""
-    files: dict[str, list[Label]] = {}
-    text = _CORE.sub("", _info_files())
-    for line in text.split("\n"):  # a name may have any other character that ends a line
-        if found := _SECTION.match(line):
-            start, end = int(found[1], 16), int(found[2], 16)
-            if start < end:
-                files.setdefault(found[4] or "", []).append(Label(start, end, found[3], "read"))
     return [
-        one
-        for sections in files.values()
-        if not _LINUX & {section.name for section in sections}
-        for one in sections
+        Label(start, end, name, "read")
+        for sections in files().values()
+        if not _LINUX & {name for name, _, _ in sections}
+        for name, start, end in sections
     ]
 
 

@@ -287,15 +287,9 @@ private:
     }
 
     bool is_wanted() const {
-        const Attributes& a = run_.attributes;
         return options_.wanted.empty() ||
                std::ranges::any_of(options_.wanted, [&](const Wanted& w) {
-                   return has(a.rights, w.rights_set) &&
-                          (a.rights & w.rights_clear) == Rights::none &&
-                          (!w.global || *w.global == a.global) &&
-                          (run_.page_sizes & w.sizes_any) == w.sizes_any &&
-                          !(run_.page_sizes & w.sizes_none) && (!w.large || run_.page_sizes > 1) &&
-                          w.types >> static_cast<unsigned>(a.type) & 1;
+                   return ptmap::is_wanted(w, run_.attributes, run_.page_sizes);
                });
     }
 
@@ -319,6 +313,13 @@ unsigned page_size_index(std::uint64_t bytes) {
         case std::uint64_t{1} << 22: return 2;
         default: assert(bytes == std::uint64_t{1} << 30); return 3;
     }
+}
+
+bool is_wanted(const Wanted& w, const Attributes& a, std::uint8_t page_sizes) {
+    return has(a.rights, w.rights_set) && (a.rights & w.rights_clear) == Rights::none &&
+           (!w.global || *w.global == a.global) && (page_sizes & w.sizes_any) == w.sizes_any &&
+           !(page_sizes & w.sizes_none) && (!w.large || page_sizes > 1) &&
+           w.types >> static_cast<unsigned>(a.type) & 1;
 }
 
 Map make_map(const Space& space, const MapOptions& options) {

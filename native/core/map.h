@@ -67,6 +67,9 @@ struct Wanted {
     std::uint32_t types = ~0u;    ///< bit t: MemoryType t will do
 };
 
+/// Whether that holds of pages with these attributes and sizes (Range::page_sizes).
+bool is_wanted(const Wanted& wanted, const Attributes& attributes, std::uint8_t page_sizes);
+
 /// A stretch of physical memory, both ends in it.
 struct PhysSpan {
     PhysAddr first, last;

@@ -11,7 +11,11 @@ from ..command import (JSON, Command, Option, evaluate, register as register_com
                        write_json)  # fmt: skip
 from ..text import size_text
 from ..errors import Refusal
+from ..labels import printable
 from ..linux import not_present
+from ..rules import forms, predicate
+from ..rules.evidence import Evidence
+from ..rules.finding import FAILED, OK, Finding, entry_text, worst
 
 _COLUMNS = 80
 _ACCESSES = ("read", "write", "fetch")
@@ -27,7 +31,7 @@ class PteCommand(Command):
     """Explain an address: each level's entry, the frame, rights, faults.
 
     pte [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N] [-pid N]
-        [-comm NAME] [-json FILE|-] VA...
+        [-comm NAME] [-expect RULE] [-json FILE|-] VA...
     pte [the same] -watch VA
 
     For each address (an expression; quote one with spaces) it walks the
@@ -45,6 +49,9 @@ class PteCommand(Command):
       -cpu N        from this CPU's CR3, counted from 0
       -pid N        in this Linux process (needs the kernel's symbols)
       -comm NAME    in the Linux process with this name (the same)
+      -expect RULE  an error, after the explanation, unless this is so at each
+                    address: mapped, unmapped, or attributes as in `ptmap
+                    check` (quote several: 'user read-only')
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
       -watch        set a GDB watchpoint on the entry that maps VA, or at
@@ -64,13 +71,16 @@ class PteCommand(Command):
       pte 0xc0000000 &jiffies "$sp + 8"
       pte -half user entry_SYSCALL_64
       pte -watch 0x8048000
+      pte -expect 'supervisor read-only' &sys_call_table
       pte -root 0x1000 -mode pae 0x8048000"""
 
     options = (
-        Option("watch", "", "a watchpoint on the entry that maps VA"),
         *address_space.OPTIONS,
+        Option("expect", "RULE", "an error unless this is so at each address",
+               words=(*predicate.WORDS,)),
+        Option("watch", "", "a watchpoint on the entry that maps VA"),
         JSON,
-    )
+    )  # fmt: skip
 
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         if not words:
@@ -84,14 +94,18 @@ class PteCommand(Command):
             return
         if space.paging is None and "root" in options:
             raise Refusal("paging is off (CR0.PG=0): -root needs -mode too")
+        expected = _expected(space, options) if "expect" in options else None
+        findings: list[Finding] = []
         if space.paging is None:
             explained = [_paging_off(va) for va in addresses]
         else:
             with space.memory.reading():
                 walks = [space.walk(va) for va in addresses]
             explained = [_explain(native.core(), space, walk) for walk in walks]
+            if expected is not None:
+                findings = [expected.judge(Evidence(space), walk) for walk in walks]
         if "json" in options:
-            head = {
+            head: dict[str, Any] = {
                 "schema": "ptmap/1",
                 "kind": "pte",
                 "mode": space.mode,
@@ -100,9 +114,39 @@ class PteCommand(Command):
                 "maxphyaddr_assumed": settings.get("maxphyaddr") is None,
                 "addresses": explained,
             }
+            if expected is not None:
+                head["expect"] = options["expect"]
+                for one, finding in zip(explained, findings):
+                    one["expect"] = finding.json()
             write_json(options["json"], json.dumps(head, indent=1) + "\n")
         else:
             write("\n".join(_text(space, one) for one in explained))
+        _refuse(space, options, findings)
+
+
+def _expected(space: AddressSpace, options: dict[str, Any]) -> predicate.Predicate:
+    """Error: Refusal where -expect cannot be asked."""
+    if space.paging is None:
+        raise Refusal("-expect: paging is off (CR0.PG=0), there are no rights")
+    try:
+        return predicate.Predicate.of(forms.split(options["expect"]))
+    except Refusal as refusal:
+        raise Refusal(f"-expect: {refusal}") from None
+
+
+def _refuse(space: AddressSpace, options: dict[str, Any], findings: list[Finding]) -> None:
+    """Error: Refusal where -expect does not hold."""
+    wrong = [finding for finding in findings if finding.result != OK]
+    if not wrong:
+        return
+    one = worst(wrong)
+    verb = "expected" if one.result == FAILED else "cannot tell whether it is"
+    text = f"{verb} {printable(options['expect'])}: {one.why}"
+    if one.entry is not None:
+        text += f" ({entry_text(space, one.entry)})"
+    if len(findings) > 1:
+        text += f"; {len(wrong)} of {len(findings)} addresses are not so"
+    raise Refusal(text)
 
 
 # One address explained is a dict in the shape of the JSON; the text is made from it.

@@ -1,0 +1,329 @@
+"""The command ptmap check: assertions about an address space."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import gdb
+
+from .. import address_space, progress, summary, tap
+from ..address_space import AddressSpace
+from ..command import JSON, Command, Option, write, write_file, write_json
+from ..errors import Refusal
+from ..labels import printable
+from ..rules import forms, rule_file
+from ..rules.evidence import Evidence
+from ..rules.finding import FAILED, MALFORMED, OK, UNDECIDED, Finding, entry_text
+from ..rules.rule_file import Line
+from ..text import plural
+
+_COLUMNS = 80
+_WORDS = {OK: "ok", FAILED: "FAILED", UNDECIDED: "UNDECIDED", MALFORMED: "MALFORMED"}
+_SUMS = {
+    FAILED: ("failed", "failed"), UNDECIDED: ("is undecided", "are undecided"),
+    MALFORMED: ("is malformed", "are malformed"),
+}  # fmt: skip
+_LISTED = 8  # lines in an error
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A rule and what came of it."""
+
+    line: Line
+    finding: Finding
+
+
+class CheckCommand(Command):
+    """Check rules about the address space: ok, or what breaks them.
+
+    ptmap check [-quit] [-tap FILE|-] [-json FILE|-] [-root PA|PGD]
+          [-mode MODE] [-half user|kernel] [-cpu N] [-pid N] [-comm NAME]
+          RULE | -file F
+
+    One rule on the command line, or a file with one on each line, blank
+    lines and comments from # on. A rule is one of
+
+      no ATTRS [in START END]         no page has these attributes
+      only ATTRS [in START END]       all that is mapped has them
+      ADDR ATTRS|mapped|unmapped      of one address
+      range START END ATTRS|mapped|unmapped    of each address there
+      null page unmapped              of the first 4 KiB
+      section NAME ATTRS|mapped|unmapped       of a loaded ELF file's pages
+      sections                        each has the rights that its flags ask
+                                      for, and no more; a page that several
+                                      share has what any of them asks for
+      pa PA unmapped|mapped|mapped once|mapped N times|mapped at VA|ATTRS
+      count tables|pages|ranges|4K|2M|4M|1G <|<=|==|!=|>=|> N
+      grid FILE                       the classic grid is that of a file
+      vdso present|absent
+
+    ATTRS are the words of `ptmap -filter`, of each page by itself: user
+    supervisor write read-only exec no-exec global large 4K 2M 4M 1G WB WC WT
+    WP UC UC-; a space or + between them is and, "," is or, no- negates.
+    Addresses are expressions (quote one with spaces); END is exclusive, 0
+    for the top. A grid's FILE has rows as `ptmap` prints them; its path
+    begins at the folder of the file of rules.
+
+    A rule holds, FAILED (with what was found and the entry responsible), is
+    UNDECIDED where a part of the tables that would tell cannot be read or
+    has reserved bits, or a limit cut the map short, or is MALFORMED. All are
+    evaluated; an error sums up what does not hold.
+
+      -file F       rules from a file
+      -tap FILE|-   the results as TAP 13, for graders and prove
+      -json FILE|-  the results as JSON (schema ptmap/1)
+      -quit         leave the target paused (disconnect) and end GDB with
+                    status 0 where all rules hold, 1 where one fails, 2 where
+                    any is malformed or undecided, or nothing could be checked
+      -root PA and the other options select the space as for `ptmap`
+
+    Examples:
+      ptmap check no write+exec
+      ptmap check 0xc0000000 large supervisor write
+      ptmap check -file lab.check -tap - -quit"""
+
+    options = (
+        *address_space.OPTIONS,
+        Option("file", "FILE", "rules from a file"),
+        Option("tap", "FILE|-", "the results as TAP"),
+        JSON,
+        Option("quit", "", "disconnect and end GDB with the status"),
+    )
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        self._status = 2  # until something was checked
+        self._tap: str | None = None
+        quits = self._quits(argument)
+        try:
+            super().invoke(argument, from_tty)
+        except gdb.GdbError as error:
+            self._bail_out(str(error))
+            if not quits:
+                raise
+            gdb.write(f"{error}\n", gdb.STDERR)
+        except BaseException as error:  # Ctrl-C, and what is our bug
+            self._status = 2
+            self._bail_out("interrupted" if isinstance(error, KeyboardInterrupt) else "a bug")
+            if not quits:
+                raise
+            gdb.write(f"{self.name}: {type(error).__name__}: {error}\n", gdb.STDERR)
+        if quits:
+            _quit(self._status)
+
+    def _quits(self, argument: str) -> bool:
+        """Whether -quit is there, whatever is wrong with the rest."""
+        for word in gdb.string_to_argv(argument):
+            if word == "--":
+                return False
+            if len(word) > 1 and word[0] == "-" and "quit".startswith(word[1:]):
+                return True
+        return False
+
+    def _bail_out(self, why: str) -> None:
+        """Who reads the TAP file must not find an older one."""
+        where, self._tap = self._tap, None
+        if self._status != 2 or where is None:
+            return
+        if where == "-":
+            gdb.write(tap.bail_out(why))
+            return
+        try:
+            with open(os.path.expanduser(where), "w", encoding="ascii") as file:
+                file.write(tap.bail_out(why))
+        except OSError:
+            pass  # the error on show is the first one
+
+    def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
+        options, words = super().parse(argument)
+        self._tap = options.get("tap")
+        if options.get("tap") == options.get("json") == "-":
+            raise Refusal("-tap - and -json - cannot both be GDB's output")
+        if "o" in options and options.get("tap", "-") != "-":
+            raise Refusal("-tap FILE leaves nothing to show: it goes with no -o FILE")
+        return options, words
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        lines, folder = _rules(options, words)
+        space = address_space.resolve(options)
+        if space.paging is None:
+            raise Refusal("paging is off (CR0.PG=0): there is no map to check")
+        evidence = Evidence(space)
+        context = forms.Context(evidence, folder)
+        with space.memory.reading():
+            judged = []
+            for line in lines:
+                progress.show(f"rule {len(judged) + 1} of {len(lines)}")
+                judged.append(Judged(line, _judge(context, line)))
+        self._show(evidence, options, judged)
+        results = Counter(one.finding.result for one in judged)
+        self._tap = None  # written
+        self._status = 2 if results[MALFORMED] or results[UNDECIDED] else min(1, results[FAILED])
+        if results[OK] != len(judged):
+            raise Refusal(_sum(judged))
+
+    def _show(self, evidence: Evidence, options: dict[str, Any], judged: list[Judged]) -> None:
+        stream = tap.text(_tap_test(evidence.space, one) for one in judged)
+        if "json" in options:
+            document = _json(evidence, options, judged)
+            write_json(options["json"], json.dumps(document, indent=1) + "\n")
+        if "tap" in options and options["tap"] != "-":
+            write_file(options["tap"], stream)
+        elif "tap" in options:
+            write(stream)
+        elif "json" not in options:
+            write(_text(evidence, judged))
+
+
+def _quit(status: int) -> NoReturn:
+    """Ends GDB; whatever it is attached to stays paused."""
+    for inferior in gdb.inferiors():
+        if inferior.connection is None:
+            continue
+        try:
+            if inferior != gdb.selected_inferior():
+                gdb.execute(f"inferior {inferior.num}", to_string=True)
+            gdb.execute("disconnect", to_string=True)
+        except gdb.error:
+            pass  # a core, or a connection that is gone
+    gdb.flush()
+    gdb.execute(f"quit {status}")
+    raise AssertionError("GDB goes on after quit")
+
+
+# The rules
+
+
+def _rules(options: dict[str, Any], words: list[str]) -> tuple[list[Line], str]:
+    """And the folder at which their paths begin. Error: Refusal where there are none."""
+    if "file" in options:
+        if words:
+            raise Refusal(f"-file F has the rules: {printable(words[0])!r} goes with no -file")
+        path = os.path.expanduser(options["file"])
+        return rule_file.read(path), os.path.dirname(path)
+    if not words:
+        raise Refusal("which rule? For example: ptmap check no write+exec")
+    if len(words) > 1:  # words with spaces were quoted
+        words = [_quoted(word) for word in words]
+    return [Line(0, " ".join(words))], ""
+
+
+def _quoted(word: str) -> str:
+    """A word as GDB's argv would read it again."""
+    if word and not set(word) & set(" \t\n\"'\\"):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _judge(context: forms.Context, line: Line) -> Finding:
+    try:
+        question = forms.parse(context, forms.split(line.text))
+    except Refusal as refusal:
+        return Finding(MALFORMED, str(refusal))
+    try:
+        return question(context.evidence)
+    except Refusal as refusal:
+        return Finding(UNDECIDED, str(refusal))
+
+
+# What is shown of them
+
+
+def _sum(judged: list[Judged]) -> str:
+    """"2 of 12 rules failed: lines 3, 9; 1 is malformed: line 5" """
+    parts = []
+    for result, verbs in _SUMS.items():
+        wrong = [one for one in judged if one.finding.result == result]
+        if not wrong:
+            continue
+        if not wrong[0].line.number:
+            return f"the rule {verbs[0]}: {printable(wrong[0].finding.why)}"
+        numbers = [str(one.line.number) for one in wrong]
+        more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
+        count = f"{len(wrong)} of {plural(len(judged), 'rule')}" if not parts else f"{len(wrong)}"
+        parts.append(f"{count} {verbs[len(wrong) > 1]}: line{'s' * (len(wrong) > 1)} "
+                     f"{', '.join(numbers[:_LISTED])}{more}")  # fmt: skip
+    return "; ".join(parts)
+
+
+def _text(evidence: Evidence, judged: list[Judged]) -> str:
+    space = evidence.space
+    lines = [summary.head(space, None).rstrip()]
+    lines += [f"assuming {what}" for what in space.assumed]
+    digits = max(len(str(one.line.number)) for one in judged)
+    for one in judged:
+        number = f"{one.line.number:>{digits}}  " if one.line.number else ""
+        lines += _wrapped(f"{_WORDS[one.finding.result]:<9}  {number}", printable(one.line.text))
+        lines += [row for text in _details(space, one.finding)
+                  for row in _wrapped(" " * (11 + len(number)), printable(text))]  # fmt: skip
+    lines.append(_counts(evidence, judged))
+    return "\n".join(lines) + "\n"
+
+
+def _details(space: AddressSpace, finding: Finding) -> list[str]:
+    lines = [finding.why] if finding.why else []
+    if finding.entry is not None:
+        lines.append(entry_text(space, finding.entry))
+    return lines + [f"note: {note}" for note in finding.notes]
+
+
+def _wrapped(start: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text, _COLUMNS, initial_indent=start, subsequent_indent=" " * len(start),
+        break_on_hyphens=False, drop_whitespace=True,
+    ) or [start.rstrip()]  # fmt: skip
+
+
+def _counts(evidence: Evidence, judged: list[Judged]) -> str:
+    results = Counter(one.finding.result for one in judged)
+    counts = ", ".join(f"{results[name]} {name}" for name in _WORDS if results[name])
+    text = f"{plural(len(judged), 'rule')}: {counts}"
+    if evidence.was_scanned:
+        text += f"; the map is {'complete' if evidence.made.complete else 'INCOMPLETE'}"
+    return text
+
+
+def _json(evidence: Evidence, options: dict[str, Any], judged: list[Judged]) -> dict[str, Any]:
+    space = evidence.space
+    results = Counter(one.finding.result for one in judged)
+    return {
+        "schema": "ptmap/1",
+        "kind": "check",
+        "mode": space.mode,
+        "root": hex(space.root),
+        "complete": evidence.made.complete if evidence.was_scanned else None,
+        "truncated": evidence.made.truncated if evidence.was_scanned else None,
+        "file": options.get("file"),
+        "ok": results[OK] == len(judged),
+        "counts": {name: results[name] for name in _WORDS},
+        "rules": [
+            {"rule": one.line.text, "line": one.line.number or None} | one.finding.json()
+            for one in judged
+        ],
+    }
+
+
+def _tap_test(space: AddressSpace, one: Judged) -> tuple[bool, str, dict[str, Any]]:
+    finding = one.finding
+    passed = finding.result == OK
+    more: dict[str, Any] = {} if passed else {"result": finding.result, "message": finding.why}
+    if not passed and one.line.number:
+        more["line"] = one.line.number
+    if not passed and finding.va is not None:
+        more["address"] = space.hex(finding.va)
+    if not passed and finding.found:
+        more["found"] = finding.found
+    if not passed and finding.entry is not None:
+        more["entry"] = entry_text(space, finding.entry)
+    if finding.notes:
+        more["notes"] = "; ".join(finding.notes)
+    return passed, one.line.text, more
+
+
+def register() -> None:
+    CheckCommand("ptmap check")

@@ -1,0 +1,151 @@
+"""What is read of a space, for all rules together."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from .. import address_space, attributes, maps, native, progress, settings, vdso
+from ..address_space import AddressSpace
+from ..command import evaluate
+from ..errors import Refusal
+from ..sources.source import INTERRUPTED
+from ..text import plural
+from . import finding
+from .finding import OK, UNDECIDED, Finding
+
+_SIZES = {1 << 12: "4K", 1 << 21: "2M", 1 << 22: "4M", 1 << 30: "1G"}
+
+
+class Evidence:
+    """A space, and what was read of it so far. Nothing is read or worked out twice."""
+
+    def __init__(self, space: AddressSpace) -> None:
+        self.space = space
+
+    # Addresses
+
+    @property
+    def top(self) -> int:
+        """The last address."""
+        return (1 << (64 if self.space.paging.canonical else 32)) - 1
+
+    @property
+    def everything(self) -> tuple[int, int]:
+        return 0, self.top
+
+    def address(self, word: str) -> int:
+        """Of an expression. Error: Refusal where it is none here."""
+        return address_space.in_space(self.space, evaluate(word))
+
+    def stretch(self, start: str, end: str) -> tuple[int, int]:
+        """First and last address of START END; END is not in it, 0 is the top."""
+        first, after = self.address(start), evaluate(end)
+        beyond = after in (0, self.top + 1)
+        last = self.top if beyond else address_space.in_space(self.space, after - 1)
+        if last < first:
+            raise Refusal(f"{start} {end} is empty: END comes after START")
+        return first, last
+
+    def shown(self, first: int, last: int) -> str:
+        end = (last + 1) & self.top
+        return f"{self.space.hex(first)} - {self.space.hex(end)}"
+
+    # What was read
+
+    @cached_property
+    def scanned(self) -> Any:
+        return maps.scan(self.space, 0, self.space.paging.last_offset)
+
+    @cached_property
+    def made(self) -> Any:
+        """The exact map. Error: Refusal where Ctrl-C cut the reading short."""
+        made = maps.exact(self.space, self.scanned)
+        if not made.complete and any(gap.why == INTERRUPTED for gap in made.unreadable):
+            raise KeyboardInterrupt
+        return made
+
+    @cached_property
+    def merged(self) -> Any:
+        """The map as ptmap -ranges shows it."""
+        self.made  # whole, or an error
+        return maps.flatten(self.space, self.scanned, 0, self.space.paging.last_offset)
+
+    @property
+    def grid(self) -> Any:
+        """The classic grid."""
+        self.made
+        return native.core().draw_grid(self.scanned, len(self.space.paging.levels) - 2)
+
+    @cached_property
+    def vdso(self) -> vdso.Vdso:
+        return vdso.find(self.space)
+
+    @property
+    def was_scanned(self) -> bool:
+        return "made" in self.__dict__
+
+    # Questions
+
+    def walk(self, va: int) -> Any:
+        return self.space.walk(va)
+
+    def page(self, walk: Any) -> attributes.Page:
+        """Of a walk that ends in one."""
+        types = native.core().memory_types(settings.get("pat"))
+        return attributes.Page(
+            walk.user, walk.write, walk.exec, walk.global_,
+            _SIZES[walk.page_size], types[walk.cache_slot],
+        )  # fmt: skip
+
+    def found(self, walk: Any) -> str:
+        """What is at an address, in words."""
+        if walk.outcome == "mapped":
+            page = self.page(walk)
+            return f"{page} at physical {walk.pa:#x}"
+        return {
+            "not-present": "not mapped",
+            "not-canonical": "not canonical",
+            "reserved-bit": "an entry with a reserved bit set",
+            "unreadable": f"an entry that could not be read ({walk.why})",
+        }[walk.outcome]
+
+    def at(self, result: str, why: str, walk: Any, right: str | None = None) -> Finding:
+        """A finding about the address of a walk."""
+        return Finding(result, why, walk.va, self.found(walk), finding.entry(walk, right))
+
+    def matches(
+        self, stretch: tuple[int, int], wanted: list[Any], others: bool = False
+    ) -> tuple[Any, int]:
+        """The first range for which that holds (or with `others` does not), and how many."""
+        first, count = native.core().matches(self.made, *stretch, wanted, others)
+        progress.show(f"{count} ranges")
+        return first, count
+
+    def first_hole(self, stretch: tuple[int, int]) -> int | None:
+        hole: int | None = native.core().first_hole(self.made, *stretch)
+        return hole
+
+    def unless_unknown(self, stretch: tuple[int, int]) -> Finding:
+        """Ok, unless a part of a stretch is not known: then undecided, and which part."""
+        gap, malformed, count, truncated = native.core().unknown(self.made, *stretch)
+        if gap is not None:
+            return Finding(UNDECIDED, self._gap_text(gap, malformed, count), gap.va)
+        if truncated:
+            return Finding(UNDECIDED, self._limit_text())
+        return Finding(OK)
+
+    def _gap_text(self, gap: Any, malformed: bool, count: int) -> str:
+        levels = {level.number: level for level in self.space.paging.levels}
+        what = self.shown(gap.va, gap.va + gap.size - 1)
+        if malformed:
+            level = levels[gap.level]
+            why = f"an entry of the {level.table_name} at {gap.table:#x} has a {gap.why} bit set"
+        else:
+            why = f"the {levels[gap.level].table_name} at {gap.table:#x} is unreadable: {gap.why}"
+        more = f" (and {plural(count - 1, 'more part')})" if count > 1 else ""
+        return f"{what} is not known, {why}{more}"
+
+    def _limit_text(self) -> str:
+        limit = "max-tables" if self.scanned.cut else "max-ranges"
+        return f"the map is cut short: the limit of {limit[4:]} is reached (set ptmap {limit})"

@@ -1,0 +1,102 @@
+#include "core/query.h"
+
+#include <algorithm>
+
+namespace ptmap {
+namespace {
+
+constexpr std::uint64_t top = ~std::uint64_t{0};
+
+// Of a Range or a Gap; it may be the last address there is.
+constexpr auto last_of = [](const auto& one) { return VirtAddr{one.va.value + (one.size - 1)}; };
+
+// The first of a list that ends at an address or behind it.
+template <typename List>
+auto from(const List& list, VirtAddr va) {
+    return std::ranges::lower_bound(list, va, {}, last_of);
+}
+
+Range cut(Range range, const Span& span) {
+    const VirtAddr last = std::min(last_of(range), span.last);
+    if (range.va < span.first) {
+        range.pa.value += span.first.value - range.va.value;
+        range.va = span.first;
+    }
+    range.size = last.value - range.va.value + 1;
+    return range;
+}
+
+// The last address that a truncated map speaks of; nothing where it speaks of none.
+std::optional<VirtAddr> last_known(const Map& map) {
+    if (!map.truncated) return VirtAddr{top};
+    std::optional<VirtAddr> last;
+    const auto reach = [&](const auto& list) {
+        if (!list.empty()) last = std::max(last.value_or(VirtAddr{0}), last_of(list.back()));
+    };
+    reach(map.ranges);
+    reach(map.unreadable);
+    reach(map.malformed);
+    return last;
+}
+
+}  // namespace
+
+Matches matches(const Map& map, const Span& span, std::span<const Wanted> wanted, bool others) {
+    Matches found;
+    for (auto r = from(map.ranges, span.first); r != map.ranges.end() && r->va <= span.last; ++r) {
+        const bool holds = std::ranges::any_of(
+            wanted, [&](const Wanted& w) { return is_wanted(w, r->attributes, r->page_sizes); });
+        if (holds != others && found.count++ == 0) found.first = cut(*r, span);
+    }
+    return found;
+}
+
+std::optional<VirtAddr> first_hole(const Map& map, const Span& span) {
+    auto range = from(map.ranges, span.first);
+    auto unreadable = from(map.unreadable, span.first);
+    auto malformed = from(map.malformed, span.first);
+    VirtAddr at = span.first;
+    // Whether the next of a list covers `at`; then `at` is behind it. They never overlap.
+    bool full = false;
+    const auto covers = [&](auto& next, const auto& list) {
+        if (next == list.end() || next->va > at) return false;
+        const VirtAddr last = last_of(*next++);
+        full = last >= span.last;
+        at = VirtAddr{last.value + 1};
+        return true;
+    };
+    while (covers(range, map.ranges) || covers(unreadable, map.unreadable) ||
+           covers(malformed, map.malformed))
+        if (full) return {};
+    const auto known = last_known(map);
+    return known && at <= *known ? std::optional(at) : std::nullopt;
+}
+
+Unknown unknown(const Map& map, const Span& span) {
+    Unknown found;
+    const auto count = [&](const std::vector<Gap>& gaps, bool malformed) {
+        const auto begin = from(gaps, span.first);
+        const auto end = std::ranges::upper_bound(gaps, span.last, {}, &Gap::va);
+        if (begin >= end) return;
+        found.count += static_cast<std::size_t>(end - begin);
+        if (found.first && found.first->va <= begin->va) return;
+        found.first = *begin;
+        found.malformed = malformed;
+    };
+    count(map.unreadable, false);
+    count(map.malformed, true);
+    const auto known = last_known(map);
+    found.truncated = !known || *known < span.last;
+    return found;
+}
+
+Mappings mappings(const Map& map, PhysAddr pa, std::size_t limit) {
+    Mappings found;
+    for (const Range& r : map.ranges) {
+        if (!r.contiguous || pa < r.pa || pa.value - r.pa.value >= r.size) continue;
+        if (found.count++ < limit) found.first.push_back({r.va.value + (pa.value - r.pa.value)});
+    }
+    return found;
+}
+
+}  // namespace ptmap

@@ -1,0 +1,51 @@
+// What a map answers about a stretch of addresses: which ranges are so, where nothing is, what it
+// cannot speak of.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/map.h"
+
+namespace ptmap {
+
+/// A stretch of linear addresses, both ends in it. It may lie over a hole between canonical halves.
+struct Span {
+    VirtAddr first, last;
+};
+
+/// The first of some ranges, cut to the span, and how many there are.
+struct Matches {
+    std::optional<Range> first;
+    std::size_t count = 0;
+};
+
+/// The ranges in a span for which one of `wanted` holds, or with `others` those for which none
+/// does.
+Matches matches(const Map& map, const Span& span, std::span<const Wanted> wanted, bool others);
+
+/// The first address of a span where nothing is mapped for certain: no range is there, no gap, and
+/// the map is not truncated before. Nothing where there is none.
+std::optional<VirtAddr> first_hole(const Map& map, const Span& span);
+
+/// What a map cannot say about a span.
+struct Unknown {
+    std::optional<Gap> first;  ///< by address; whole, not cut
+    bool malformed = false;    ///< it is a reserved bit, not a table that could not be read
+    std::size_t count = 0;     ///< gaps
+    bool truncated = false;    ///< a limit was reached, and the span goes on behind it
+};
+Unknown unknown(const Map& map, const Span& span);
+
+/// Where a physical address is mapped, by rising address: the first `limit` places, and how many
+/// there are. Only of maps with MapOptions::split_physical.
+struct Mappings {
+    std::vector<VirtAddr> first;
+    std::size_t count = 0;
+};
+Mappings mappings(const Map& map, PhysAddr pa, std::size_t limit);
+
+}  // namespace ptmap
