@@ -21,7 +21,8 @@ void bind_query(py::module_& m) {
         "for which one of `wanted` holds; with `others`, of those for which none does.");
     m.def(
         "first_hole",
-        [](const Map& map, std::uint64_t first, std::uint64_t last) -> std::optional<std::uint64_t> {
+        [](const Map& map, std::uint64_t first,
+           std::uint64_t last) -> std::optional<std::uint64_t> {
             const auto va = first_hole(map, {{first}, {last}});
             return va ? std::optional(va->value) : std::nullopt;
         },
@@ -34,7 +35,8 @@ void bind_query(py::module_& m) {
             return py::make_tuple(found.first, found.malformed, found.count, found.truncated);
         },
         py::arg("map"), py::arg("first"), py::arg("last"),
-        "What the map cannot say about the addresses first to last: (the first Gap or None, whether "
+        "What the map cannot say about the addresses first to last: (the first Gap or None, "
+        "whether "
         "that is a reserved bit, how many gaps, whether a limit cut the map there).");
     m.def(
         "mappings",

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/format.h"
+
 namespace ptmap {
 namespace {
 
@@ -25,6 +27,27 @@ Range cut(Range range, const Span& span) {
     range.size = last.value - range.va.value + 1;
     return range;
 }
+
+// The tables that could not be read. A root is one for both halves of a canonical space: then two
+// gaps, as no address lies between the halves.
+class Unreadable {
+public:
+    explicit Unreadable(const Map& map) : gaps_(&map.unreadable) {
+        const Format& format = format_of(map.mode);
+        const std::uint64_t half = std::uint64_t{1} << (format.va_bits - 1);
+        if (!format.canonical || gaps_->empty() || gaps_->front().size <= half) return;
+        halves_.assign(2, gaps_->front());
+        halves_[0].size = halves_[1].size = half;
+        halves_[1].va = VirtAddr{-half};
+        gaps_ = &halves_;
+    }
+    Unreadable(const Unreadable&) = delete;
+    const std::vector<Gap>& gaps() const { return *gaps_; }
+
+private:
+    std::vector<Gap> halves_;
+    const std::vector<Gap>* gaps_;
+};
 
 // The last address that a truncated map speaks of; nothing where it speaks of none.
 std::optional<VirtAddr> last_known(const Map& map) {
@@ -53,7 +76,8 @@ Matches matches(const Map& map, const Span& span, std::span<const Wanted> wanted
 
 std::optional<VirtAddr> first_hole(const Map& map, const Span& span) {
     auto range = from(map.ranges, span.first);
-    auto unreadable = from(map.unreadable, span.first);
+    const Unreadable tables(map);
+    auto unreadable = from(tables.gaps(), span.first);
     auto malformed = from(map.malformed, span.first);
     VirtAddr at = span.first;
     // Whether the next of a list covers `at`; then `at` is behind it. They never overlap.
@@ -65,7 +89,7 @@ std::optional<VirtAddr> first_hole(const Map& map, const Span& span) {
         at = VirtAddr{last.value + 1};
         return true;
     };
-    while (covers(range, map.ranges) || covers(unreadable, map.unreadable) ||
+    while (covers(range, map.ranges) || covers(unreadable, tables.gaps()) ||
            covers(malformed, map.malformed))
         if (full) return {};
     const auto known = last_known(map);
@@ -83,7 +107,8 @@ Unknown unknown(const Map& map, const Span& span) {
         found.first = *begin;
         found.malformed = malformed;
     };
-    count(map.unreadable, false);
+    const Unreadable tables(map);
+    count(tables.gaps(), false);
     count(map.malformed, true);
     const auto known = last_known(map);
     found.truncated = !known || *known < span.last;

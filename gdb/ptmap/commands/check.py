@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import textwrap
+import traceback
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -28,6 +29,7 @@ _SUMS = {
     FAILED: ("failed", "failed"), UNDECIDED: ("is undecided", "are undecided"),
     MALFORMED: ("is malformed", "are malformed"),
 }  # fmt: skip
+_INTERRUPTED, _BUG = "interrupted: not all rules were checked", "a bug of ptmap's"
 _LISTED = 8  # lines in an error
 
 
@@ -107,12 +109,18 @@ class CheckCommand(Command):
             if not quits:
                 raise
             gdb.write(f"{error}\n", gdb.STDERR)
-        except BaseException as error:  # Ctrl-C, and what is our bug
+        except KeyboardInterrupt:
             self._status = 2
-            self._bail_out("interrupted" if isinstance(error, KeyboardInterrupt) else "a bug")
+            self._bail_out(_INTERRUPTED)
             if not quits:
                 raise
-            gdb.write(f"{self.name}: {type(error).__name__}: {error}\n", gdb.STDERR)
+            gdb.write(f"{self.name}: {_INTERRUPTED}\n", gdb.STDERR)
+        except BaseException:  # our bug
+            self._status = 2
+            self._bail_out(_BUG)
+            if not quits:
+                raise
+            gdb.write(f"{self.name}: {_BUG}\n{traceback.format_exc()}", gdb.STDERR)
         if quits:
             _quit(self._status)
 
@@ -156,7 +164,7 @@ class CheckCommand(Command):
         evidence = Evidence(space)
         context = forms.Context(evidence, folder)
         with space.memory.reading():
-            judged = []
+            judged: list[Judged] = []
             for line in lines:
                 progress.show(f"rule {len(judged) + 1} of {len(lines)}")
                 judged.append(Judged(line, _judge(context, line)))
@@ -236,7 +244,7 @@ def _judge(context: forms.Context, line: Line) -> Finding:
 
 def _sum(judged: list[Judged]) -> str:
     """"2 of 12 rules failed: lines 3, 9; 1 is malformed: line 5" """
-    parts = []
+    parts: list[str] = []
     for result, verbs in _SUMS.items():
         wrong = [one for one in judged if one.finding.result == result]
         if not wrong:

@@ -77,7 +77,7 @@ class PteCommand(Command):
     options = (
         *address_space.OPTIONS,
         Option("expect", "RULE", "an error unless this is so at each address",
-               words=(*predicate.WORDS,)),
+               words=predicate.WORDS),
         Option("watch", "", "a watchpoint on the entry that maps VA"),
         JSON,
     )  # fmt: skip
@@ -145,7 +145,7 @@ def _refuse(space: AddressSpace, options: dict[str, Any], findings: list[Finding
     if one.entry is not None:
         text += f" ({entry_text(space, one.entry)})"
     if len(findings) > 1:
-        text += f"; {len(wrong)} of {len(findings)} addresses are not so"
+        text += f"; {len(wrong)} of {len(findings)} addresses differ"
     raise Refusal(text)
 
 

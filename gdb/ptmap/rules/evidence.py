@@ -14,6 +14,7 @@ from ..text import plural
 from . import finding
 from .finding import OK, UNDECIDED, Finding
 
+_EFER_NXE = 1 << 11
 _SIZES = {1 << 12: "4K", 1 << 21: "2M", 1 << 22: "4M", 1 << 30: "1G"}
 
 
@@ -50,6 +51,13 @@ class Evidence:
     def shown(self, first: int, last: int) -> str:
         end = (last + 1) & self.top
         return f"{self.space.hex(first)} - {self.space.hex(end)}"
+
+    @property
+    def no_nx(self) -> str:
+        """Why nothing can be no-exec here; "" where it can."""
+        if self.space.mode == "32-bit":
+            return "32-bit paging has no NX"
+        return "" if self.space.efer & _EFER_NXE else "NX is off (EFER.NXE=0)"
 
     # What was read
 

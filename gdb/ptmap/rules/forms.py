@@ -13,14 +13,14 @@ from typing import Callable, Sequence
 
 import gdb
 
-from .. import attributes
+from .. import attributes, native
 from ..command import evaluate
 from ..errors import Refusal
 from ..labels import printable
 from ..text import plural
 from . import grid_file, sections
 from .evidence import Evidence
-from .finding import FAILED, MALFORMED, OK, UNDECIDED, Finding, worst
+from .finding import FAILED, OK, UNDECIDED, Finding, worst
 from .predicate import MAPPED, UNMAPPED, Predicate, judge_none
 
 Question = Callable[[Evidence], Finding]
@@ -135,22 +135,16 @@ def _section(context: Context, words: Sequence[str]) -> Question | None:
         return None
     found = sections.named(words[0])
     predicate = Predicate.of(words[1:])
-    no_exec = "no-exec" in predicate.text and _without_nx(context.evidence)
-
-    def ask(evidence: Evidence) -> Finding:
-        findings = [_in_sections(predicate.judge_stretch(evidence, one.pages), (one,))
-                    for one in found]  # fmt: skip
-        one = worst(findings)
-        return replace(one, why=f"{one.why}; {no_exec}") if no_exec and one.why else one
-
-    return ask
+    return lambda evidence: worst([
+        _in_sections(predicate.judge_stretch(evidence, one.pages), (one,)) for one in found
+    ])  # fmt: skip
 
 
 def _sections(context: Context, words: Sequence[str]) -> Question | None:
     if words:
         return None
     found = sections.by_pages(sections.loaded())
-    no_nx = _without_nx(context.evidence)
+    no_nx = context.evidence.no_nx
 
     def ask(evidence: Evidence) -> Finding:
         findings = []
@@ -179,14 +173,6 @@ def _in_sections(
     return replace(finding, why=f"{names}{more}{wants} {finding.why}")
 
 
-def _without_nx(evidence: Evidence) -> str:
-    """Why nothing can be no-exec here; "" where it can."""
-    space = evidence.space
-    if space.mode == "32-bit":
-        return "32-bit paging has no NX"
-    return "" if space.efer & 1 << 11 else "NX is off (EFER.NXE=0)"
-
-
 # Physical memory
 
 _TIMES = {"once": 1, "twice": 2}
@@ -195,7 +181,7 @@ _TIMES = {"once": 1, "twice": 2}
 def _physical(context: Context, words: Sequence[str]) -> Question | None:
     if len(words) < 2:
         return None
-    pa = evaluate(words[0])
+    pa = int(evaluate(words[0]))
     if not 0 <= pa < 1 << 52:
         raise Refusal(f"{pa:#x} is no physical address")
     said = list(words[1:])
@@ -210,7 +196,7 @@ def _physical(context: Context, words: Sequence[str]) -> Question | None:
         va = context.evidence.address(said[2])
         return lambda evidence: _mapped_at(evidence, pa, va)
     if len(said) == 3 and said[2] == "times":
-        times = evaluate(said[1])
+        times = int(evaluate(said[1]))
     elif len(said) == 2 and said[1] in _TIMES:
         times = _TIMES[said[1]]
     else:
@@ -221,8 +207,6 @@ def _physical(context: Context, words: Sequence[str]) -> Question | None:
 
 
 def _places(evidence: Evidence, pa: int) -> tuple[list[int], int]:
-    from .. import native
-
     found, count = native.core().mappings(evidence.made, pa, 1 << 16)
     return list(found), count
 
@@ -231,13 +215,13 @@ def _mapped_times(evidence: Evidence, pa: int, times: int | None) -> Finding:
     """Mapped so often; None: at all."""
     places, count = _places(evidence, pa)
     unknown = evidence.unless_unknown(evidence.everything)
+    why = _times_text(evidence, pa, places, count)
     enough = count >= 1 if times is None else count == times and unknown.result == OK
     if enough:
         return Finding(OK)
     too_many = times is not None and count > times
     if not too_many and unknown.result != OK:
-        return replace(unknown, why=f"{_times_text(evidence, pa, places, count)}, but {unknown.why}")
-    why = _times_text(evidence, pa, places, count)
+        return replace(unknown, why=f"{why}, but {unknown.why}")
     if not places:
         return Finding(FAILED, why, found="not mapped")
     # Of too many it is the first that is one too many.
@@ -299,8 +283,8 @@ def _compare(evidence: Evidence, what: str, sign: str, limit: int) -> Finding:
     noun = what if what in ("tables", "pages", "ranges") else f"pages of {what}"
     why = f"there are {value} {noun}"
     unknown = evidence.unless_unknown(evidence.everything)
-    # Of an incomplete map numbers are the least that there are; pages and tables are counted
-    # before the limit of ranges.
+    # Of an incomplete map numbers are the least that there are; not so of ranges, which what is
+    # missing may join.
     if unknown.result != OK:
         at_least = what != "ranges" and _decided_from(sign, value, limit)
         if not at_least:
@@ -390,4 +374,3 @@ FORMS = {
     "vdso": Form("vdso present|absent", _vdso),
 }
 _ADDRESS = Form("ADDR ATTRS|mapped|unmapped", _address)
-__all__ = ["FORMS", "Context", "Form", "MALFORMED", "Question", "parse", "split"]

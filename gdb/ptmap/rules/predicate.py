@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Sequence
 
 from .. import attributes, native
@@ -56,7 +56,8 @@ class Predicate:
         why = f"{evidence.space.hex(walk.va)} is {evidence.found(walk)}"
         if holds is None:
             return evidence.at(UNDECIDED, f"{why}: {_NO_TYPE}", walk)
-        return evidence.at(FAILED, why, walk, self._right(evidence, walk))
+        found = evidence.at(FAILED, why, walk, self._right(evidence, walk))
+        return _noted(evidence, self.text, found)
 
     def _right(self, evidence: Evidence, walk: Any) -> str | None:
         """The right that the predicate is missing at a page."""
@@ -84,8 +85,9 @@ class Predicate:
 
     def _failed(self, evidence: Evidence, wrong: Any, count: int) -> Finding:
         walk = evidence.walk(wrong.va)
-        return evidence.at(FAILED, _range_text(evidence, wrong, count, walk), walk,
-                           self._right(evidence, walk))  # fmt: skip
+        found = evidence.at(FAILED, _range_text(evidence, wrong, count, walk), walk,
+                            self._right(evidence, walk))  # fmt: skip
+        return _noted(evidence, self.text, found)
 
     def _unless_unknown(self, evidence: Evidence, stretch: tuple[int, int]) -> Finding:
         if self._is_attributes:
@@ -102,12 +104,20 @@ def judge_none(evidence: Evidence, text: str, stretch: tuple[int, int]) -> Findi
         walk = evidence.walk(wrong.va)
         lacks = [right for word in text.replace(",", "+").split("+")
                  if (right := attributes.right_of(word)) and not getattr(walk, right)]  # fmt: skip
-        return evidence.at(FAILED, _range_text(evidence, wrong, count, walk), walk,
-                           lacks[0] if lacks else None)  # fmt: skip
+        found = evidence.at(FAILED, _range_text(evidence, wrong, count, walk), walk,
+                            lacks[0] if lacks else None)  # fmt: skip
+        return _noted(evidence, text, found)
     doubtful, count = evidence.matches(stretch, attributes.parse(text, True))
     if doubtful is not None:
         return _no_type(evidence, doubtful, count)
     return evidence.unless_unknown(stretch)
+
+
+def _noted(evidence: Evidence, text: str, finding: Finding) -> Finding:
+    """With the reason why all that is mapped is executable, where the rule is about that."""
+    if evidence.no_nx and "exec" in text and finding.entry is not None:
+        return replace(finding, notes=(evidence.no_nx,))
+    return finding
 
 
 def _no_type(evidence: Evidence, doubtful: Any, count: int) -> Finding:

@@ -127,4 +127,3 @@ def _read_flags(content: bytes) -> dict[tuple[str, int], list[tuple[bool, bool] 
             bool(flags & _WRITE), bool(flags & _EXECINSTR))  # fmt: skip
         found.setdefault((name, row[size_at]), []).append(kind)
     return found
-

@@ -1,0 +1,745 @@
+"""ptmap check: each form of rule, holding, failing, undecided and malformed; what it names is
+compared with the naive walker's."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Iterator, Sequence
+
+import pytest
+
+import compare
+import naive
+import tables
+from gdbsession import GdbFailure, GdbSession, ptmap_script, refused
+from judging import put, registers_of, wipe
+from machine import BareMachine, Registers
+from tables import KIB4, MIB2, NX, P, PCD, PWT, RW, US, G, Tables
+
+ROOT = Path(__file__).resolve().parents[2]
+USER_RO, USER_RW, KERNEL = P | US, P | US | RW, P | RW
+RIGHTS = {"user": US, "write": RW, "exec": NX}
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[BareMachine]:
+    with BareMachine(script=ptmap_script()) as machine:
+        yield machine
+
+
+@pytest.fixture()
+def gdb(machine: BareMachine) -> Iterator[GdbSession]:
+    yield machine.session
+    for setting in ("max-tables 262144", "max-ranges 4194304", "pat auto", "maxphyaddr auto"):
+        machine.session.run(f"set ptmap {setting}")
+
+
+@pytest.fixture()
+def pae(machine: BareMachine) -> tuple[Tables, Registers]:
+    """User text and data, a kernel of large pages with W+X and without, devices; one frame twice,
+    and a page whose PDE takes user and write away."""
+    space = Tables("pae")
+    space.map(0x08048000, 0x1000000, KIB4, USER_RO)
+    space.map(0x08049000, 0x1001000, KIB4, USER_RW | NX)
+    space.map(0x0804A000, 0x1003000, KIB4, USER_RW | NX)
+    space.map(0x20000000, 0x1003000, KIB4, USER_RW | NX, upper_flags=P)
+    space.map(0xC0000000, 0x0000000, MIB2, KERNEL | G)
+    space.map(0xC0200000, 0x0200000, MIB2, KERNEL | G | NX)
+    space.map(0xC0400000, 0x0400000, KIB4, KERNEL | G | NX)
+    space.map(0xD0000000, 0xE0000000, KIB4, KERNEL | NX | PWT)
+    space.map(0xFFFFF000, 0xFEC00000, KIB4, KERNEL | NX | PCD | PWT)
+    space.write_to(machine)
+    return space, machine.set_mode("pae", space.root)
+
+
+@pytest.fixture()
+def damaged(machine: BareMachine, pae: tuple[Tables, Registers]) -> tuple[Tables, Registers]:
+    """The same with a table that cannot be read and an entry with a reserved bit."""
+    space, registers = pae
+    space.set_entry(0x30000000, 2, 0x7FFFF000 | tables.USER)
+    space.set_entry(0xC0600000, 2, 0x600000 | 1 << 13 | tables.PS | KERNEL)
+    space.write_to(machine)
+    return space, registers
+
+
+def check(gdb: GdbSession, where: Path, *rules: str) -> tuple[list[dict[str, Any]], str]:
+    """What came of each, and the error, "" for none."""
+    (where / "rules").write_text("".join(f"{rule}\n" for rule in rules))
+    error = ""
+    try:
+        said = gdb.run(f"ptmap check -file {where}/rules -json {where}/json")
+        assert said == ""
+    except GdbFailure as failure:
+        assert failure.kind == "error"
+        error = str(failure)
+        assert "\n" not in error and "Traceback" not in error
+    document = json.loads((where / "json").read_text())
+    assert document["schema"] == "ptmap/1" and document["kind"] == "check"
+    assert document["ok"] is (error == "")
+    assert [rule["rule"] for rule in document["rules"]] == list(rules)
+    return document["rules"], error
+
+
+def entry_of(machine: BareMachine, registers: Registers, va: int,
+             right: str | None = None) -> tuple[int, int, int]:
+    """By the naive walker: (level, address, entry) of the one that takes a right away, else of the
+    last on the way."""
+    steps = list(naive.steps(machine.read_phys, va, registers.cr3, registers.cr4, registers.efer))
+    if right is None:
+        return steps[-1]
+    for level, where, entry in steps:
+        rightless = registers.mode == "pae" and level == 3
+        if not rightless and bool(entry & RIGHTS[right]) == (right == "exec"):
+            return level, where, entry
+    raise AssertionError(f"no entry takes {right} away at {va:#x}")
+
+
+HOLD = """
+no user+exec+write
+no user in 0xc0000000 0
+no user in 0x20000000 0x20001000
+no global,large in 0 0xc0000000
+only supervisor in 0xc0000000 0
+only user,supervisor
+only user no-exec in 0x08049000 0x0804b000
+0x08048000 user read-only exec
+0x08048fff user,UC read-only
+0x20000000 supervisor read-only
+0xc0000000 large supervisor write
+0xc0000000 2M+global
+0xfffff000 UC
+0xd0000000 no-large
+0xd0000000 PAT1
+0x08047fff unmapped
+0x08048000 mapped
+"0x08048000 + 0x1000" write
+-4096 UC
+range 0x08048000 0x0804b000 mapped
+range 0x08049000 0x0804b000 user write no-exec
+range 0x0804b000 0x20000000 unmapped
+range 0xfffff000 0 supervisor
+range 0xfffff000 0x100000000 supervisor
+range 0xc0000000 0xc0400000 2M
+range 0xc0400000 0xc0401000 4K
+null page unmapped
+pa 0xb8000 mapped once
+pa 0xb8000 mapped 1 times
+pa 0x1003000 mapped twice
+pa 0x1003abc mapped 2 times
+pa 0x1003000 write,read-only
+pa 0x1002000 unmapped
+pa 0x1002000 mapped 0 times
+pa 0x0 mapped
+pa 0x1003abc mapped at 0x20000abc
+count tables == 8
+count tables < 200
+count tables <= 8
+count pages = 9
+count 4K >= 7
+count 2M != 3
+count 2M > 1
+count 1G == 0
+count ranges == 7
+vdso absent
+""".strip().splitlines()
+
+
+def test_rules_that_hold(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
+    rules, error = check(gdb, tmp_path, *HOLD)
+    assert [rule for rule in rules if rule["result"] != "ok"] == [] and error == ""
+    text = gdb.run(f"ptmap check -file {tmp_path}/rules")
+    assert text.startswith("pae paging, root 0x") and max(map(len, text.splitlines())) <= 80
+    assert re.findall(r"^ok +(\d+)  ", text, re.M) == [str(n + 1) for n in range(len(HOLD))]
+    assert text.splitlines()[-1] == f"{len(HOLD)} rules: {len(HOLD)} ok; the map is complete"
+
+
+# rule, the address that breaks it, what takes the entry that is named: a right that is missing
+FAIL: list[tuple[str, int | None, str | None]] = [
+    ("no write+exec", 0xC0000000, None),
+    ("no user", 0x08048000, None),
+    ("no user in 0x08048800 0", 0x08048800, None),
+    ("no user in 0x08049000 0x20000000", 0x08049000, None),
+    ("no read-only in 0x20000000 0x30000000", 0x20000000, "write"),
+    ("no no-exec", 0x08049000, "exec"),
+    ("no large", 0xC0000000, None),
+    ("no UC", 0xFFFFF000, None),
+    ("only user", 0x20000000, "user"),
+    ("only write", 0x08048000, "write"),
+    ("only no-exec in 0x08048000 0x08049000", 0x08048000, None),
+    ("only 4K", 0xC0000000, None),
+    ("0xc0000000 supervisor no-write", 0xC0000000, None),
+    ("0x20000000 user", 0x20000000, "user"),
+    ("0x20000000 write", 0x20000000, "write"),
+    ("0x20000000 no-exec user", 0x20000000, "user"),
+    ("0x20000000 exec", 0x20000000, "exec"),
+    ("0x08048000 write", 0x08048000, "write"),
+    ("0x08047000 mapped", 0x08047000, None),
+    ("0x10000000 user", 0x10000000, None),
+    ("0xc0000000 unmapped", 0xC0000000, None),
+    ("range 0x08048000 0x0804b000 user read-only", 0x08049000, None),
+    ("range 0x08048000 0x0804b000 write", 0x08048000, "write"),
+    ("range 0x08048000 0x0804c000 user", 0x0804B000, None),
+    ("range 0x08048000 0xd0000000 mapped", 0x0804B000, None),
+    ("range 0x08000000 0x09000000 unmapped", 0x08048000, None),
+    ("range 0xc0000000 0xc0401000 large", 0xC0400000, None),
+    ("range 0xc0000000 0xc0401000 2M", 0xC0400000, None),
+    ("null page mapped", 0, None),
+    ("null page user", 0, None),
+    ("pa 0x1003000 mapped once", 0x20000000, None),
+    ("pa 0x1003000 unmapped", 0x0804A000, None),
+    ("pa 0x1003000 user", 0x20000000, "user"),
+    ("pa 0x1003000 mapped at 0x08048000", 0x08048000, None),
+    ("pa 0x1003000 mapped at 0x10000000", 0x10000000, None),
+    ("pa 0x1003000 mapped 3 times", 0x0804A000, None),
+    ("pa 0x1002000 mapped", None, None),
+    ("pa 0x1002000 mapped once", None, None),
+    ("pa 0x1002000 user", None, None),
+    ("count tables > 8", None, None),
+    ("count 4K < 7", None, None),
+    ("count ranges != 7", None, None),
+    ("vdso present", None, None),
+]
+
+
+def test_rules_that_fail(machine: BareMachine, gdb: GdbSession, pae: tuple[Tables, Registers],
+                         tmp_path: Path) -> None:
+    """The address and the entry, as the naive walker has it."""
+    _, registers = pae
+    rules, error = check(gdb, tmp_path, *(rule for rule, _, _ in FAIL))
+    assert error == (f"ptmap check: {len(FAIL)} of {len(FAIL)} rules failed: lines 1, 2, 3, 4, 5, "
+                     f"6, 7, 8 and {len(FAIL) - 8} more")
+    for rule, (text, va, right) in zip(rules, FAIL):
+        assert rule["result"] == "failed" and rule["why"], rule
+        assert rule["va"] == (None if va is None else hex(va)), rule
+        if va is None:
+            assert rule["entry"] is None
+            continue
+        level, where, entry = entry_of(machine, registers, va, right)
+        named = rule["entry"]
+        assert (named["level"], named["entry_pa"], named["raw"]) == (
+            level, hex(where), hex(entry)), text  # fmt: skip
+        assert int(named["table"], 16) + named["index"] * 8 == where
+        assert named["says"] == {"user": "US=0", "write": "RW=0", "exec": "XD=1", None: (
+            "maps the page" if entry & P else "not present (P=0)")}[right], text
+
+
+UNDECIDED = """
+no user+write+exec
+no large in 0xc0600000 0xc0800000
+only user,supervisor
+0x30000000 mapped
+0x30000000 unmapped
+0xc0600000 supervisor
+range 0x30000000 0x30200000 unmapped
+range 0x30000000 0x30200000 mapped
+range 0xc0400000 0xc0401000,0xc0600000 user
+pa 0x1003000 mapped twice
+pa 0x1002000 mapped
+pa 0x1002000 unmapped
+pa 0x1003000 mapped 3 times
+pa 0x1003000 write,read-only
+count tables < 9
+count tables == 100
+count tables != 100
+count 4K <= 7
+count ranges == 7
+count ranges < 1
+0xd0000000 WC
+0xd0000000 no-WB
+no WC in 0xd0000000 0xd0001000
+only WC in 0xd0000000 0xd0001000
+range 0xd0000000 0xd0001000 WC supervisor
+""".strip().splitlines()
+UNDECIDED.remove("range 0xc0400000 0xc0401000,0xc0600000 user")
+
+
+def test_rules_that_nobody_can_decide(gdb: GdbSession, damaged: Any, tmp_path: Path) -> None:
+    rules, error = check(gdb, tmp_path, *UNDECIDED)
+    assert [rule for rule in rules if rule["result"] != "undecided"] == []
+    assert "rules are undecided: lines 1, 2" in error
+    parts = ("0x30000000", "0xc0600000", "0x7ffff000", "set ptmap pat", "reserved bit")
+    for rule in rules:
+        assert any(part in rule["why"] for part in parts), rule
+    assert "the PT at 0x7ffff000 is unreadable: not RAM (and 1 more part)" in rules[0]["why"]
+
+
+def test_what_was_read_decides(gdb: GdbSession, damaged: Any, tmp_path: Path) -> None:
+    """A rule that a part breaks has failed, one about parts that were read holds."""
+    rules, _ = check(
+        gdb, tmp_path, "no write+exec", "only user", "range 0x20000000 0x30200000 mapped",
+        "pa 0x1003000 mapped once", "pa 0x1003000 unmapped", "pa 0x1003000 user",
+        "count tables > 200", "count tables < 8", "count 4K == 3",
+        "no user in 0xd0000000 0", "only supervisor in 0xc0000000 0xc0600000",
+        "range 0x08048000 0x0804b000 user", "0x08048000 user", "pa 0x1003000 mapped",
+        "pa 0x1003000 mapped at 0x20000000", "count tables >= 8", "count pages > 8",
+        "count 4K != 3", "0xd0000000 PAT1,WB",
+    )  # fmt: skip
+    results = [rule["result"] for rule in rules]
+    assert results == ["failed"] * 6 + ["undecided"] + ["failed"] * 2 + ["ok"] * 10
+
+
+def test_limits(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
+    """A map that a limit cut short tells what it has."""
+    gdb.run("set ptmap max-ranges 3")
+    rules, _ = check(gdb, tmp_path, "no user+write+exec", "no user in 0x08049000 0x0804b000",
+                     "no user in 0x08048000 0x08049000", "range 0x08048000 0x0804b000 mapped",
+                     "range 0xc0000000 0xc0200000 mapped", "0xc0000000 mapped", "count ranges == 3",
+                     "range 0x08040000 0x08048000 unmapped", "pa 0 mapped")  # fmt: skip
+    assert [rule["result"] for rule in rules] == [
+        "undecided", "failed", "failed", "ok", "undecided", "ok", "undecided", "ok", "undecided",
+    ]  # fmt: skip
+    assert "the limit of ranges is reached (set ptmap max-ranges)" in rules[0]["why"]
+    gdb.run("set ptmap max-ranges 4194304")
+    gdb.run("set ptmap max-tables 3")
+    rules, _ = check(gdb, tmp_path, "no user", "count tables < 200", "0x08048000 user")
+    assert [rule["result"] for rule in rules] == ["undecided", "undecided", "ok"]
+
+
+def test_memory_types_are_known_by_pat(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
+    gdb.run("set ptmap pat 0x0007040600070106")  # Linux's: slot 1 is WC
+    rules, error = check(gdb, tmp_path, "0xd0000000 WC", "no WT", "range 0xd0000000 0xd0001000 WC")
+    assert error == "", rules
+
+
+MALFORMED = {
+    "nono": "is no rule", "no": "no ATTRS [in START END]", "no usr": "'usr' is no attribute",
+    "no user in 0": "no ATTRS [in", "no in 0 1": "no ATTRS [in", "no user in 5 5": "is empty",
+    "no user in 0 1 2": "no ATTRS [in", "no mapped": "'mapped' is no attribute",
+    "only": "only ATTRS", "only mapped": "only ATTRS", "only user+no-user": "contradicts itself",
+    "0xc0000000": "is no rule", "0xc0000000 flat": "'flat' is no attribute",
+    "0xc0000000 user mapped": "'mapped' is no attribute", "nosuch mapped": "No symbol",
+    "0x1122334455 mapped": "no address here", "1.5 mapped": "is no integer",
+    "range 1 2": "range START END", "range 2 1 user": "is empty", "range 1 x user": "No symbol",
+    "range 1 2 usr": "'usr'", "null mapped": "null page", "null page": "null page",
+    "section": "section NAME", "section .text": "section NAME",
+    "section .text user": "GDB has no sections", "sections": "GDB has no sections",
+    "sections now": "form: sections", "pa": "pa PA", "pa 0": "pa PA", "pa 0 mapped often": "pa PA",
+    "pa 0 mapped -1 times": "-1 times?", "pa -1 mapped": "no physical address", "pa 0 usr": "'usr'",
+    "pa 0 mapped x times": "No symbol", "pa 0 mapped at": "pa PA",
+    "count": "count tables", "count tables <": "count tables", "count cats < 3": "count tables",
+    "count tables <> 3": "count tables", "count tables < many": "No symbol",
+    "grid": "grid FILE", "grid /nonesuch": "No such file", "grid /": "is a folder",
+    "vdso": "vdso present|absent", "vdso gone": "vdso present|absent",
+    "'0 mapped": "the quote ' is not closed", '"0 mapped': 'the quote " is not closed',
+    "0 ''": "'' is no attribute", "no user,": "'' is no attribute", "\u00e9 mapped": "",
+    "\x1b[31m mapped": "",
+}  # fmt: skip
+
+
+def test_malformed_rules(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
+    """And the others beside them are evaluated."""
+    rules, error = check(gdb, tmp_path, *MALFORMED, "no write+exec", "null page unmapped")
+    for rule, words in zip(rules, MALFORMED.values()):
+        if rule["rule"][0] < "\x7f":
+            assert rule["result"] == "malformed" and words in rule["why"], rule
+    assert [rule["result"] for rule in rules[-2:]] == ["failed", "ok"]
+    assert error == (f"ptmap check: 1 of {len(rules)} rules failed: line {len(rules) - 1}; "
+                     f"{len(MALFORMED)} are malformed: lines 1, 2, 3, 4, 5, 6, 7, 8 and "
+                     f"{len(MALFORMED) - 8} more")  # fmt: skip
+    with pytest.raises(GdbFailure):
+        gdb.run(f"ptmap check -file {tmp_path}/rules -o {tmp_path}/text")
+    text = (tmp_path / "text").read_bytes()
+    assert all(byte == 10 or 32 <= byte < 127 for byte in text)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("content, words", [
+    (None, "No such file or directory"), (b"", "has no rules"), (b"# a\n \n\t# b", "no rules"),
+    (b"no user\n\0", "is no text: it has NUL bytes"), (b"no user\n" * (10 << 17), "more than 1 MiB"),
+    ("folder", "is a folder"), ("/dev/zero", "is no regular file"),
+])  # fmt: skip
+def test_files_that_are_none(gdb: GdbSession, pae: Any, tmp_path: Path, content: Any,
+                             words: str) -> None:
+    path = tmp_path / "rules"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content == "folder":
+        path.mkdir()
+    elif content:
+        path.symlink_to(content)
+    refused(gdb, f"ptmap check -file {path}", "ptmap check: ", words)
+
+
+@pytest.mark.parametrize("content", [
+    b"\r\n0 unmapped\r\nnull page unmapped\r\n", b"# \xc3\xa9\n0 unmapped\nnull page unmapped",
+    b"\xef\xbb\xbf\n0   unmapped # c\n\tnull page 'unmapped'\t# '\n\n",
+    b"\r0 unmapped\rnull page unmapped",
+])  # fmt: skip
+def test_odd_files(gdb: GdbSession, pae: Any, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "rules").write_bytes(content)
+    rules = json.loads(gdb.run(f"ptmap check -file {tmp_path}/rules -json -"))["rules"]
+    assert [rule["result"] for rule in rules] == ["ok", "ok"]
+    assert [rule["line"] for rule in rules] == [2, 3]
+
+
+def test_one_rule(gdb: GdbSession, pae: Any) -> None:
+    """On the command line: as words, or quoted as one."""
+    for rule in ("null page unmapped", "'null page unmapped'", '"0x08048000 + 4096" user write',
+                 "'\"0x08048000 + 4096\" user write'", "range -4096 0 UC"):  # fmt: skip
+        assert "1 rule: 1 ok" in gdb.run(f"ptmap check {rule}"), rule
+        assert json.loads(gdb.run(f"ptmap check -json - {rule}"))["rules"][0]["line"] is None
+    refused(gdb, "ptmap check no user", "ptmap check: the rule failed: 0x08048000 - 0x08049000 is "
+            "user read exec, 4K, WB (the first of 3 ranges)")  # fmt: skip
+    refused(gdb, "ptmap check 'no usr'", "the rule is malformed: 'usr' is no attribute")
+
+
+def test_usage(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
+    refused(gdb, "ptmap check", "which rule?")
+    refused(gdb, "ptmap check -file a b", "'b' goes with no -file")
+    refused(gdb, "ptmap check -tap - -json - no user", "cannot both")
+    refused(gdb, f"ptmap check -tap {tmp_path}/a -o b no user", "-o FILE")
+    refused(gdb, f"ptmap check -json {tmp_path}/a -o b no user", "-o FILE")
+    refused(gdb, "ptmap check -what no user", "unknown option -what")
+    refused(gdb, "ptmap check -tap /nonesuch/x null page unmapped", "No such file")
+    text = gdb.run("help ptmap check")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_other_spaces(machine: BareMachine, gdb: GdbSession, pae: tuple[Tables, Registers]) -> None:
+    other = Tables("pae", at=0x200000)
+    other.map(0x1000, 0x5000, KIB4, USER_RO)
+    other.write_to(machine)
+    rule = f"ptmap check -root {other.root:#x} -json - 0x1000 user"
+    assert json.loads(gdb.run(rule))["root"] == hex(other.root)
+    refused(gdb, "ptmap check -root 0x7ffff000 no user", "is undecided", "0x7ffff000")
+    refused(gdb, "ptmap check -root 0x123 no user", "cannot be a pae root")
+    machine.set_registers(cr0=0x11)
+    refused(gdb, "ptmap check no user", "paging is off")
+    refused(gdb, "pte -expect user 0", "paging is off")
+
+
+# The grid
+
+
+def test_grid(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
+    """With what ptmap prints around it, with addresses alone, without them."""
+    text = gdb.run("ptmap")
+    rows = [line for line in text.splitlines() if re.match(r"0x\w{8} \S{64}$", line)]
+    assert len(rows) == 32
+    for name, content in (("all", text), ("rows", "\n".join(rows)),
+                          ("cells", "\r\n".join(row[11:] for row in rows) + "\r\n")):  # fmt: skip
+        (tmp_path / name).write_text(content)
+    rules, error = check(gdb, tmp_path, "grid all", "grid rows", f"grid {tmp_path}/cells")
+    assert error == "", rules
+    before = gdb.run("pwd").split('"')[1] if '"' in gdb.run("pwd") else ""
+    gdb.run(f"cd {tmp_path}")  # on the command line paths begin here
+    try:
+        assert "1 ok" in gdb.run("ptmap check grid rows")
+    finally:
+        gdb.run(f"cd {before or ROOT}")
+    cells = "".join(row[11:] for row in rows)
+    wrong = list(cells)
+    wrong[0xC0000000 // MIB2], wrong[0x08000000 // MIB2], wrong[7] = "R", "x", "*"
+    (tmp_path / "wrong").write_text("".join(wrong))
+    (tmp_path / "short").write_text(cells[:-1])
+    (tmp_path / "shifted").write_text("\n".join(rows[1:]))
+    (tmp_path / "none").write_text("no rows\n")
+    rules, _ = check(gdb, tmp_path, "grid wrong", "grid short", "grid shifted", "grid none")
+    assert [rule["result"] for rule in rules] == ["failed"] + 3 * ["malformed"]
+    assert rules[0]["why"] == ("0x00e00000 is . and not *, 0x08000000 is r and not x, "
+                               "0xc0000000 is X and not R")  # fmt: skip
+    assert (rules[0]["va"], rules[0]["found"]) == ("0xe00000", ".")
+    assert rules[0]["entry"]["name"] == "PDPTE" or rules[0]["entry"]["index"] == 7
+
+
+def test_grid_that_cannot_be_read(gdb: GdbSession, damaged: Any, tmp_path: Path) -> None:
+    rows = [line for line in gdb.run("ptmap").splitlines() if re.match(r"0x\w{8} \S{64}$", line)]
+    cells = "".join(row[11:] for row in rows)
+    assert cells.count("?") == 1 and cells.count("!") == 1
+    (tmp_path / "same").write_text(cells)
+    (tmp_path / "unread").write_text(cells.replace("?", "."))
+    (tmp_path / "both").write_text(cells.replace("?", ".").replace("!", "X"))
+    rules, _ = check(gdb, tmp_path, "grid same", "grid unread", "grid both")
+    assert [rule["result"] for rule in rules] == ["ok", "undecided", "failed"]
+    assert (rules[1]["va"], rules[2]["va"]) == ("0x30000000", "0xc0600000")
+
+
+# Random spaces and rules, against the naive walker
+
+
+class Oracle:
+    """What rules come to, page by page, by the naive walker."""
+
+    def __init__(self, walk: naive.Walk, read: Any, registers: Registers) -> None:
+        self.pages = sorted(walk.pages)
+        self.faults = sorted(half for fault in [*walk.unreadable, *walk.malformed]
+                             for half in self._halves(fault, walk.mode))  # fmt: skip
+        self.walk, self.read, self.registers = walk, read, registers
+
+    @staticmethod
+    def _halves(fault: naive.Fault, mode: str) -> list[naive.Fault]:
+        """An unreadable root is of both halves of a canonical space."""
+        half = {"4-level": 1 << 47, "5-level": 1 << 56}.get(mode, 1 << 64)
+        if fault.size <= half:
+            return [fault]
+        return [fault._replace(size=half), fault._replace(va=(1 << 64) - half, size=half)]
+
+    @staticmethod
+    def truth(attrs: str, page: naive.Page) -> bool | None:
+        """Of and (+) before or (,)."""
+        cache = compare.CACHE_NAMES[page.slot]
+        size = compare.SIZE_NAMES[page.size]
+
+        def word(text: str) -> bool | None:
+            facts: dict[str, bool | None] = {
+                "user": page.user, "supervisor": not page.user, "write": page.write,
+                "read-only": not page.write, "exec": page.exec, "no-exec": not page.exec,
+                "global": page.glob, "large": page.size > KIB4, size: True,
+            }  # fmt: skip
+            for kind in ("WB", "WC", "UC", "UC-"):
+                facts[kind] = None if cache.startswith("PAT") else cache == kind
+            if text in facts:
+                return facts[text]
+            if text.startswith("no-"):
+                positive = word(text[3:])
+                return None if positive is None else not positive
+            return False  # another size
+
+        def all_of(words: list[bool | None]) -> bool | None:
+            return False if False in words else None if None in words else True
+
+        terms = [all_of([word(one) for one in term.split("+")]) for term in attrs.split(",")]
+        return True if True in terms else None if None in terms else False
+
+    def within(self, things: Sequence[Any], first: int, last: int) -> list[Any]:
+        return [one for one in things if one.va <= last and one.va + one.size > first]
+
+    def none_of(self, attrs: str, first: int, last: int) -> tuple[str, int | None]:
+        truths = [(self.truth(attrs, page), page) for page in self.within(self.pages, first, last)]
+        for truth, page in truths:
+            if truth:
+                return "failed", max(page.va, first)
+        doubt = any(truth is None for truth, _ in truths) or self.within(self.faults, first, last)
+        return ("undecided", None) if doubt else ("ok", None)
+
+    def all_of(self, attrs: str, first: int, last: int, holes: bool) -> tuple[str, int | None]:
+        wrong = [max(page.va, first) for page in self.within(self.pages, first, last)
+                 if self.truth(attrs, page) is False]  # fmt: skip
+        if holes:
+            at = first
+            for one in sorted(self.within(self.pages, first, last)
+                              + self.within(self.faults, first, last)):  # fmt: skip
+                if one.va > at:
+                    break
+                at = one.va + one.size
+            if at <= last:
+                wrong.append(at)
+        if wrong:
+            return "failed", min(wrong)
+        truths = [self.truth(attrs, page) for page in self.within(self.pages, first, last)]
+        doubt = None in truths or self.within(self.faults, first, last)
+        return ("undecided", None) if doubt else ("ok", None)
+
+    def mapped_times(self, pa: int, times: int) -> str:
+        count = sum(page.pa <= pa < page.pa + page.size for page in self.pages)
+        if count > times:
+            return "failed"
+        return "undecided" if self.faults else "ok" if count == times else "failed"
+
+
+WORDS = ("user", "supervisor", "write", "read-only", "exec", "no-exec", "global", "no-global",
+         "large", "4K", "2M", "4M", "no-4K", "WB", "no-WB", "UC", "UC-", "WC")  # fmt: skip
+
+
+def random_rules(rng: random.Random, oracle: Oracle, top: int) -> Iterator[tuple[str, Any]]:
+    """Rules about places where something is, or nearly, and what the oracle says."""
+    places = [0, top + 1, *(at for one in [*oracle.pages, *oracle.faults]
+                            for at in (one.va, one.va + one.size))]  # fmt: skip
+
+    def place() -> int:
+        return min(top, max(0, rng.choice(places) + rng.choice((-KIB4, -1, 0, 0, 0, 1, KIB4))))
+
+    while True:
+        attrs = rng.choice("+,").join(rng.sample(WORDS, rng.choice((1, 1, 2))))
+        words = set(attrs.replace("+", " ").split())
+        opposite = {w if w[:3] != "no-" else w[3:] for w in words}
+        if len(opposite) < len(words) or {"user", "supervisor"} <= words or {
+                "write", "read-only"} <= words:
+            continue
+        first, last = sorted((place(), place()))
+        end = f"{first:#x} {last + 1 if last < top else 0:#x}"
+        spaced = attrs.replace("+", rng.choice((" ", "+", " + ")))
+        yield rng.choice((
+            lambda: (f"no {spaced}", oracle.none_of(attrs, 0, top)),
+            lambda: (f"no {spaced} in {end}", oracle.none_of(attrs, first, last)),
+            lambda: (f"only {spaced} in {end}", oracle.all_of(attrs, first, last, False)),
+            lambda: (f"range {end} {spaced}", oracle.all_of(attrs, first, last, True)),
+            lambda: (f"range {end} unmapped", oracle.none_of("user,supervisor", first, last)),
+            lambda: (f"{first:#x} {spaced}", oracle.all_of(attrs, first, first, True)),
+            lambda: (f"{first:#x} unmapped", oracle.none_of("user,supervisor", first, first)),
+            lambda: (f"{last:#x} mapped", oracle.all_of("user,supervisor", last, last, True)),
+        ))()
+        if oracle.pages:
+            page, times = rng.choice(oracle.pages), rng.choice((0, 1, 1, 2, 3))
+            pa = page.pa + rng.randrange(page.size)
+            yield f"pa {pa:#x} mapped {times} times", (oracle.mapped_times(pa, times), None)
+
+
+@pytest.mark.parametrize("mode", tables.MODES)
+def test_random_rules(machine: BareMachine, gdb: GdbSession, mode: str, tmp_path: Path) -> None:
+    """Result and address of each; of those that fail, the entry that is named."""
+    rng = random.Random(mode)
+    report = compare.total("naive rules", mode, unit="rules")
+    seen: dict[str, int] = {}
+    for space in tables.spaces(mode, 25, first=700):
+        registers = registers_of(space)
+        put(machine, space.tables, registers)
+        gdb.run(f"set ptmap maxphyaddr {space.maxphyaddr}")
+        oracle = Oracle(naive.walk(machine.read_phys, registers.cr3, registers.cr4, registers.efer,
+                                   space.maxphyaddr), machine.read_phys, registers)  # fmt: skip
+        top = (1 << 64) - 1 if mode in ("4-level", "5-level") else (1 << 32) - 1
+        made = random_rules(rng, oracle, top)
+        wanted = [next(made) for _ in range(60)]
+        rules, _ = check(gdb, tmp_path, *(rule for rule, _ in wanted))
+        for rule, (text, (result, va)) in zip(rules, wanted):
+            seen[result] = seen.get(result, 0) + 1
+            report.pages_in_judge += 1
+            report.pages_in_ptmap += 1
+            if rule["result"] != result or va is not None and rule["va"] != hex(va):
+                report.note(1, f"{space.seed}: {text}: {result} {va and hex(va)}, but {rule}")
+            elif result == "failed" and rule["entry"] is not None:
+                steps = list(naive.steps(machine.read_phys, int(rule["va"], 16), registers.cr3,
+                                         registers.cr4, registers.efer, space.maxphyaddr))
+                named = (rule["entry"]["level"], int(rule["entry"]["entry_pa"], 16),
+                         int(rule["entry"]["raw"], 16))  # fmt: skip
+                right = {"US=0": US, "RW=0": RW}.get(rule["entry"]["says"])
+                if right:  # the first that lacks it
+                    steps = [step for step in steps if not step[2] & right
+                             and (mode, step[0]) != ("pae", 3)][:1]  # fmt: skip
+                elif rule["entry"]["says"] == "XD=1":
+                    steps = [step for step in steps if step[2] & NX][:1]
+                if named != steps[-1]:
+                    report.note(1, f"{space.seed}: {text}: {steps[-1]}, but {rule}")
+        wipe(machine, space.tables)
+        report.spaces += 1
+    assert min(seen[result] for result in ("ok", "failed", "undecided")) >= 40, seen
+    report.check()
+    report.record()
+
+
+# Sections
+
+
+SECTIONS = """
+.section .text, "ax"; .skip 0x1800
+.section .rodata, "a"; .skip 0x700
+.section .data, "aw"; .skip 0x2000
+.section .both, "awx"; .skip 0x10
+.section .bss, "aw", @nobits; .skip 0x800
+.section .tbss, "awT", @nobits; .skip 0x4000
+.section .note.GNU-stack, "", @progbits
+"""
+PLACES = {".text": 0x400000, ".rodata": 0x401800, ".data": 0x402000, ".both": 0x404000,
+          ".bss": 0x404800, ".tbss": 0x405000}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ELF file whose .text and .rodata share a page, and .both and .bss another."""
+    folder = tmp_path_factory.mktemp("sections")
+    (folder / "a.s").write_text(SECTIONS)
+    places = [f"-Wl,--section-start={name}={at:#x}" for name, at in PLACES.items()]
+    subprocess.run(["gcc", "-nostdlib", "-static", "-no-pie",
+                    "-Wl,--build-id=none,-e,0x400000", *places, "-o", folder / "a.elf",
+                    folder / "a.s"], check=True, capture_output=True)  # fmt: skip
+    return folder / "a.elf"
+
+
+def asked(program: Path) -> dict[int, tuple[bool, bool]]:
+    """By readelf: of each page, whether a section on it is to be written to, executed."""
+    rows = subprocess.run(["readelf", "-SW", program], check=True, capture_output=True,
+                          text=True).stdout  # fmt: skip
+    found: dict[int, tuple[bool, bool]] = {}
+    for name, at, size, flags in re.findall(
+            r"^ *\[ *\d+\] (\S+) +(?:PROGBITS|NOBITS) +(\w+) +\w+ +(\w+) +\w+ +([WAXT]+) ", rows,
+            re.M):  # fmt: skip
+        if "A" in flags and "T" not in flags:
+            start, end = int(at, 16), int(at, 16) + int(size, 16)
+            for page in range(start & ~0xFFF, end, KIB4):
+                write, exec_ = found.get(page, (False, False))
+                found[page] = (write or "W" in flags, exec_ or "X" in flags)
+    return found
+
+
+@pytest.mark.parametrize("nxe", (True, False))
+def test_sections(machine: BareMachine, gdb: GdbSession, program: Path, tmp_path: Path,
+                  nxe: bool) -> None:
+    """Each page of it right, then wrong in each way that there is."""
+    pages = asked(program)
+    assert len(pages) == 5 and pages[0x401000] == (False, True) and pages[0x404000] == (True, True)
+    gdb.run(f"file {program}")
+    try:
+        for wrong in (None, *((page, right) for page in pages for right in ("write", "exec", P))):
+            space = Tables("4-level")
+            for page, (write, exec_) in pages.items():
+                if wrong == (page, P):
+                    continue
+                write ^= wrong == (page, "write")
+                exec_ ^= wrong == (page, "exec")
+                space.map(page, 0x1000000 + page, KIB4,
+                          P | (RW if write else 0) | (NX if not exec_ and nxe else 0))
+            space.write_to(machine)
+            machine.set_mode("4-level", space.root, nxe=nxe)
+            rules, _ = check(gdb, tmp_path, "sections")
+            # Without NX nothing but a missing page or a wrong RW is to be seen.
+            seen = wrong is not None and (nxe or wrong[1] != "exec")
+            assert rules[0]["result"] == ("failed" if seen else "ok"), (wrong, rules)
+            assert rules[0]["notes"] == ([] if nxe else ["NX is off (EFER.NXE=0): no-exec is not "
+                                                         "asked"])  # fmt: skip
+            if seen and wrong is not None:
+                assert rules[0]["va"] == hex(wrong[0])
+            wipe(machine, space)
+        space.write_to(machine)
+        rules, _ = check(gdb, tmp_path, "section .rodata read-only", "section .text exec",
+                         "section .nope user", "section .data user")  # fmt: skip
+        assert [rule["result"] for rule in rules] == ["ok", "ok", "malformed", "failed"]
+        assert "there is .text .rodata .data .both .bss" in rules[2]["why"]
+        assert rules[3]["why"].startswith(".data: 0x0000000000402000 - 0x0000000000404000 is super")
+    finally:
+        gdb.run("file")
+
+
+def test_section_files_that_are_gone(machine: BareMachine, gdb: GdbSession, program: Path, pae: Any,
+                                     tmp_path: Path) -> None:
+    copy = tmp_path / "b.elf"
+    content = program.read_bytes()
+    copy.write_bytes(content)
+    gdb.run(f"file {copy}")
+    try:
+        for damage in (content[:200], b"", b"\x7fELF" + bytes(60), None):
+            if damage is None:
+                copy.unlink()
+            else:
+                copy.write_bytes(damage)
+            rules, _ = check(gdb, tmp_path, "sections")
+            assert rules[0]["result"] == "malformed" and str(copy) in rules[0]["why"], rules
+    finally:
+        gdb.run("file")
+
+
+# A million ranges
+
+
+def test_a_million_ranges(gdb: GdbSession, machine: BareMachine, tmp_path: Path) -> None:
+    """Each rule is one pass of native code."""
+    space = Tables("4-level", at=0x100000)
+    table = space.alloc()
+    for index in range(512):  # no two are alike
+        frame = 0x1000000 + (index * 7919 % 512 << 12)
+        space.set(table, index, frame | (USER_RW, P | NX)[index % 2])
+    for at in range(2048):
+        space.set_entry(at * MIB2, 2, table | tables.USER)
+    space.write_to(machine)
+    machine.set_mode("4-level", space.root)
+    rules = ["no user+no-exec+write", "only user,no-exec", "range 0 0x100000000 mapped",
+             "pa 0x1000000 mapped 2048 times", "count ranges == 1048576"] * 20  # fmt: skip
+    begin = time.monotonic()
+    results, error = check(gdb, tmp_path, *rules)
+    took = time.monotonic() - begin
+    assert error == "", [rule for rule in results if rule["result"] != "ok"]
+    assert took < 20, f"{len(rules)} rules took {took:.1f} s"
