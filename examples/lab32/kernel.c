@@ -41,6 +41,17 @@ enum {
     K_WRITE = P | RW | A | D | G,
     K_4M    = K_WRITE | PS,
     K_IO    = K_WRITE | PCD | PWT,
+
+    /* `make broken` builds a kernel with three mistakes, for a check to find (lab32.check). */
+#ifndef BROKEN
+    KERNEL_TEXT = K_READ,
+    KERNEL_DATA = K_WRITE,
+    GUARD       = US | G,
+#else
+    KERNEL_TEXT = K_WRITE,
+    KERNEL_DATA = K_WRITE | US,
+    GUARD       = U_WRITE,
+#endif
 };
 
 /* ---- The address space ---- */
@@ -102,7 +113,7 @@ const struct mapping layout[] = {
 
     {"thread data",        BASE - 0x08200000,   PAGE_4K,    1,  0x01300000, U_WRITE,       OPEN},
     {"libc text",          BASE - 0x081ff000,   PAGE_4K,  310,  0x01400000, U_READ,        OPEN},
-    {"libc guard, no P",   BASE - 0x080c9000,   PAGE_4K,    1,  0,          US | G,        OPEN},
+    {"libc guard, no P",   BASE - 0x080c9000,   PAGE_4K,    1,  0,          GUARD,         OPEN},
     {"libc data",          BASE - 0x080c8000,   PAGE_4K,    3,  0x01540000, U_WRITE,       OPEN},
     {"ld.so text",         BASE - 0x08020000,   PAGE_4K,   26,  0x01600000, U_READ,        OPEN},
     {"ld.so data",         BASE - 0x08006000,   PAGE_4K,    2,  0x0161a000, U_WRITE,       OPEN},
@@ -114,8 +125,8 @@ const struct mapping layout[] = {
     {"real-mode memory",   BASE,                PAGE_4K,  160,  0x00000000, K_WRITE,       OPEN},
     {"VGA window",         BASE + 0x000a0000,   PAGE_4K,   32,  0x000a0000, K_IO,          OPEN},
     {"firmware",           BASE + 0x000c0000,   PAGE_4K,   64,  0x000c0000, K_READ,        OPEN},
-    {"kernel text",        BASE + 0x00100000,   PAGE_4K,  256,  0x00100000, K_READ,        OPEN},
-    {"kernel data",        BASE + 0x00200000,   PAGE_4K,  512,  0x00200000, K_WRITE,       OPEN},
+    {"kernel text",        BASE + 0x00100000,   PAGE_4K,  256,  0x00100000, KERNEL_TEXT,   OPEN},
+    {"kernel data",        BASE + 0x00200000,   PAGE_4K,  512,  0x00200000, KERNEL_DATA,   OPEN},
 
     {"lowmem",             BASE + 0x00400000,   PAGE_4M,  125,  0x00400000, K_4M,          0},
     {"lowmem, in 4 KiB",   BASE + 0x1f800000,   PAGE_4K,  256,  0x1f800000, K_WRITE,       OPEN},

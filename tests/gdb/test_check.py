@@ -6,7 +6,10 @@ from __future__ import annotations
 import json
 import random
 import re
+import signal
 import subprocess
+import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any, Iterator, Sequence
@@ -19,6 +22,7 @@ import tables
 from gdbsession import GdbFailure, GdbSession, ptmap_script, refused
 from judging import put, registers_of, wipe
 from machine import BareMachine, Registers
+from qemu import Qemu
 from tables import KIB4, MIB2, NX, P, PCD, PWT, RW, US, G, Tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -350,9 +354,10 @@ def test_malformed_rules(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content, words", [
     (None, "No such file or directory"), (b"", "has no rules"), (b"# a\n \n\t# b", "no rules"),
-    (b"no user\n\0", "is no text: it has NUL bytes"), (b"no user\n" * (10 << 17), "more than 1 MiB"),
+    (b"no user\n\0", "is no text: it has NUL bytes"),
+    (b"no user\n" * (10 << 17), "more than 1 MiB"),
     ("folder", "is a folder"), ("/dev/zero", "is no regular file"),
-])  # fmt: skip
+], ids=str.split("missing empty comments NUL large folder device"))  # fmt: skip
 def test_files_that_are_none(gdb: GdbSession, pae: Any, tmp_path: Path, content: Any,
                              words: str) -> None:
     path = tmp_path / "rules"
@@ -369,7 +374,7 @@ def test_files_that_are_none(gdb: GdbSession, pae: Any, tmp_path: Path, content:
     b"\r\n0 unmapped\r\nnull page unmapped\r\n", b"# \xc3\xa9\n0 unmapped\nnull page unmapped",
     b"\xef\xbb\xbf\n0   unmapped # c\n\tnull page 'unmapped'\t# '\n\n",
     b"\r0 unmapped\rnull page unmapped",
-])  # fmt: skip
+], ids=str.split("crlf utf-8 mark cr"))  # fmt: skip
 def test_odd_files(gdb: GdbSession, pae: Any, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rules").write_bytes(content)
     rules = json.loads(gdb.run(f"ptmap check -file {tmp_path}/rules -json -"))["rules"]
@@ -743,3 +748,210 @@ def test_a_million_ranges(gdb: GdbSession, machine: BareMachine, tmp_path: Path)
     took = time.monotonic() - begin
     assert error == "", [rule for rule in results if rule["result"] != "ok"]
     assert took < 20, f"{len(rules)} rules took {took:.1f} s"
+
+
+# The ends: TAP, statuses, Ctrl-C
+
+
+def tap_of(path: Path) -> list[tuple[str, str, str]]:
+    """By perl's TAP::Parser: (kind, whether it passed, description) of each line; it has no
+    complaint."""
+    program = r"""
+        use TAP::Parser;
+        my $parser = TAP::Parser->new({ source => $ARGV[0] });
+        my $bailed = 0;
+        while (my $r = $parser->next) {
+            $bailed = 1 if $r->is_bailout;
+            my $what = $r->is_test ? $r->description . ($r->directive ? "!" . $r->directive : "")
+                     : $r->is_yaml ? $r->data : $r->is_bailout ? $r->explanation : "";
+            $what =~ s/\n/\\n/g;
+            print join("\t", $r->type, $r->is_test ? ($r->is_ok ? 1 : 0) : "", $what), "\n";
+        }
+        my @wrong = grep { !$bailed || !/^No plan found/ } $parser->parse_errors;
+        die join("; ", @wrong) if @wrong;
+    """
+    made = path.with_suffix(".tap")
+    made.write_bytes(path.read_bytes())
+    run = subprocess.run(["perl", "-e", program, made], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    rows = [line.split("\t") for line in run.stdout.splitlines()]
+    return [(kind, passed, what) for kind, passed, what in rows]
+
+
+def test_tap(gdb: GdbSession, damaged: Any, tmp_path: Path) -> None:
+    """Read by perl's TAP::Parser and by prove."""
+    rules = ["null page unmapped", "no user", "0x30000000 mapped", "nonsense", "no#user x",
+             "0x08048000 TODO", "'0 # SKIP it' mapped", "0 \\# SKIP", "0 \x1b[2J\u00e9 user",
+             "1..2", "Bail out!", "only user,supervisor in 0xc0000000 0xc0200000"]  # fmt: skip
+    (tmp_path / "rules").write_text("\n".join(rules))
+    with pytest.raises(GdbFailure, match="rules failed: line 2; 1 is undecided: line 3; 8 are "):
+        gdb.run(f"ptmap check -file {tmp_path}/rules -tap {tmp_path}/tap")
+    with pytest.raises(GdbFailure):
+        gdb.run(f"ptmap check -file {tmp_path}/rules -tap - -o {tmp_path}/shown")
+    assert (tmp_path / "shown").read_bytes() == (tmp_path / "tap").read_bytes()
+    text = (tmp_path / "tap").read_text()
+    assert text.startswith(f"TAP version 13\n1..{len(rules)}\n")
+    read = tap_of(tmp_path / "tap")
+    tests = [(passed, what) for kind, passed, what in read if kind == "test"]
+    assert [passed for passed, _ in tests] == ["1"] + ["0"] * (len(rules) - 2) + ["1"]
+    for (_, what), rule in zip(tests, rules):
+        shown = "".join(c if " " <= c <= "~" else "?" for c in rule)
+        assert what == "- " + shown.replace("\\", "\\\\").replace("#", "\\#")
+    assert not [row for row in read if row[0] in ("unknown", "bailout")]
+    yaml = [what for kind, _, what in read if kind == "yaml"]
+    assert len(yaml) == len(rules) - 2
+    member = {key: json.loads(value) for key, value in
+              re.findall(r"^  (\w+): (.*)$", text.split("not ok 2")[1].split("  ...")[0], re.M)}
+    assert member == {
+        "result": "failed", "message": "0x08048000 - 0x08049000 is user read exec, 4K, WB (the "
+        "first of 3 ranges)", "line": 2, "address": "0x08048000",
+        "found": "user read exec, 4K, WB at physical 0x1000000", "entry": member["entry"],
+    }  # fmt: skip
+    assert re.fullmatch(r"PTE 72 at 0x\w+ = 0x0000000001000005: maps the page", member["entry"])
+    prove = subprocess.run(["prove", "-e", "cat", tmp_path / "tap"], capture_output=True, text=True)
+    assert prove.returncode != 0 and f"Failed 10/{len(rules)} subtests" in prove.stdout
+    gdb.run(f"ptmap check -tap {tmp_path}/tap null page unmapped")
+    prove = subprocess.run(["prove", "-e", "cat", tmp_path / "tap"], capture_output=True, text=True)
+    assert prove.returncode == 0 and "Result: PASS" in prove.stdout
+
+
+def test_tap_bails_out(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
+    """Where nothing could be checked an older file does not stay."""
+    gdb.run(f"ptmap check -tap {tmp_path}/tap null page unmapped")
+    refused(gdb, f"ptmap check -tap {tmp_path}/tap -file /nonesuch", "No such file")
+    assert tap_of(tmp_path / "tap")[1:] == [
+        ("bailout", "", "ptmap check: /nonesuch: No such file or directory")
+    ]
+    prove = subprocess.run(["prove", "-e", "cat", tmp_path / "tap"], capture_output=True, text=True)
+    assert prove.returncode != 0 and "Bailout called" in prove.stderr + prove.stdout
+    gdb.run(f"ptmap check -tap {tmp_path}/tap null page unmapped")
+    refused(gdb, f"ptmap check -tap {tmp_path}/tap -mode 5-level -root 1 no user", "root")
+    assert [row[0] for row in tap_of(tmp_path / "tap")] == ["version", "bailout"]
+
+
+def test_interrupted(gdb: GdbSession, machine: BareMachine, pae: Any, tmp_path: Path) -> None:
+    """Ctrl-C is no pass: an error, and no results."""
+    (tmp_path / "rules").write_text("0 unmapped\n" * 60000)
+    (tmp_path / "tap").write_text("ok")
+    timer = threading.Timer(0.4, gdb.interrupt)
+    timer.start()
+    with pytest.raises(GdbFailure) as failure:
+        gdb.run(f"ptmap check -file {tmp_path}/rules -tap {tmp_path}/tap")
+    timer.join()
+    assert failure.value.kind == "KeyboardInterrupt"
+    assert tap_of(tmp_path / "tap")[1][0] == "bailout"
+    assert "1 ok" in gdb.run("ptmap check null page unmapped")
+
+
+@pytest.fixture(scope="module")
+def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("lab32")
+    for target in ("one", "broken"):
+        subprocess.run(["make", "-sC", ROOT / "examples/lab32", f"OUT={out}", target], check=True)
+    return out / "lab32-3g.elf"
+
+
+@pytest.fixture(scope="module")
+def lab(elf: Path) -> Iterator[Qemu]:
+    with Qemu(["-kernel", str(elf)], binary="qemu-system-i386", paused=False, ram_file=True) as lab:
+        lab.wait_line("lab32: ready")
+        lab.qmp("stop")
+        yield lab
+
+
+def batch(*commands: str, elf: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """GDB in batch mode with these commands as a script, that of ptmap before."""
+    with tempfile.NamedTemporaryFile("w", suffix=".gdb") as script:
+        script.write("\n".join(commands) + "\n")
+        script.flush()
+        return subprocess.run(
+            ["gdb", "-nx", "-q", "-batch", "-x", ptmap_script(), "-x", script.name,
+             *([elf] if elf else [])],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+
+
+def is_paused(lab: Qemu) -> bool:
+    status = lab.qmp("query-status")
+    return not status["running"] and status["status"] in ("paused", "debug")
+
+
+HOLDS, BREAKS = "null page unmapped", "no user"
+
+
+@pytest.mark.parametrize("rules, status", [
+    ([HOLDS], 0), ([HOLDS, BREAKS], 1), (["nonsense"], 2), ([BREAKS, "nonsense", HOLDS], 2),
+    (["sections", "grid {root}/tests/data/seed-map.txt", "vdso absent"], 0),
+    (["grid {root}/tests/data/lab32-2g.txt"], 1),
+])  # fmt: skip
+def test_quit_ends_gdb(lab: Qemu, elf: Path, tmp_path: Path, rules: list[str],
+                       status: int) -> None:
+    """With the status, in a script whose other commands are not run; the guest stays paused."""
+    (tmp_path / "rules").write_text("\n".join(rule.format(root=ROOT) for rule in rules))
+    run = batch(f"target remote {lab.gdb_target}", f"ptmap check -file {tmp_path}/rules -quit",
+                "echo AFTER", elf=elf)  # fmt: skip
+    assert run.returncode == status, run
+    assert "AFTER" not in run.stdout and "Traceback" not in run.stderr
+    assert f"{len(rules)} rule" in run.stdout
+    assert ("ptmap check: " in run.stderr) == (status != 0)
+    assert is_paused(lab)
+
+
+@pytest.mark.parametrize("arguments", [
+    "-file /nonesuch", "", "-what no user", "-tap /nonesuch/tap null page unmapped",
+    "-root 1 no user", "-cpu 7 no user", "-file",
+])  # fmt: skip
+def test_quit_for_what_cannot_be_asked(lab: Qemu, elf: Path, arguments: str) -> None:
+    run = batch(f"target remote {lab.gdb_target}", f"ptmap check -quit {arguments}", "echo AFTER",
+                elf=elf)  # fmt: skip
+    assert run.returncode == 2, run
+    assert "AFTER" not in run.stdout and "Traceback" not in run.stderr
+    assert run.stderr.count("ptmap check: ") == 1
+    assert is_paused(lab)
+
+
+def test_quit_without_a_target(elf: Path, lab: Qemu, tmp_path: Path) -> None:
+    """No target at all, a file of GDB's, a dump as ptmap's memory and as GDB's core."""
+    for file in (None, elf):
+        run = batch(f"ptmap check -quit {HOLDS}", elf=file)
+        assert run.returncode == 2 and run.stderr.count("ptmap check: ") == 1, run
+    lab.qmp("dump-guest-memory", paging=False, protocol=f"file:{tmp_path}/dump")
+    for rule, status in ((HOLDS, 0), (BREAKS, 1), ("nonsense", 2)):
+        for source in (f"set ptmap memory dump {tmp_path}/dump", f"core-file {tmp_path}/dump"):
+            run = batch(source, f"ptmap check -quit {rule}", "echo AFTER")
+            assert run.returncode == status and "AFTER" not in run.stdout, run
+
+
+def test_a_failing_check_ends_a_script(lab: Qemu, elf: Path) -> None:
+    """Without -quit, too; and only a script: status 1, what follows is not run."""
+    run = batch(f"target remote {lab.gdb_target}", f"ptmap check {HOLDS}", "echo BETWEEN\\n",
+                f"ptmap check {BREAKS}", "echo AFTER\\n", "disconnect", elf=elf)  # fmt: skip
+    assert "BETWEEN" in run.stdout and "AFTER" not in run.stdout
+    assert run.returncode == 1 and "the rule failed: 0x08048000" in run.stderr
+    lab.qmp("stop")  # GDB has let it go
+    run = batch(f"target remote {lab.gdb_target}", f"ptmap check {HOLDS}", "disconnect", elf=elf)
+    assert run.returncode == 0 and is_paused(lab)
+
+
+def test_ctrl_c_and_quit(lab: Qemu, elf: Path, tmp_path: Path) -> None:
+    """Ends GDB with 2 and leaves the guest paused, whenever it comes."""
+    (tmp_path / "rules").write_text("0 unmapped\n" * 60000)
+    for moment in (0.0, 0.5):
+        gdb = subprocess.Popen(
+            ["gdb", "-nx", "-q", "-batch", "-x", ptmap_script(), elf,
+             "-ex", f"target remote {lab.gdb_target}", "-ex", "echo HERE\\n",
+             "-ex", "python gdb.flush()",
+             "-ex", f"ptmap check -file {tmp_path}/rules -quit -tap {tmp_path}/tap"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        assert gdb.stdout is not None
+        while "HERE" not in gdb.stdout.readline():
+            pass
+        time.sleep(0.3 + moment)
+        gdb.send_signal(signal.SIGINT)
+        _, said = gdb.communicate(timeout=60)
+        assert gdb.returncode == 2, said
+        assert "interrupted: not all rules were checked" in said
+        assert tap_of(tmp_path / "tap")[1][0] == "bailout"
+        assert is_paused(lab)
