@@ -19,8 +19,9 @@ _LINUX = {"__ksymtab", ".data..percpu"}
 
 
 def files() -> dict[str, list[tuple[str, int, int]]]:
-    """(name, start, end) of every section that is loaded, by the file it is of."""
-    found: dict[str, list[tuple[str, int, int]]] = {}
+    """(name, start, end) of every section that is loaded, by the file it is of. With a live target
+    GDB lists those of its own `file` twice."""
+    found: dict[str, dict[tuple[str, int, int], None]] = {}
     text = _CORE.sub("", _info_files())
     main = _MAIN.search(text)
     for line in text.split("\n"):  # a name may have any other character that ends a line
@@ -28,8 +29,8 @@ def files() -> dict[str, list[tuple[str, int, int]]]:
             start, end = int(section[1], 16), int(section[2], 16)
             if start < end:
                 path = section[4] or (main[1] if main else "")
-                found.setdefault(path, []).append((section[3], start, end))
-    return found
+                found.setdefault(path, {})[section[3], start, end] = None
+    return {path: list(places) for path, places in found.items()}
 
 
 def labels() -> list[Label]:
