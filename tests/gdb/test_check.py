@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
@@ -470,11 +471,10 @@ def test_grid_that_cannot_be_read(gdb: GdbSession, damaged: Any, tmp_path: Path)
 class Oracle:
     """What rules come to, page by page, by the naive walker."""
 
-    def __init__(self, walk: naive.Walk, read: Any, registers: Registers) -> None:
+    def __init__(self, walk: naive.Walk) -> None:
         self.pages = sorted(walk.pages)
         self.faults = sorted(half for fault in [*walk.unreadable, *walk.malformed]
                              for half in self._halves(fault, walk.mode))  # fmt: skip
-        self.walk, self.read, self.registers = walk, read, registers
 
     @staticmethod
     def _halves(fault: naive.Fault, mode: str) -> list[naive.Fault]:
@@ -567,6 +567,8 @@ def random_rules(rng: random.Random, oracle: Oracle, top: int) -> Iterator[tuple
                 "write", "read-only"} <= words:
             continue
         first, last = sorted((place(), place()))
+        if rng.random() < 0.5:
+            last = min(top, first + rng.choice((0, KIB4 - 1, 2 * KIB4 - 1, MIB2 - 1)))
         end = f"{first:#x} {last + 1 if last < top else 0:#x}"
         spaced = attrs.replace("+", rng.choice((" ", "+", " + ")))
         yield rng.choice((
@@ -585,46 +587,85 @@ def random_rules(rng: random.Random, oracle: Oracle, top: int) -> Iterator[tuple
             yield f"pa {pa:#x} mapped {times} times", (oracle.mapped_times(pa, times), None)
 
 
+def against_naive(gdb: GdbSession, where: Path, read: naive.Read, registers: Registers, count: int,
+                  seed: Any, report: compare.Report, maxphyaddr: int = 52) -> Counter[str]:
+    """COUNT rules about the space of these registers: result and address of each; of those that
+    fail, the entry that is named. How often each result came."""
+    cr3, cr4, efer = registers.cr3, registers.cr4, registers.efer
+    oracle = Oracle(naive.walk(read, cr3, cr4, efer, maxphyaddr))
+    mode = registers.mode
+    top = (1 << 64) - 1 if mode in ("4-level", "5-level") else (1 << 32) - 1
+    made = random_rules(random.Random(f"{mode} {seed}"), oracle, top)
+    wanted = [next(made) for _ in range(count)]
+    rules, _ = check(gdb, where, *(rule for rule, _ in wanted))
+    for rule, (text, (result, va)) in zip(rules, wanted):
+        report.pages_in_judge += 1
+        report.pages_in_ptmap += 1
+        if rule["result"] != result or va is not None and rule["va"] != hex(va):
+            report.note(1, f"{seed}: {text}: {result} {va and hex(va)}, but {rule}")
+        elif result == "failed" and rule["entry"] is not None:
+            steps = list(naive.steps(read, int(rule["va"], 16), cr3, cr4, efer, maxphyaddr))
+            named = (rule["entry"]["level"], int(rule["entry"]["entry_pa"], 16),
+                     int(rule["entry"]["raw"], 16))  # fmt: skip
+            says = rule["entry"]["says"]
+            if right := {"US=0": US, "RW=0": RW}.get(says):  # the first that lacks it
+                steps = [s for s in steps if not s[2] & right and (mode, s[0]) != ("pae", 3)]
+                del steps[1:]
+            elif says == "XD=1":
+                steps = [s for s in steps if s[2] & NX][:1]
+            if named != steps[-1]:
+                report.note(1, f"{seed}: {text}: {steps[-1]}, but {rule}")
+    report.spaces += 1
+    return Counter(result for _, (result, _) in wanted)
+
+
 @pytest.mark.parametrize("mode", tables.MODES)
 def test_random_rules(machine: BareMachine, gdb: GdbSession, mode: str, tmp_path: Path) -> None:
-    """Result and address of each; of those that fail, the entry that is named."""
-    rng = random.Random(mode)
     report = compare.total("naive rules", mode, unit="rules")
-    seen: dict[str, int] = {}
-    for space in tables.spaces(mode, 25, first=700):
+    seen: Counter[str] = Counter()
+    for space in tables.spaces(mode, 40, first=700):
         registers = registers_of(space)
         put(machine, space.tables, registers)
         gdb.run(f"set ptmap maxphyaddr {space.maxphyaddr}")
-        oracle = Oracle(naive.walk(machine.read_phys, registers.cr3, registers.cr4, registers.efer,
-                                   space.maxphyaddr), machine.read_phys, registers)  # fmt: skip
-        top = (1 << 64) - 1 if mode in ("4-level", "5-level") else (1 << 32) - 1
-        made = random_rules(rng, oracle, top)
-        wanted = [next(made) for _ in range(60)]
-        rules, _ = check(gdb, tmp_path, *(rule for rule, _ in wanted))
-        for rule, (text, (result, va)) in zip(rules, wanted):
-            seen[result] = seen.get(result, 0) + 1
-            report.pages_in_judge += 1
-            report.pages_in_ptmap += 1
-            if rule["result"] != result or va is not None and rule["va"] != hex(va):
-                report.note(1, f"{space.seed}: {text}: {result} {va and hex(va)}, but {rule}")
-            elif result == "failed" and rule["entry"] is not None:
-                steps = list(naive.steps(machine.read_phys, int(rule["va"], 16), registers.cr3,
-                                         registers.cr4, registers.efer, space.maxphyaddr))
-                named = (rule["entry"]["level"], int(rule["entry"]["entry_pa"], 16),
-                         int(rule["entry"]["raw"], 16))  # fmt: skip
-                right = {"US=0": US, "RW=0": RW}.get(rule["entry"]["says"])
-                if right:  # the first that lacks it
-                    steps = [step for step in steps if not step[2] & right
-                             and (mode, step[0]) != ("pae", 3)][:1]  # fmt: skip
-                elif rule["entry"]["says"] == "XD=1":
-                    steps = [step for step in steps if step[2] & NX][:1]
-                if named != steps[-1]:
-                    report.note(1, f"{space.seed}: {text}: {steps[-1]}, but {rule}")
+        seen += against_naive(gdb, tmp_path, machine.read_phys, registers, 60, space.seed, report,
+                              space.maxphyaddr)  # fmt: skip
         wipe(machine, space.tables)
-        report.spaces += 1
-    assert min(seen[result] for result in ("ok", "failed", "undecided")) >= 40, seen
+    assert min(seen[result] for result in ("ok", "failed", "undecided")) >= 30, seen
     report.check()
     report.record()
+
+
+@pytest.mark.parametrize("name, cpu, count", [
+    ("lab32", "pentium3", 300), ("lab64", "max,-la57", 200), ("lab64", "max", 200),
+])  # fmt: skip
+def test_random_rules_on_labs(tmp_path: Path, name: str, cpu: str, count: int) -> None:
+    subprocess.run(["make", "-sC", ROOT / "examples" / name, f"OUT={tmp_path}"], check=True)
+    wide = name == "lab64"
+    kernel, elf = ("lab64.elf32", "lab64.elf") if wide else ("lab32-3g.elf", "lab32-3g.elf")
+    with Qemu(["-kernel", str(tmp_path / kernel), "-cpu", cpu], paused=False, ram_file=True,
+              binary=f"qemu-system-{'x86_64' if wide else 'i386'}") as lab:
+        lab.wait_line("ready")
+        lab.qmp("stop")
+        assert lab.ram_path is not None
+        ram = lab.ram_path.read_bytes()
+        with GdbSession(script=ptmap_script()) as gdb:
+            gdb.run(f"file {tmp_path / elf}")
+            gdb.attach(lab.gdb_target)
+            registers = Registers(*(gdb.eval(f"${word}") for word in ("cr0", "cr3", "cr4", "efer")))
+            report = compare.total("naive rules", f"{name} {cpu}", unit="rules")
+            seen = against_naive(
+                gdb, tmp_path, lambda pa, n: ram[pa:pa + n] if pa + n <= len(ram) else None,
+                registers, count, name, report,
+            )  # fmt: skip
+            assert min(seen["ok"], seen["failed"]) > 10 and (seen["undecided"] > 0) == wide
+            report.check()
+            report.record()
+            rules, _ = check(
+                gdb, tmp_path, "sections", f"vdso {'present' if wide else 'absent'}",
+                "section .text read-only supervisor", "section .data write",
+                "section .bss read-only", "no write+exec",
+            )  # fmt: skip
+            assert [rule["result"] for rule in rules] == ["ok"] * 4 + ["failed"] * 2, rules
 
 
 # Sections

@@ -1,0 +1,161 @@
+// What a map answers about a stretch, hand-made maps with all that can be at its edges.
+#include "core/query.h"
+
+#include <gtest/gtest.h>
+
+#include "fake_memory.h"
+
+namespace ptmap {
+namespace {
+
+constexpr std::uint64_t top = ~std::uint64_t{0};
+
+Range range(std::uint64_t va, std::uint64_t size, Rights rights, std::uint64_t pa) {
+    return {{va}, size, {pa}, true, 1, {rights}};
+}
+
+Gap gap(std::uint64_t va, std::uint64_t size, std::string why = "not RAM") {
+    return {{va}, size, {0x5000}, 1, std::move(why)};
+}
+
+// 0x1000 user, 0x2000 supervisor, [0x3000 nothing], 0x4000 unreadable, 0x5000 malformed, 0x6000
+// user, ..., the last page supervisor.
+Map sample() {
+    Map map{Mode::level4, {0x1000}, 3};
+    map.ranges = {range(0x1000, 0x1000, Rights::user, 0x10000),
+                  range(0x2000, 0x1000, Rights::none, 0x20000),
+                  range(0x6000, 0x2000, Rights::user | Rights::write, 0x10000),
+                  range(top - 0xfff, 0x1000, Rights::write, 0x30000)};
+    map.unreadable = {gap(0x4000, 0x1000)};
+    map.malformed = {gap(0x5000, 0x1000, "reserved PS")};
+    return map;
+}
+
+Wanted user() { return {.rights_set = Rights::user}; }
+
+struct Found {
+    std::uint64_t va, size, pa;
+    std::size_t count;
+    bool operator==(const Found&) const = default;
+};
+
+std::optional<Found> found(const Map& map, std::uint64_t first, std::uint64_t last,
+                           const std::vector<Wanted>& wanted, bool others = false) {
+    const Matches m = matches(map, {{first}, {last}}, wanted, others);
+    if (!m.first) return {};
+    return Found{m.first->va.value, m.first->size, m.first->pa.value, m.count};
+}
+
+std::optional<std::uint64_t> hole(const Map& map, std::uint64_t first, std::uint64_t last) {
+    const auto va = first_hole(map, {{first}, {last}});
+    return va ? std::optional(va->value) : std::nullopt;
+}
+
+TEST(Query, Matches) {
+    const Map map = sample();
+    EXPECT_EQ(found(map, 0, top, {user()}), (Found{0x1000, 0x1000, 0x10000, 2}));
+    EXPECT_EQ(found(map, 0, top, {user()}, true), (Found{0x2000, 0x1000, 0x20000, 2}));
+    EXPECT_EQ(found(map, 0x2000, 0x5fff, {user()}), std::nullopt);
+    EXPECT_EQ(found(map, 0x2000, 0x6000, {user()}), (Found{0x6000, 1, 0x10000, 1}));
+    EXPECT_EQ(found(map, 0x1fff, 0x1fff, {user()}), (Found{0x1fff, 1, 0x10fff, 1}));
+    EXPECT_EQ(found(map, 0x6800, 0x77ff, {user()}), (Found{0x6800, 0x1000, 0x10800, 1}));
+    EXPECT_EQ(found(map, 0x8000, top, {user()}), std::nullopt);
+    EXPECT_EQ(found(map, 0x8000, top, {}, true), (Found{top - 0xfff, 0x1000, 0x30000, 1}));
+    EXPECT_EQ(found(map, top, top, {}, true), (Found{top, 1, 0x30fff, 1}));
+    EXPECT_EQ(found(map, 0, top, {}), std::nullopt);  // of no terms none holds
+    EXPECT_EQ(found(map, 0, top, {{.rights_set = Rights::write}, user()}),
+              (Found{0x1000, 0x1000, 0x10000, 3}));
+    EXPECT_EQ(found(Map{Mode::bits32}, 0, top, {}, true), std::nullopt);
+}
+
+TEST(Query, FirstHole) {
+    Map map = sample();
+    EXPECT_EQ(hole(map, 0, top), 0);
+    EXPECT_EQ(hole(map, 0x1000, top), 0x3000);
+    EXPECT_EQ(hole(map, 0x1000, 0x2fff), std::nullopt);
+    EXPECT_EQ(hole(map, 0x1000, 0x3000), 0x3000);
+    EXPECT_EQ(hole(map, 0x1800, 0x1fff), std::nullopt);
+    EXPECT_EQ(hole(map, 0x3800, 0x3800), 0x3800);
+    EXPECT_EQ(hole(map, 0x4000, 0x7fff), std::nullopt);  // over both gaps, which may be anything
+    EXPECT_EQ(hole(map, 0x4800, top), 0x8000);
+    EXPECT_EQ(hole(map, top - 0xfff, top), std::nullopt);
+    EXPECT_EQ(hole(map, top, top), std::nullopt);
+    EXPECT_EQ(hole(map, top - 0x1000, top), top - 0x1000);
+    EXPECT_EQ(hole(Map{Mode::bits32}, 5, 6), 5);
+}
+
+// What lies behind the last thing that a truncated map has is not known.
+TEST(Query, Truncated) {
+    Map map = sample();
+    map.ranges.pop_back();
+    map.truncated = true;
+    EXPECT_EQ(hole(map, 0x1000, top), 0x3000);
+    EXPECT_EQ(hole(map, 0x4000, top), std::nullopt);
+    EXPECT_EQ(hole(map, 0x9000, top), std::nullopt);
+    EXPECT_FALSE(unknown(map, {{0}, {0x3fff}}).truncated);
+    EXPECT_FALSE(unknown(map, {{0}, {0x7fff}}).truncated);
+    EXPECT_TRUE(unknown(map, {{0}, {0x8000}}).truncated);
+    map.malformed.push_back(gap(0x9000, 0x1000));
+    EXPECT_EQ(hole(map, 0x6000, top), 0x8000);
+    EXPECT_FALSE(unknown(map, {{0}, {0x9fff}}).truncated);
+    Map nothing{Mode::bits32, {0x1000}, 1};
+    nothing.truncated = true;
+    EXPECT_EQ(hole(nothing, 0, 0), std::nullopt);
+    EXPECT_TRUE(unknown(nothing, {{0}, {0}}).truncated);
+}
+
+TEST(Query, Unknown) {
+    const Map map = sample();
+    const auto first = [&](std::uint64_t from, std::uint64_t to) {
+        const Unknown u = unknown(map, {{from}, {to}});
+        return std::tuple(u.first ? u.first->va.value : 0, u.malformed, u.count);
+    };
+    EXPECT_EQ(first(0, top), std::tuple(0x4000, false, 2));
+    EXPECT_EQ(first(0, 0x3fff), std::tuple(0, false, 0));
+    EXPECT_EQ(first(0, 0x4000), std::tuple(0x4000, false, 1));
+    EXPECT_EQ(first(0x4fff, 0x4fff), std::tuple(0x4000, false, 1));
+    EXPECT_EQ(first(0x5000, 0x5000), std::tuple(0x5000, true, 1));
+    EXPECT_EQ(first(0x6000, top), std::tuple(0, false, 0));
+}
+
+// A root that cannot be read is one gap of the map, and is of both halves; between them is nothing.
+TEST(Query, UnreadableRoot) {
+    for (const Mode mode : {Mode::level4, Mode::level5}) {
+        Machine m(mode);
+        const Map map = m.map();
+        const std::uint64_t half = mode == Mode::level4 ? 1ull << 47 : 1ull << 56;
+        ASSERT_EQ(map.unreadable.size(), 1u);
+        EXPECT_EQ(unknown(map, {{0}, {0}}).count, 1u);
+        EXPECT_EQ(unknown(map, {{top}, {top}}).count, 1u);
+        EXPECT_EQ(unknown(map, {{-half}, {-half}}).count, 1u);
+        EXPECT_EQ(unknown(map, {{half}, {-half - 1}}).count, 0u);
+        EXPECT_EQ(hole(map, 0, half - 1), std::nullopt);
+        EXPECT_EQ(hole(map, 0, top), half);
+        EXPECT_EQ(hole(map, -half, top), std::nullopt);
+    }
+    const Map map = Machine(Mode::bits32).map();
+    EXPECT_EQ(unknown(map, {{0}, {0xffffffff}}).count, 1u);
+    EXPECT_EQ(hole(map, 0, 0xffffffff), std::nullopt);
+}
+
+TEST(Query, Mappings) {
+    const Map map = sample();
+    const auto places = [&](std::uint64_t pa, std::size_t limit = 9) {
+        const Mappings m = mappings(map, {pa}, limit);
+        std::vector<std::uint64_t> all{m.count};
+        for (const VirtAddr va : m.first) all.push_back(va.value);
+        return all;
+    };
+    using Places = std::vector<std::uint64_t>;
+    EXPECT_EQ(places(0x10000), (Places{2, 0x1000, 0x6000}));
+    EXPECT_EQ(places(0x10fff), (Places{2, 0x1fff, 0x6fff}));
+    EXPECT_EQ(places(0x11000), (Places{1, 0x7000}));
+    EXPECT_EQ(places(0x12000), (Places{0}));
+    EXPECT_EQ(places(0xffff), (Places{0}));
+    EXPECT_EQ(places(0x30fff), (Places{1, top}));
+    EXPECT_EQ(places(0x10000, 1), (Places{2, 0x1000}));
+    EXPECT_EQ(places(top), (Places{0}));
+}
+
+}  // namespace
+}  // namespace ptmap
