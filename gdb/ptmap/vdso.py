@@ -36,6 +36,7 @@ class Vdso:
     image: Image | None
     others: list[Image]  # further ones that look like a vDSO
     why_none: str  # no image: why
+    certain: bool  # no image: there is none, and not only none to be found
     vvar: vvar.Vvar | None
     vsyscall: vsyscall.Vsyscall | None
 
@@ -69,6 +70,7 @@ def find(space: AddressSpace) -> Vdso:
         space, linux, searched, image,
         others=[one for one in candidates if image is None or one.va != image.va],
         why_none=why,
+        certain=linux is None or certain or not searched.pages,
         vvar=vvar.of(space, image, linux, finder.copies if finder else None) if image else None,
         vsyscall=vsyscall.of(space, linux),
     )  # fmt: skip

@@ -8,7 +8,7 @@ import textwrap
 import traceback
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Iterable, NoReturn
 
 import gdb
 
@@ -17,7 +17,7 @@ from ..address_space import AddressSpace
 from ..command import JSON, Command, Option, write, write_file, write_json
 from ..errors import Refusal
 from ..labels import printable
-from ..rules import forms, rule_file
+from ..rules import forms, predicate, rule_file
 from ..rules.evidence import Evidence
 from ..rules.finding import FAILED, MALFORMED, OK, UNDECIDED, Finding, entry_text
 from ..rules.rule_file import Line
@@ -70,7 +70,8 @@ class CheckCommand(Command):
     WP UC UC-; a space or + between them is and, "," is or, no- negates.
     Addresses are expressions (quote one with spaces); END is exclusive, 0
     for the top. A grid's FILE has rows as `ptmap` prints them; its path
-    begins at the folder of the file of rules.
+    begins at the folder of the file of rules. A symbol whose name is the
+    first word of a form goes in parentheses.
 
     A rule holds, FAILED (with what was found and the entry responsible), is
     UNDECIDED where a part of the tables that would tell cannot be read or
@@ -124,6 +125,17 @@ class CheckCommand(Command):
         if quits:
             _quit(self._status)
 
+    def complete(self, text: str, word: str) -> Any:
+        """The forms' first words, then attributes, else expressions."""
+        found = super().complete(text, word)
+        if found != gdb.COMPLETE_EXPRESSION or not word:
+            return found
+        before = text[: len(text) - len(word)].split()
+        words: Iterable[str] = predicate.WORDS
+        if not before or before[-1].startswith("-"):
+            words = forms.FORMS
+        return [one for one in words if one.startswith(word)] or found
+
     def _quits(self, argument: str) -> bool:
         """Whether -quit is there, whatever is wrong with the rest."""
         for word in gdb.string_to_argv(argument):
@@ -162,12 +174,13 @@ class CheckCommand(Command):
         if space.paging is None:
             raise Refusal("paging is off (CR0.PG=0): there is no map to check")
         evidence = Evidence(space)
-        context = forms.Context(evidence, folder)
-        with space.memory.reading():
-            judged: list[Judged] = []
-            for line in lines:
-                progress.show(f"rule {len(judged) + 1} of {len(lines)}")
-                judged.append(Judged(line, _judge(context, line)))
+        # All expressions first: what is read of the tables may need a mode of QEMU's stub in which
+        # GDB would read the wrong memory.
+        asked = [(line, _parsed(forms.Context(evidence, folder), line)) for line in lines]
+        judged: list[Judged] = []
+        for line, question in asked:
+            progress.show(f"rule {len(judged) + 1} of {len(lines)}")
+            judged.append(Judged(line, _judge(evidence, question)))
         self._show(evidence, options, judged)
         results = Counter(one.finding.result for one in judged)
         self._tap = None  # written
@@ -228,13 +241,19 @@ def _quoted(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _judge(context: forms.Context, line: Line) -> Finding:
+def _parsed(context: forms.Context, line: Line) -> forms.Question | Finding:
+    """The question, or that it is malformed."""
     try:
-        question = forms.parse(context, forms.split(line.text))
+        return forms.parse(context, forms.split(line.text))
     except Refusal as refusal:
         return Finding(MALFORMED, str(refusal))
+
+
+def _judge(evidence: Evidence, question: forms.Question | Finding) -> Finding:
+    if isinstance(question, Finding):
+        return question
     try:
-        return question(context.evidence)
+        return question(evidence)
     except Refusal as refusal:
         return Finding(UNDECIDED, str(refusal))
 
