@@ -118,8 +118,9 @@ WORDS = ("user", "supervisor", "write", "read-only", "exec", "no-exec", "global"
 
 def random_rules(rng: random.Random, oracle: Oracle, top: int) -> Iterator[tuple[str, Any]]:
     """Rules about places where something is, or nearly, and what the oracle says."""
-    places = [0, top + 1, *(at for things in (oracle.pages, oracle.faults) for one in things
-                            for at in (one.va, one.va + one.size))]  # fmt: skip
+    extents = [(page.va, page.size) for page in oracle.pages]
+    extents += [(fault.va, fault.size) for fault in oracle.faults]
+    places = [0, top + 1, *(at for va, size in extents for at in (va, va + size))]
 
     def place() -> int:
         return min(top, max(0, rng.choice(places) + rng.choice((-KIB4, -1, 0, 0, 0, 1, KIB4))))
