@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Iterable, Mapping
 
-from .labels import printable
+from .text import printable
 
 _VERSION = "TAP version 13\n"
 

@@ -16,7 +16,7 @@ from .. import address_space, progress, summary, tap
 from ..address_space import AddressSpace
 from ..command import JSON, Command, Option, write, write_file, write_json
 from ..errors import Refusal
-from ..labels import printable
+from ..text import printable
 from ..rules import forms, predicate, rule_file
 from ..rules.evidence import Evidence
 from ..rules.finding import FAILED, MALFORMED, OK, UNDECIDED, Finding, entry_text

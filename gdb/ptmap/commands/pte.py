@@ -11,7 +11,7 @@ from ..command import (JSON, Command, Option, evaluate, register as register_com
                        write_json)  # fmt: skip
 from ..text import size_text
 from ..errors import Refusal
-from ..labels import printable
+from ..text import printable
 from ..linux import not_present
 from ..rules import forms, predicate
 from ..rules.evidence import Evidence

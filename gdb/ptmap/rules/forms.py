@@ -16,7 +16,7 @@ import gdb
 from .. import attributes, native
 from ..command import evaluate
 from ..errors import Refusal
-from ..labels import printable
+from ..text import printable
 from ..text import plural
 from . import grid_file, sections
 from .evidence import Evidence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import Refusal
-from ..labels import printable
+from ..text import printable
 from ..text import plural
 from .rule_file import read_text
 

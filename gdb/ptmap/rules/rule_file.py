@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 
 from ..errors import Refusal
-from ..labels import printable
+from ..text import printable
 
 _LARGEST = 1 << 20
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .. import elf_sections
 from ..errors import Refusal
-from ..labels import printable
+from ..text import printable
 
 _WRITE, _ALLOC, _EXECINSTR, _TLS = 1, 2, 4, 0x400  # sh_flags
 _NOBITS = 8  # sh_type
