@@ -21,7 +21,7 @@ _EFER_NXE = 1 << 11
 
 
 class FindCommand(Command):
-    """Find the addresses that map physical memory, and mappings in conflict.
+    """Find what maps physical memory, and mappings in conflict.
 
     ptmap find [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N]
                [-pid N] [-comm NAME] [-json FILE|-] PA [LEN]
