@@ -74,6 +74,8 @@ void bind_find(py::module_& m) {
 
     py::class_<Aliases>(m, "Aliases")
         .def_readonly("groups", &Aliases::groups)
+        .def_readonly("ungrouped", &Aliases::ungrouped,
+                      "Stretches that are in no group, as there were too many.")
         .def_property_readonly("write_exec",
                                [](const Aliases& a) { return as_tuple(a.write_exec); })
         .def_property_readonly("in_one", [](const Aliases& a) { return as_tuple(a.in_one); })

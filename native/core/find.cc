@@ -384,7 +384,7 @@ void each_shared(const Map& map, Conflict wanted, const std::function<void(const
     Sweep(map, pulse).run(wanted, each, [](std::uint32_t, bool) {});
 }
 
-Aliases aliases(const Map& map, Conflict wanted, const Pulse& pulse) {
+Aliases aliases(const Map& map, Conflict wanted, const Pulse& pulse, std::size_t max_groups) {
     Aliases all;
     const Runs runs(map);
     Signature here;
@@ -400,8 +400,13 @@ Aliases aliases(const Map& map, Conflict wanted, const Pulse& pulse) {
         if (touches(shared.conflict, Conflict::write_exec)) add(all.write_exec, shared);
         if (shared.in_one) add(all.in_one, shared);
         if (touches(shared.conflict, Conflict::user_kernel)) add(all.user_kernel, shared);
-        const auto [known, fresh] = group_of.try_emplace(here, all.groups.size());
-        if (fresh) {
+        auto known = group_of.find(here);
+        if (known == group_of.end()) {
+            if (all.groups.size() >= max_groups) {
+                ++all.ungrouped;
+                return;
+            }
+            known = group_of.emplace(here, all.groups.size()).first;
             SharedGroup& group = all.groups.emplace_back();
             group.conflict = shared.conflict;
             group.in_one = shared.in_one;

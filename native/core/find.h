@@ -33,7 +33,8 @@ struct FindOptions {
 /// distinct tables and what comes out, not the ranges of the space.
 Map find(const Space& space, const FindOptions& options);
 
-/// The same of a map that is there already, as ranges by rising address; one look at each range.
+/// The same of a map that is there already, as ranges by rising address, each with the page sizes
+/// of the whole range that it is cut from; one look at each range.
 /// Ranges that are not contiguous (a map without MapOptions::split_physical) are not looked into.
 std::vector<Range> find(const Map& map, const PhysSpan& frames);
 
@@ -98,9 +99,12 @@ struct Aliases {
         std::size_t stretches = 0;
     };
     Total write_exec, in_one, user_kernel;
+    std::size_t ungrouped = 0;  ///< stretches that are in no group, as there were too many
 };
 
-Aliases aliases(const Map& map, Conflict wanted, const Pulse& pulse = {});
+/// Totals are of all; of groups there are so many at most, those that come first.
+Aliases aliases(const Map& map, Conflict wanted, const Pulse& pulse = {},
+                std::size_t max_groups = std::size_t{1} << 16);
 
 /// The stretches as the elements of a JSON list, one a line.
 std::string aliases_json(const Map& map, Conflict wanted, std::span<const Label> labels = {},

@@ -335,6 +335,12 @@ TEST(Aliases, Groups) {
     EXPECT_EQ(all.write_exec.stretches, 1u);
     EXPECT_EQ(all.in_one.stretches, 0u);
     EXPECT_EQ(all.user_kernel.bytes, 11u << 12);
+    EXPECT_EQ(all.ungrouped, 0u);
+    const Aliases first = aliases(map, both, {}, 1);
+    EXPECT_EQ(first.groups.size(), 1u);
+    EXPECT_EQ(first.groups[0].stretches, 10u);
+    EXPECT_EQ(first.ungrouped, 1u);
+    EXPECT_EQ(first.user_kernel.bytes, 11u << 12);
 }
 
 TEST(Aliases, Json) {

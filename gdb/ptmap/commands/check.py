@@ -16,12 +16,11 @@ from .. import address_space, progress, summary, tap
 from ..address_space import AddressSpace
 from ..command import JSON, Command, Option, write, write_file, write_json
 from ..errors import Refusal
-from ..text import printable
+from ..text import plural, printable
 from ..rules import forms, predicate, rule_file
 from ..rules.evidence import Evidence
 from ..rules.finding import FAILED, MALFORMED, OK, UNDECIDED, Finding, entry_text
 from ..rules.rule_file import Line
-from ..text import plural
 
 _COLUMNS = 80
 _WORDS = {OK: "ok", FAILED: "FAILED", UNDECIDED: "UNDECIDED", MALFORMED: "MALFORMED"}

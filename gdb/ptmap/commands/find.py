@@ -213,6 +213,9 @@ class _Aliases:
         if len(shown) < len(groups):
             more = plural(len(groups) - len(shown), "entry", "entries")
             lines.append(f"and {more} more: all with -o FILE or -json FILE\n")
+        if self.aliases.ungrouped:
+            lines.append(f"and {plural(self.aliases.ungrouped, 'place')} of none of these: "
+                         "all with -json FILE\n")  # fmt: skip
         lines += _no_nx(space, self.aliases)
         lines += _end(space, self.made, self.scanned.cut)
         return "".join(lines)

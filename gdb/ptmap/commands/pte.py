@@ -9,9 +9,8 @@ from .. import address_space, native, settings, watch
 from ..address_space import AddressSpace
 from ..command import (JSON, Command, Option, evaluate, register as register_command, write,
                        write_json)  # fmt: skip
-from ..text import size_text
+from ..text import printable, size_text
 from ..errors import Refusal
-from ..text import printable
 from ..linux import not_present
 from ..rules import forms, predicate
 from ..rules.evidence import Evidence

@@ -16,8 +16,7 @@ import gdb
 from .. import attributes, native
 from ..command import evaluate
 from ..errors import Refusal
-from ..text import printable
-from ..text import plural
+from ..text import plural, printable
 from . import grid_file, sections
 from .evidence import Evidence
 from .finding import FAILED, OK, UNDECIDED, Finding, worst

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import Refusal
-from ..text import printable
-from ..text import plural
+from ..text import plural, printable
 from .rule_file import read_text
 
 _CELLS = r"[.xXrR+*!?]+"
