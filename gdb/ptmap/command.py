@@ -106,6 +106,10 @@ class Command(gdb.Command):
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         raise NotImplementedError
 
+    def needs_target(self, words: list[str]) -> bool:
+        """Whether what is asked for, apart from options, has to do with the target."""
+        return True
+
     def invoke(self, argument: str, from_tty: bool) -> None:
         global _shown_in
         progress.begin()
@@ -117,7 +121,10 @@ class Command(gdb.Command):
             if _shown_in and options.get("json", "-") != "-":
                 raise Refusal("-json FILE leaves nothing to show: it goes with no -o FILE")
             # Before anything is evaluated: expressions read memory and registers too.
-            target.require_stopped()
+            if self.needs_target(words):
+                target.require_stopped()
+            else:
+                target.leave_alone()
             # That of `-cpu` is the CPU whose registers all the others mean.
             cpu = evaluate(options["cpu"]) if "cpu" in options else None
             with cpus.selected(cpu) if cpu is not None else nullcontext():

@@ -50,13 +50,19 @@ class Side:
             self.scanned = maps.scan(self.space, 0, self.space.paging.last_offset)
 
 
+def is_file(word: str) -> bool:
+    """Whether an operand is a snapshot's, by what it looks like."""
+    key, equals, _ = word.partition("=")
+    return word != "current" and not (equals and key in _EVALUATED + _WORDS)
+
+
 def side(word: str, mode: str | None) -> Side:
     """An operand, not read yet where it is live. Error: Refusal."""
-    key, equals, value = word.partition("=")
+    if is_file(word):
+        return _stored(word)
     if word == "current":
         return live(word, {}, mode)
-    if not equals or key not in _EVALUATED + _WORDS:
-        return _stored(word)
+    key, _, value = word.partition("=")
     if not value:
         raise Refusal(f"{word} needs a value")
     if key == "half" and value not in _HALVES:

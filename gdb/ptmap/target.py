@@ -16,6 +16,11 @@ from .sources import choose
 _EFER_LMA = 1 << 10
 
 
+def leave_alone() -> None:
+    """A command begins that asks nothing of the target, whatever it does."""
+    _used.clear()
+
+
 def require_stopped() -> None:
     """Error: Refusal where there is no target and one is needed, or one that runs."""
     _used.clear()

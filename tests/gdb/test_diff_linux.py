@@ -13,7 +13,8 @@ import pytest
 import judges
 import naive
 from gdbsession import GdbSession, ptmap_script
-from guests import boot
+from guests import GUESTS, boot
+from kernels import fetch
 from qemu import Qemu
 from spaces import State, agree, expected, root_entries, tables_by_level
 
@@ -51,7 +52,9 @@ class Linux:
         return State(naive.walk(self.read, cr3, *self.registers()))
 
     def area(self, kind: str) -> tuple[int, int]:
-        found = re.findall(rf"^init: map {kind} (0x\S+) (0x\S+)$", self.guest.console(), re.M)
+        found = re.findall(
+            rf"^init: (?:child )?map {kind} (0x\S+) (0x\S+)$", self.guest.console(), re.M
+        )
         return int(found[-1][0], 16), int(found[-1][1], 16)
 
     def number(self, what: str) -> int:
@@ -158,6 +161,27 @@ def test_mmap_and_munmap(linux: Linux, tmp_path: Path) -> None:
     text = gdb.run(f"ptmap diff {tmp_path}/before")
     assert max(map(len, text.splitlines())) <= 80
     print(linux.name, size.splitlines()[0].replace(str(tmp_path), ""), compared, "stretches")
+
+
+def test_two_processes_by_name() -> None:
+    """A parent and its child, with the kernel's symbols; either half of the parent."""
+    for linux in started("kgdb-64", "child=1"):
+        vmlinux = fetch(GUESTS["kgdb-64"].kernel).with_name("vmlinux")
+        linux.gdb.run(f"ptmap kaslr {vmlinux}")
+        found = re.search(r"^init: child PID (\d+)$", linux.guest.console(), re.M)
+        assert found
+        document = linux.diff(f"comm=init pid={found[1]}")
+        roots = [int(document[side]["root"], 16) for side in ("before", "after")]
+        assert agree(document, expected(*map(linux.state, roots))) > 50
+        assert "pid 1 (init)" in " ".join(document["before"]["words"])
+        rw, child = (linux.area(kind) for kind in ("rw", "child"))
+        gone = [d for d in document["differences"] if int(d["va"], 16) == rw[0]]
+        assert gone[0]["what"] in ("gone", "changed")  # forked before the areas were there
+        assert {*range(child[0], sum(child), 4096)} <= pages_of(document, "added")
+        upper = document["shared"]["parts"][1]
+        assert upper["shared"] == upper["either"] > 3
+        user = linux.diff("root=init_mm.pgd half=user")
+        assert user["shared"]["parts"][1]["shared"] < upper["shared"]
 
 
 def test_two_processes() -> None:

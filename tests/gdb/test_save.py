@@ -221,6 +221,15 @@ def test_lab32_is_that_file(tmp_path: Path) -> None:
         assert document["differences"] == [] and document["complete"]
 
 
+def test_two_files_need_no_target(tmp_path: Path) -> None:
+    with GdbSession(script=ptmap_script()) as gdb:
+        text = gdb.run(f"ptmap diff {STORED} {_copy(tmp_path)}")
+        assert "32-bit paging, root" in text and text.endswith("no differences\n")
+        assert json.loads(gdb.run(f"ptmap diff -json - {STORED} {STORED}"))["shared"] is None
+        refused(gdb, f"ptmap diff {STORED}", "no target")
+        refused(gdb, "ptmap save x", "no target")
+
+
 @pytest.mark.parametrize("command", ["save", "diff"])
 def test_help(gdb: GdbSession, command: str) -> None:
     text = gdb.run(f"help ptmap {command}")

@@ -30,7 +30,7 @@ class DiffCommand(Command):
     last map that a command made of this root in this session (ptmap, ptmap
     save, ptmap diff) to the same root as it is now.
 
-    A and B are one of
+    Two files are compared without a target too. A and B are one of
       current       the space of the selected CPU
       root=PA       the tables below this root; a pointer such as
                     init_mm.pgd is translated
@@ -69,6 +69,9 @@ class DiffCommand(Command):
         Option("mode", "MODE", "read live ones in this paging mode", choices=MODES),
         JSON,
     )
+
+    def needs_target(self, words: list[str]) -> bool:
+        return not (len(words) == 2 and all(map(sides.is_file, words)))
 
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         view = _View.of(_sides(words, options.get("mode")), "phys" in options)
