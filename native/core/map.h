@@ -99,7 +99,7 @@ struct Map {
     std::optional<Privilege> as;
     std::vector<Range> ranges;  ///< by offset: lower part, then upper
     std::vector<Gap> unreadable, malformed;
-    bool truncated = false;  ///< a limit was reached: there is more than this says
+    bool truncated = false;       ///< a limit was reached: there is more than this says
     std::optional<VirtAddr> end;  ///< where max_ranges was: from there on nothing is said
 
     bool complete() const { return unreadable.empty() && malformed.empty() && !truncated; }
