@@ -54,6 +54,7 @@ test      shellcheck       shellcheck
 test      flake8           flake8
 test      mypy             mypy
 test      git              git
+test      perl             prove
 test      socat            socat
 test      util-linux       unshare
 '

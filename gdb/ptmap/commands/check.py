@@ -322,8 +322,7 @@ def _json(evidence: Evidence, options: dict[str, Any], judged: list[Judged]) -> 
         "kind": "check",
         "mode": space.mode,
         "root": hex(space.root),
-        "complete": evidence.made.complete if evidence.was_scanned else None,
-        "truncated": evidence.made.truncated if evidence.was_scanned else None,
+        **_map_json(evidence),
         "file": options.get("file"),
         "ok": results[OK] == len(judged),
         "counts": {name: results[name] for name in _WORDS},
@@ -332,6 +331,24 @@ def _json(evidence: Evidence, options: dict[str, Any], judged: list[Judged]) -> 
             for one in judged
         ],
     }
+
+
+def _map_json(evidence: Evidence) -> dict[str, Any]:
+    """What is missing of the map, as in its own JSON; null where no rule needed one."""
+    if not evidence.was_scanned:
+        return dict.fromkeys(("complete", "truncated", "unreadable", "malformed"))
+    made = evidence.made
+    return {
+        "complete": made.complete,
+        "truncated": made.truncated,
+        "unreadable": [_gap(gap) for gap in made.unreadable],
+        "malformed": [_gap(gap) for gap in made.malformed],
+    }
+
+
+def _gap(gap: Any) -> dict[str, Any]:
+    return {"va": hex(gap.va), "size": hex(gap.size), "table": hex(gap.table), "level": gap.level,
+            "why": gap.why}  # fmt: skip
 
 
 def _tap_test(space: AddressSpace, one: Judged) -> tuple[bool, str, dict[str, Any]]:
