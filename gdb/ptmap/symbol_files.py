@@ -65,6 +65,11 @@ def _add(path: str, offset: int) -> None:
     gdb.execute(f"add-symbol-file {quoted(path)} -o {offset:#x}", to_string=True)
 
 
+def is_ours(path: str) -> bool:
+    """Whether load() gave it."""
+    return _loaded is not None and path == _loaded[0]
+
+
 def _is_there(path: str) -> bool:
     return any(file.filename == path for file in gdb.objfiles())
 

@@ -511,6 +511,9 @@ def test_random_rules_on_labs(tmp_path: Path, name: str, cpu: str, count: int) -
                 "section .bss read-only", "no write+exec",
             )  # fmt: skip
             assert [rule["result"] for rule in rules] == ["ok"] * 4 + ["failed"] * 2, rules
+            if wide:  # whose .dynamic is to be written to, by its flags
+                gdb.run("vdso -load")
+                assert check(gdb, tmp_path, "sections")[1] == ""
 
 
 # Sections
@@ -591,7 +594,12 @@ def test_sections(machine: BareMachine, gdb: GdbSession, program: Path, tmp_path
         assert [rule["result"] for rule in rules] == ["ok", "ok", "malformed", "failed"]
         assert "there is .text .rodata .data .both .bss" in rules[2]["why"]
         assert rules[3]["why"].startswith(".data: 0x0000000000402000 - 0x0000000000404000 is super")
+        # Another file, where GDB was told to have it.
+        gdb.run(f"add-symbol-file {program} -o 0x10000000")
+        rules, _ = check(gdb, tmp_path, "sections", "section .text exec")
+        assert [(rule["result"], rule["va"]) for rule in rules] == 2 * [("failed", "0x10400000")]
     finally:
+        gdb.run("symbol-file")
         gdb.run("file")
 
 

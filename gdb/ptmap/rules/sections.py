@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from .. import elf_sections
+from .. import elf_sections, symbol_files
 from ..errors import Refusal
 from ..text import printable
 
@@ -51,10 +51,12 @@ class Pages:
 
 
 def loaded() -> list[Section]:
-    """Of all files, by rising address. Error: Refusal where there are none, or a file cannot be
-    read."""
+    """Of all files but an image of ptmap's own (vdso -load), by rising address. Error: Refusal
+    where there are none, or a file cannot be read."""
     found: list[Section] = []
     for path, places in elf_sections.files().items():
+        if symbol_files.is_ours(path):
+            continue
         flags = _flags(path)
         for name, start, end in places:
             kinds = flags.get((name, end - start))
