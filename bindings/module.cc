@@ -21,6 +21,7 @@
 #include "memory.h"
 #include "snapshot.h"
 #include "query.h"
+#include "ranges.h"
 #include "sources.h"
 
 namespace py = pybind11;
@@ -254,6 +255,8 @@ PYBIND11_MODULE(_core, m) {
         .def_property_readonly("va", [](const Range& r) { return r.va.value; })
         .def_readonly("size", &Range::size)
         .def_property_readonly(
+            "end", [](const Range& r) { return py::int_(r.va.value) + py::int_(r.size); })
+        .def_property_readonly(
             "pa",
             [](const Range& r) { return r.contiguous ? std::optional(r.pa.value) : std::nullopt; },
             "Of its first byte, None where the frames are not contiguous.")
@@ -287,6 +290,13 @@ PYBIND11_MODULE(_core, m) {
         .def_property_readonly("unreadable", [](const Map& map) { return map.unreadable; })
         .def_property_readonly("malformed", [](const Map& map) { return map.malformed; })
         .def("__len__", [](const Map& map) { return map.ranges.size(); })
+        .def(
+            "__iter__",
+            [](const Map& map) {
+                return py::make_iterator<py::return_value_policy::copy>(map.ranges.begin(),
+                                                                        map.ranges.end());
+            },
+            py::keep_alive<0, 1>())
         .def(
             "__getitem__",
             [](const Map& map, std::size_t index) {
@@ -416,6 +426,7 @@ PYBIND11_MODULE(_core, m) {
     });
 
     bind_diff(m);
+    bind_ranges(m);
     bind_elf(m);
     bind_snapshot(m);
     bind_find(m);

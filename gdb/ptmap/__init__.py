@@ -5,6 +5,8 @@ core (native.py), and prints the map that comes back.
 
     commands/          one file a command; the docstring is its help
     command.py         what commands share: options, arguments, errors
+    functions.py       $ptmap_pa and the like; api.py what scripts import
+    question.py        how such a question begins, which is no command
     text.py            numbers and sizes in words
     settings.py        set/show ptmap
     target.py          what GDB is attached to; its registers.py
@@ -35,16 +37,53 @@ core (native.py), and prints the map that comes back.
                        the kernel's vDSO images, vvar and vsyscall pages; and, where there are no
                        control registers (kgdb), where a kernel is by its symbols (place.py) and
                        whose space the selected task's is (selected_task.py)
+
+A script's `import ptmap` has all that api.py's docstring tells of, loaded when it is first used.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import (
+        EXEC, GLOBAL, NO_PA, PAGE_1G, PAGE_2M, PAGE_4K, PAGE_4M, READ, USER, WRITE, Error, Map,
+        Mapping, Pages, Registers, Space, Tables, memory_type, space,
+    )  # fmt: skip
+    from ._core import Gap, Range, Step, Table, Walk
+
+_NATIVE = ("Gap", "Range", "Step", "Table", "Walk")
+__all__ = [
+    "EXEC", "GLOBAL", "NO_PA", "PAGE_1G", "PAGE_2M", "PAGE_4K", "PAGE_4M", "READ", "USER", "WRITE",
+    "Error", "Gap", "Map", "Mapping", "Pages", "Range", "Registers", "Space", "Step", "Table",
+    "Tables", "Walk", "memory_type", "space",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NATIVE:
+        from . import native
+
+        return getattr(native.core(), name)
+    if name in __all__:
+        from . import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'ptmap' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def register() -> None:
     """Registers commands and settings with GDB. Imports nothing heavy."""
-    from . import settings, target
+    from . import functions, settings, target
     from .commands import check, diff, find, kaslr, pte, ptmap, regs, save, vdso, xp
 
     settings.register()
     for command in (ptmap, pte, vdso, regs, find, save, diff, check, kaslr, xp):
         command.register()
+    functions.register()
     target.watch_attach()
     target.watch_changes()

@@ -15,6 +15,7 @@ from .registers import Registers
 from .virtual_memory import Unreadable, VirtualMemory
 
 if TYPE_CHECKING:
+    from ._core import Space, Walk
     from .linux.symbol_kernel import SymbolKernel
 
 MODES = ("32-bit", "pae", "4-level", "5-level")
@@ -58,20 +59,22 @@ class AddressSpace:
         """The target's physical memory, for this command."""
         return target.memory()
 
-    def walk(self, va: int) -> Any:
-        """A _core.Walk: one address from the root to its page, or to where the walk ends."""
+    def walk(self, va: int) -> Walk:
+        """One address from the root to its page, or to where the walk ends."""
         memory = self.memory
         with memory.reading():
-            return native.core().walk(self.paging, self.root, va, memory.core)
+            walk: Walk = native.core().walk(self.paging, self.root, va, memory.core)
+        return walk
 
-    def scan(self, first: int, last: int, max_tables: int) -> Any:
-        """A _core.Space: all tables for the offsets FIRST to LAST."""
+    def scan(self, first: int, last: int, max_tables: int) -> Space:
+        """All tables for the offsets FIRST to LAST."""
         memory = self.memory
         with memory.reading():
-            return native.core().scan(
+            space: Space = native.core().scan(
                 self.paging, self.root, memory.core, first, last, max_tables=max_tables,
                 pulse=progress.scanning,
             )  # fmt: skip
+        return space
 
     @cached_property
     def kpti_roots(self) -> kpti.Roots | None:

@@ -32,6 +32,12 @@ JSON = Option("json", "FILE|-", "write JSON to a file, or - for GDB's own output
 OUTPUT = Option("o", "FILE", "write to a file what would be shown")  # every command takes it
 
 _shown_in: str | None = None  # the file of -o
+_running = 0  # commands of ours
+
+
+def is_running() -> bool:
+    """Whether GDB runs one of our commands now."""
+    return _running > 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,14 @@ class Unread:
 def evaluate(expression: str) -> Number:
     """A GDB expression as an integer. Error: Refusal where it does not evaluate to one."""
     try:
-        value = gdb.parse_and_eval(expression)
+        return number_of(gdb.parse_and_eval(expression), expression)
+    except gdb.error as error:
+        raise Refusal(f"{expression}: {error}") from None
+
+
+def number_of(value: gdb.Value, expression: str) -> Number:
+    """A value as an integer; EXPRESSION is what it came from. Error: Refusal where it is none."""
+    try:
         code = value.type.strip_typedefs().code
         if code in (
             gdb.TYPE_CODE_ARRAY,
@@ -111,10 +124,11 @@ class Command(gdb.Command):
         return True
 
     def invoke(self, argument: str, from_tty: bool) -> None:
-        global _shown_in
+        global _shown_in, _running
         progress.begin()
         choose.new_command()
         last_maps.new_command(self.name)
+        _running += 1
         try:
             options, words = self.parse(argument)
             _shown_in = options.pop("o", None)
@@ -141,6 +155,7 @@ class Command(gdb.Command):
             ) from None
         finally:
             _shown_in = None
+            _running -= 1
             progress.erase()
 
     def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
@@ -198,7 +213,7 @@ class Command(gdb.Command):
 
 
 def value_of(option: Option, expression: str) -> Number | Unread:
-    """An option's expression as a number. Error: Refusal."""
+    """What an option's expression comes to. Error: Refusal."""
     variable = Variable.of(expression) if option.value == "PA" else None
     try:
         number = evaluate(expression)

@@ -153,20 +153,26 @@ def _kernel_window(space: AddressSpace) -> tuple[int, int]:
 
 def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
     """First and last offset of START END; everything without them."""
-    top = space.paging.last_offset
     if not words:
-        return 0, top
+        return 0, space.paging.last_offset
     if len(words) != 2:
         raise Refusal(
             f"{words[0]!r} is no subcommand or option (help ptmap); a window is START END, "
             "each one word (quote an expression with spaces)"
         )
-    start, end = (evaluate(word) for word in words)
+    return window(space, evaluate(words[0]), evaluate(words[1]), shown=" ".join(words))
+
+
+def window(space: AddressSpace, start: int, end: int, shown: str = "") -> tuple[int, int]:
+    """First and last offset of START .. END - 1; END may be 0 for the top. Error: Refusal where
+    there is nothing between them."""
+    top = space.paging.last_offset
     first = _nearest_offset(space, start, upwards=True)
     beyond = 1 << (64 if space.paging.canonical else 32)
     last = top if end in (0, beyond) else _nearest_offset(space, end - 1, upwards=False)
     if last < first:
-        raise Refusal(f"the window {words[0]} {words[1]} is empty: END comes after START")
+        shown = shown or f"{start:#x} {end:#x}"
+        raise Refusal(f"the window {shown} is empty: END comes after START")
     return first, last
 
 

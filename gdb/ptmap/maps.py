@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import last_maps, native, progress, settings
 from .address_space import AddressSpace
 
+if TYPE_CHECKING:
+    from ._core import Map, Space
 
-def scan(space: AddressSpace, first: int, last: int) -> Any:
-    """A _core.Space: the tables for the offsets FIRST to LAST."""
+
+def scan(space: AddressSpace, first: int, last: int) -> Space:
+    """The tables for the offsets FIRST to LAST."""
     scanned = space.scan(first, last, settings.limit("max-tables"))
     if first == 0 and last == space.paging.last_offset:
         last_maps.remember(space, scanned)
     return scanned
 
 
-def flatten(space: AddressSpace, scanned: Any, first: int, last: int, **how: Any) -> Any:
-    """A _core.Map of these offsets; `how` is what _core.make_map takes besides."""
-    return native.core().make_map(
+def flatten(space: AddressSpace, scanned: Space, first: int, last: int, **how: Any) -> Map:
+    """A map of these offsets; `how` is what _core.make_map takes besides."""
+    made: Map = native.core().make_map(
         scanned, first, last, pat=settings.get("pat"), ac=space.ac,
         max_ranges=settings.limit("max-ranges"), pulse=progress.flattening, **how,
     )  # fmt: skip
+    return made
 
 
-def of(space: AddressSpace, first: int, last: int, **how: Any) -> Any:
+def of(space: AddressSpace, first: int, last: int, **how: Any) -> Map:
     """Both at once."""
     return flatten(space, scan(space, first, last), first, last, **how)
 
 
-def exact(space: AddressSpace, scanned: Any) -> Any:
+def exact(space: AddressSpace, scanned: Space) -> Map:
     """The whole space, a range for each run of contiguous frames in pages of one size: what can be
     told apart in two maps, or in one range of an assertion."""
     return flatten(space, scanned, 0, space.paging.last_offset, split_physical=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Sequence
+from typing import Any, Sequence
 
 from . import native
 from .sources.source import Source
@@ -14,15 +14,34 @@ class Memory:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.core = native.core().ReadOnce(source.native)
+        self._whole = native.core().ReadOnce(source.native)
+        self._piecemeal: Any = None
+        self.core = self._whole
 
     def begin(self) -> None:
         """A command begins. Error: NotHere, Refusal (see Source.begin)."""
+        self.core = self._whole
         self.source.begin()
         if self.source.keeps:
             self.core.forget_failures()
         else:
             self.core.forget()
+
+    def begin_piecemeal(self) -> bool:
+        """A few reads begin. False where the source has no short way for them."""
+        if not self.source.begin_piecemeal():
+            return False
+        if self._piecemeal is None:
+            self._piecemeal = native.core().ReadOnce(self.source.piecemeal)
+        self.core = self._piecemeal
+        self.core.forget()
+        return True
+
+    def forget(self) -> None:
+        """The target has run, or was changed."""
+        self.core.forget()
+        self._whole.forget()
+        self.source.changed()
 
     def reading(self) -> AbstractContextManager[None]:
         return self.source.reading()

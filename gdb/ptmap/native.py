@@ -16,7 +16,7 @@ _MEND = "cmake --preset release -DPTMAP_GDB=$(which gdb) && cmake --build --pres
 def core() -> ModuleType:
     """The module ptmap._core. Error: Refusal where it is missing or made for another Python."""
     try:
-        from . import _core  # type: ignore[attr-defined]
+        from . import _core
     except ImportError as error:
         raise Refusal(_why_not(error)) from None
     return _core

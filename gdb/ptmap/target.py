@@ -23,6 +23,8 @@ def leave_alone() -> None:
 
 def require_stopped() -> None:
     """Error: Refusal where there is no target and one is needed, or one that runs."""
+    global _in_stop
+    _in_stop = False
     _used.clear()
     word, _ = settings.memory()
     if word == "dump":
@@ -36,6 +38,27 @@ def require_stopped() -> None:
         raise Refusal("the target is running: interrupt it first")
     repair()
     look_again()
+
+
+_in_stop = False  # as far as was found when the question began
+
+
+def in_stop() -> bool:
+    """Whether this question comes while GDB decides what to make of a stop: in a condition."""
+    return _in_stop
+
+
+def find_in_stop() -> bool:
+    """The same, found anew. The thread counts as running then, and shows registers all the same."""
+    global _in_stop
+    thread = cpus.selected_thread()
+    _in_stop = thread is not None and thread.is_valid() and thread.is_running()
+    if _in_stop:
+        try:
+            gdb.parse_and_eval("$pc").fetch_lazy()
+        except gdb.error:  # "Selected thread is running."
+            _in_stop = False
+    return _in_stop
 
 
 _used: dict[int, Registers] = {}  # that this command was told by QEMU, by thread
@@ -103,15 +126,7 @@ def architecture() -> gdb.Architecture:
 
 
 def _from_thread() -> Registers:
-    def read(name: str) -> int | None:
-        # Not $cr3: where the target has no such register that is a convenience variable, and
-        # somebody may have set it.
-        try:
-            value = gdb.newest_frame().read_register(name)
-            return int(value) & (1 << 8 * value.type.sizeof) - 1  # GDB's are signed
-        except ValueError:
-            return None
-
+    read = _read_in_stop if _in_stop else _read_of_frame
     return Registers(
         cr0=read("cr0"),
         cr2=read("cr2"),
@@ -122,6 +137,33 @@ def _from_thread() -> Registers:
         cs=read("cs"),
         sp=read("rsp") or read("esp"),
     )
+
+
+def _read_of_frame(name: str) -> int | None:
+    # Not $cr3: where the target has no such register that is a convenience variable, and somebody
+    # may have set it.
+    try:
+        value = gdb.newest_frame().read_register(name)
+        return int(value) & (1 << 8 * value.type.sizeof) - 1  # GDB's are signed
+    except ValueError:
+        return None
+
+
+_names: dict[tuple[int, str], frozenset[str]] = {}  # of registers, by connection and architecture
+
+
+def _read_in_stop(name: str) -> int | None:
+    """Without a gdb.Frame: to make one GDB looks for its caller, which it reads from the stack. No
+    frame but the newest is selected."""
+    inferior = gdb.selected_inferior()
+    architecture = inferior.architecture()
+    key = (inferior.connection.num if inferior.connection else 0, architecture.name())
+    if key not in _names:
+        _names[key] = frozenset(register.name for register in architecture.registers())
+    if name not in _names[key]:
+        return None  # $cr3 would be a convenience variable
+    value = gdb.parse_and_eval(f"${name}")
+    return int(value) & (1 << 8 * value.type.sizeof) - 1
 
 
 def assumed_of_memory() -> tuple[str, ...]:

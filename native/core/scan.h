@@ -65,6 +65,8 @@ public:
     std::uint64_t entry(const Node& node, unsigned index) const {
         return paging_.entry(tables_[node.bytes], index);
     }
+    /// A readable node's table, as the guest stores it.
+    std::span<const std::byte> bytes(const Node& node) const { return tables_[node.bytes]; }
     /// See Paging::end_of_run.
     unsigned end_of_run(const Node& node, unsigned index, unsigned end) const {
         return paging_.end_of_run(level(node), tables_[node.bytes], index, end);

@@ -31,13 +31,19 @@ class Choice:
 
 _choice: Choice | None = None
 _begun = False  # whether this command has asked for it already
+_brief = False
 _refused: tuple[tuple[object, ...], Refusal] | None = None  # it has, in vain
 
 
-def new_command() -> None:
-    """What an earlier command read is good no more, but for a source that keeps it."""
-    global _begun, _refused
-    _begun, _refused = False, None
+def new_command(brief: bool = False, unseen: bool = False) -> None:
+    """What an earlier command read is good no more, but for a source that keeps it.
+
+    BRIEF: a few reads are all that follows. UNSEEN: the target may have run and no event told so.
+    """
+    global _begun, _refused, _brief
+    _begun, _refused, _brief = False, None, brief
+    if unseen:
+        forget()
 
 
 def forget() -> None:
@@ -45,8 +51,7 @@ def forget() -> None:
     global _refused
     _refused = None
     if _choice is not None:
-        _choice.memory.core.forget()
-        _choice.memory.source.changed()
+        _choice.memory.forget()
 
 
 def memory() -> Memory:
@@ -57,14 +62,15 @@ def memory() -> Memory:
 def choice() -> Choice:
     """The choice, made anew where connection or setting have changed. Error: Refusal."""
     global _choice, _begun, _refused
-    key = _key()
-    if _refused is not None and _refused[0] == key:
+    key_now = key()
+    if _refused is not None and _refused[0] == key_now:
         raise _refused[1]
-    if _choice is not None and _choice.key == key:
+    if _choice is not None and _choice.key == key_now:
         if _begun:
             return _choice
         try:
-            _choice.memory.begin()
+            if not _brief or not _choice.memory.begin_piecemeal():
+                _choice.memory.begin()
             _begun = True
             return _choice
         except NotHere:
@@ -74,14 +80,15 @@ def choice() -> Choice:
     try:
         source, tried = _choose()
     except Refusal as refusal:
-        _refused = key, refusal
+        _refused = key_now, refusal
         raise
-    _choice = Choice(key, Memory(source), tried, time.perf_counter() - start)
+    _choice = Choice(key_now, Memory(source), tried, time.perf_counter() - start)
     _begun = True
     return _choice
 
 
-def _key() -> tuple[object, ...]:
+def key() -> tuple[object, ...]:
+    """What decides which source it is: connection and settings."""
     connection = gdb.selected_inferior().connection
     number = connection.num if connection is not None else None
     return (number, settings.memory_times(), settings.get("direct-map"))

@@ -19,10 +19,11 @@ import gdb
 
 from .. import progress, qemu_stub
 from ..text import plural
-from . import pmemsave
+from . import host_memory, pmemsave
 from .qemu_ram import Block, blocks, monitor_text
 from .source import NOT_RAM, NotHere, Source, interrupted
 
+_LOW = 1 << 20
 _PACKET = 2048  # bytes an `m` may ask for: the stub's buffer is 4096 hex digits
 
 
@@ -53,6 +54,7 @@ class Packets(Source):
         self._ram_text: str | None = None  # QEMU's words for it, once it was asked
         self.blocks: list[Block] = []
         self._ram: list[tuple[int, int]] = []
+        self._sure: set[Block] = set()  # asked for since the piecemeal reads began
 
     def describe(self) -> str:
         saved = f", {plural(self._saved, 'pmemsave')} for much at once" if self._saved else ""
@@ -72,6 +74,28 @@ class Packets(Source):
             self.blocks = blocks(text)
             self._ram = [(block.first, block.last) for block in self.blocks]
             self._ram_text = text
+
+    def begin_piecemeal(self) -> bool:
+        self._sure.clear()
+        return True
+
+    def piecemeal(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
+        for address, length in wanted:
+            self.make_sure(address, length)
+        return [self._one(address, length) for address, length in wanted]
+
+    def make_sure(self, address: int, length: int) -> tuple[Block, int | None]:
+        """The block that holds all of it, and where the host has the address, None where that was
+        asked for another of this block. Error: NotHere where that is not as it was known."""
+        block = next((b for b in self.blocks if b.first <= address <= b.last), None)
+        if block is None or address + length - 1 > block.last:
+            raise NotHere(f"{address:#x} was no RAM")
+        # Low memory is switched by pieces (PAM, SMRAM); other blocks come and go as a whole.
+        if block in self._sure and address >= _LOW:
+            return block, None
+        at = host_memory.address_of(address)
+        self._sure.add(block)
+        return block, at
 
     def _end_reading(self) -> None:
         if self._switched:

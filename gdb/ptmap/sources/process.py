@@ -93,6 +93,23 @@ class Process(Source):
             host_memory.address_of(place.first) == place.address for place in self._places
         )
 
+    def begin_piecemeal(self) -> bool:
+        if self._in_files:
+            return False
+        if not self._peer.is_there():
+            raise NotHere(f"process {self._peer.pid} is at the other end no more")
+        if self._packets.blocks != self._blocks:
+            raise NotHere("QEMU's memory was laid out anew")
+        return self._packets.begin_piecemeal()
+
+    def piecemeal(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
+        for address, length in wanted:
+            block, at = self._packets.make_sure(address, length)
+            place = self._places[self._packets.blocks.index(block)]
+            if at is not None and at != place.address + address - place.first:
+                raise NotHere("QEMU keeps the machine's memory elsewhere now")
+        return list(self.native(wanted))
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         # What lies in no file comes by packets.

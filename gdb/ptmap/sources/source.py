@@ -66,6 +66,16 @@ class Source:
     def changed(self) -> None:
         """The target has run, or GDB's symbols are others: nothing known before holds for sure."""
 
+    def begin_piecemeal(self) -> bool:
+        """Instead of begin() where reads will be few, all by piecemeal(). False where there is no
+        such way. Error: NotHere."""
+        return False
+
+    def piecemeal(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
+        """As _read(), of what is made sure of at once: that it is this machine's RAM as it is now.
+        Error: NotHere where that is not sure, and begin() has to tell."""
+        raise NotImplementedError
+
     _inside = False
 
     @contextmanager

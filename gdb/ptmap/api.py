@@ -1,0 +1,407 @@
+"""ptmap as a library of scripts inside GDB: `import ptmap` once ptmap-gdb.py is loaded.
+
+    space = ptmap.space()                      # of the selected CPU, now
+    print(hex(space.walk(0x401000).pa))
+    for r in space.map(filter="write+exec"):   # a ptmap.Map: a sequence of ptmap.Range
+        print(hex(r.va), r.size, r.rights)
+
+Addresses and sizes are ints, in bytes. Linear addresses are canonical, from 0 to 2^64-1 (below 4
+GiB without 4- or 5-level paging); where one is an argument a gdb.Value will do too. Windows are
+START and END, END not in it, as in `ptmap START END`.
+
+A Space is registers: a root and how to read it. Each of its methods reads the tables anew, as they
+are at that moment, whatever they were when it was made: a Space of an earlier stop tells what its
+root maps now. What they return is data: it does not change, and stays good when the target runs.
+
+Error is raised where something cannot be done, with one sentence that says why: no target, a
+running one, a register or the kernel's symbols missing. Not mapped is an answer. KeyboardInterrupt
+is raised by Ctrl-C. All of it is for GDB's own thread only.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union, cast, overload
+
+import gdb
+
+from . import address_space, attributes, command, cpus, map_view, maps, native, progress, question
+from . import settings
+from .address_space import AddressSpace
+from .errors import Refusal as Error
+from .sources import choose
+
+if TYPE_CHECKING:
+    from . import _core
+    from ._core import Gap, Range, Table, Walk
+
+__all__ = ["Error", "Map", "Mapping", "Pages", "Registers", "Space", "Tables", "space",
+           "USER", "WRITE", "EXEC", "GLOBAL", "READ", "PAGE_4K", "PAGE_2M", "PAGE_4M", "PAGE_1G",
+           "NO_PA", "memory_type"]  # fmt: skip
+
+Address = Union[int, gdb.Value]
+
+# Flags of a row: rights, whatever all levels allow; which page sizes a range has; the memory type.
+USER, WRITE, EXEC, GLOBAL, READ = 1, 2, 4, 8, 16
+PAGE_4K, PAGE_2M, PAGE_4M, PAGE_1G = 1 << 8, 1 << 9, 1 << 10, 1 << 11
+_TYPE_SHIFT, _TYPE_MASK = 16, 0xF
+NO_PA = (1 << 64) - 1  # a range's physical address where its frames are not contiguous
+
+
+def memory_type(flags: int) -> str:
+    """The memory type in the flags of a Map's row: "WB", "UC-", or "PAT1" where it is not known (`set
+    ptmap pat`). MTRRs are not considered."""
+    names: list[str] = native.core().type_names()
+    return names[flags >> _TYPE_SHIFT & _TYPE_MASK]
+
+
+@dataclass(frozen=True)
+class Registers:
+    """The control registers that decide what a Space is, `set ptmap cr0` and the like put over
+    those of the target."""
+
+    cr0: int
+    cr3: int
+    cr4: int
+    efer: int
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Linear addresses that map a stretch of physical memory, contiguous in both."""
+
+    va: int
+    pa: int
+    size: int  # bytes
+    range: Range  # that they belong to: its rights are theirs
+
+
+def space(
+    root: Address | str | None = None, *, mode: str | None = None, half: str | None = None,
+    cpu: int | None = None, pid: int | None = None, comm: str | None = None,
+) -> Space:  # fmt: skip
+    """The address space that the commands' options of these names select; without any that of the
+    selected CPU (kgdb: task).
+
+    root   physical address of the root table; or a pointer to it (a gdb.Value, or an expression
+           such as "init_mm.pgd", which is found where KASLR put it)
+    mode   "32-bit", "pae", "4-level", "5-level"; by default what the registers select
+    half   KPTI's "user" or "kernel" root
+    cpu    that CPU's, counted from 0; not in a condition
+    pid    of a Linux process, or comm, its name: both need the kernel's symbols
+
+    Error: where there is none like that, and with paging off.
+    """
+    given = {"mode": mode, "half": half, "pid": pid, "comm": comm}
+    options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    for name, words in (("mode", address_space.MODES), ("half", ("user", "kernel"))):
+        if options.get(name, words[0]) not in words:
+            raise Error(f"{name}={options[name]!r} is none of {', '.join(words)}")
+    question.begin()
+    if cpu is not None and question.in_stop():
+        raise Error("cpu= cannot be used in a condition: GDB has to keep its thread there")
+    try:
+        with cpus.selected(cpu) if cpu is not None else nullcontext():
+            if root is not None:
+                options["root"] = _root(root)
+            resolved = address_space.resolve(options)
+            if resolved.paging is None:
+                raise Error("paging is off (CR0.PG=0): there is no address space")
+            question.end()
+            return Space(resolved)
+    except gdb.error as error:
+        raise Error(str(error)) from None
+
+
+def _root(root: Address | str) -> command.Number | command.Unread:
+    if isinstance(root, str):
+        option = next(option for option in address_space.OPTIONS if option.name == "root")
+        return command.value_of(option, root)
+    return command.number_of(root, "root") if isinstance(root, gdb.Value) else command.Number(root)
+
+
+class Space:
+    """An address space: made by ptmap.space()."""
+
+    def __init__(self, resolved: AddressSpace) -> None:
+        self._space = resolved
+        self._source = choose.key()
+
+    def __repr__(self) -> str:
+        return f"<ptmap.Space {self.mode} root {self.root:#x}>"
+
+    @property
+    def mode(self) -> str:
+        """"32-bit", "pae", "4-level" or "5-level"."""
+        return self._space.mode
+
+    @property
+    def root(self) -> int:
+        """Physical address of the root table."""
+        return self._space.root
+
+    @property
+    def registers(self) -> Registers:
+        """Those that it was made of. Root and `cr3` differ where a root or half was asked for."""
+        one = self._space
+        return Registers(one.cr0, one.cr3, one.cr4, one.efer)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed, and whose space it is, in words: `pte` prints them too."""
+        return (*self._space.told, *(f"assuming {what}" for what in self._space.assumed))
+
+    def walk(self, va: Address) -> Walk:
+        """One address from the root to its page, or to where the walk ends; see Walk.outcome.
+
+        Reads one entry a level. Error: where memory cannot be had at all.
+        """
+        return self.walks([va])[0]
+
+    def walks(self, vas: Iterable[Address]) -> list[Walk]:
+        """The same of many addresses at one moment: far less work than so many calls of walk()."""
+        with _Question(self):
+            at = [self._address(va) for va in vas]
+            with self._space.memory.reading():
+                return [self._space.walk(va) for va in at]
+
+    def map(
+        self, start: Address = 0, end: Address = 0, *, filter: str | None = None,
+        physical: bool = True, sizes: bool = False, view: str | None = None,
+    ) -> Map:  # fmt: skip
+        """The ranges from START to END (0: to the top), by rising address: maximal runs of pages
+        with equal rights, global bit and memory type.
+
+        filter    only those with these attributes: "write+exec,user", as `ptmap -filter`
+        physical  a range ends where its frames stop being contiguous
+        sizes     and where the page size changes
+        view      "user" or "kernel": rights as that mode has them now (CR0.WP, SMEP, SMAP)
+
+        Reads every table there once; `set ptmap max-tables` and `max-ranges` bound it: then, and
+        where a table cannot be read, Map.complete is False. Error: the filter; an empty window.
+        """
+        if view not in (None, "user", "kernel"):
+            raise Error(f"view={view!r} is none of user, kernel")
+        with _Question(self):
+            wanted = attributes.parse(filter) if filter is not None else []
+            window, scanned = self._scan(start, end)
+            made = maps.flatten(
+                self._space, scanned, *window, split_physical=physical, split_sizes=sizes,
+                as_=view, wanted=wanted,
+            )  # fmt: skip
+        return Map(made)
+
+    def pages(self, start: Address = 0, end: Address = 0) -> Pages:
+        """Every page that touches START to END, with its leaf entry: for accessed and dirty bits,
+        and what else a Map does not tell. 40 bytes a page; `set ptmap max-ranges` bounds them."""
+        with _Question(self):
+            window, scanned = self._scan(start, end)
+            rows, cut = native.core().page_rows(
+                scanned, *window, settings.limit("max-ranges"), progress.flattening
+            )
+        return Pages(rows, cut or scanned.cut)
+
+    def tables(self, start: Address = 0, end: Address = 0) -> Tables:
+        """The page tables that translate START to END, the root first."""
+        with _Question(self):
+            return Tables(self._scan(start, end)[1])
+
+    def find(self, pa: Address, length: int = 1) -> list[Mapping]:
+        """Every mapping of the physical addresses PA to PA + LENGTH - 1, by rising linear address.
+
+        Reads all tables. Error: where LENGTH is not positive.
+        """
+        first = int(pa)
+        if length <= 0 or first < 0:
+            raise Error(f"find: {first:#x}, {length} bytes, is no physical memory")
+        return self.map().find(first, length)
+
+    def _address(self, va: Address) -> int:
+        number = command.number_of(va, "the address") if isinstance(va, gdb.Value) else va
+        return address_space.in_space(self._space, number)
+
+    def _scan(self, start: Address, end: Address) -> tuple[tuple[int, int], _core.Space]:
+        window = map_view.window(self._space, int(start), int(end))
+        with self._space.memory.reading():
+            return window, maps.scan(self._space, *window)
+
+
+class _Question:
+    """Around what one call reads."""
+
+    def __init__(self, space: Space) -> None:
+        self._of = space
+
+    def __enter__(self) -> None:
+        progress.begin()
+        question.begin()
+        if choose.key() != self._of._source:
+            raise Error(
+                "this space is of another target, or of what `set ptmap memory` was before: "
+                "make it anew by ptmap.space()"
+            )
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
+        progress.erase()
+        if kind is None:
+            question.end()
+        elif issubclass(kind, gdb.error):
+            raise Error(str(error)) from None
+
+
+class _Ranges(Sequence["Range"]):
+    """Ranges, each made when it is asked for."""
+
+    def __init__(self, made: _core.Map, indices: range) -> None:
+        self._made, self._indices = made, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Range: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Range]: ...
+
+    def __getitem__(self, index: int | slice) -> Range | Sequence[Range]:
+        if isinstance(index, slice):
+            return _Ranges(self._made, self._indices[index])
+        return self._made[self._indices[index]]
+
+    def __iter__(self) -> Iterator[Range]:
+        return map(self._made.__getitem__, self._indices)
+
+
+def _view(rows: Any) -> memoryview:  # mypy knows no buffers of Python 3.11's
+    return memoryview(rows)
+
+
+class Map(_Ranges):
+    """What an address space mapped when it was read: a sequence of ptmap.Range by rising address.
+
+    A Range is made when it is asked for: a map of a million of them costs 32 bytes each, and
+    buffer() is for all of them at once.
+    """
+
+    def __init__(self, made: _core.Map) -> None:
+        super().__init__(made, range(len(made)))
+
+    def __repr__(self) -> str:
+        more = "" if self.complete else ", not complete"
+        return f"<ptmap.Map {self.mode} of {len(self)} ranges{more}>"
+
+    @property
+    def mode(self) -> str:
+        return self._made.mode
+
+    @property
+    def complete(self) -> bool:
+        """Whether it says all: nothing unreadable, malformed or truncated."""
+        return self._made.complete
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a limit of the settings was reached."""
+        return self._made.truncated
+
+    @property
+    def unreadable(self) -> list[Gap]:
+        """Parts whose table could not be read."""
+        return self._made.unreadable
+
+    @property
+    def malformed(self) -> list[Gap]:
+        """Parts whose entry has a reserved bit set."""
+        return self._made.malformed
+
+    @property
+    def tables(self) -> int:
+        """Distinct tables that were read, the root included."""
+        return self._made.tables
+
+    @property
+    def pages(self) -> dict[str, int]:
+        """How many there are of each size, before the filter: {"4K": 12, "2M": 0, ...}."""
+        return self._made.pages
+
+    def at(self, va: Address) -> Range | None:
+        """The range that holds an address, None where none does."""
+        return self._made.at(int(va) & (1 << 64) - 1)
+
+    def buffer(self) -> memoryview:
+        """All ranges as numbers: a read-only view of shape (len(map), 4), format "Q" (unsigned, 64
+        bits, the host's order): va, size, pa (NO_PA where frames are not contiguous), flags (USER
+        and so on; memory_type() for the type). It outlives the map. For example
+
+            for va, size, pa, flags in struct.iter_unpack("4Q", made.buffer()): ...
+            numpy.asarray(made.buffer())
+        """
+        return _view(native.core().range_rows(self._made))
+
+    def find(self, pa: int, length: int = 1) -> list[Mapping]:
+        """Every mapping of these physical addresses, by rising linear address. Of a map that was
+        made with physical=True: ranges without one physical address are passed over."""
+        found = []
+        rows = struct.iter_unpack("4Q", self.buffer())
+        for index, (va, size, begin, _) in enumerate(rows):
+            first, end = max(pa, begin), min(pa + length, begin + size)
+            if begin != NO_PA and first < end:
+                found.append(Mapping(va + first - begin, first, end - first, self[index]))
+        return found
+
+
+class Pages:
+    """Pages of an address space by rising address, as numbers."""
+
+    def __init__(self, rows: _core.Rows, cut: bool) -> None:
+        self._rows = rows
+        self._cut = cut
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a limit of the settings was reached: there are more."""
+        return self._cut
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, int, int]]:
+        """va, size, pa, flags (USER and so on, of the whole path), entry (raw, of the leaf)."""
+        return cast("Iterator[tuple[int, int, int, int, int]]",
+                    struct.iter_unpack("5Q", self.buffer()))  # fmt: skip
+
+    def buffer(self) -> memoryview:
+        """The same five columns, as Map.buffer()."""
+        return _view(self._rows)
+
+
+class Tables(Sequence["Table"]):
+    """Page tables of an address space, the root first; one that is used at two levels is there for
+    each. `memoryview(table)` is its entries, raw: format "Q", "I" in 32-bit mode; it outlives all
+    this. BufferError where Table.readable is False."""
+
+    def __init__(self, scanned: _core.Space) -> None:
+        self._scanned = scanned
+        self._indices = range(native.core().table_count(scanned))
+
+    @property
+    def truncated(self) -> bool:
+        """Whether `set ptmap max-tables` was reached."""
+        return self._scanned.cut
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Table: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Table]: ...
+
+    def __getitem__(self, index: int | slice) -> Table | Sequence[Table]:
+        if isinstance(index, slice):
+            return [self[i] for i in self._indices[index]]
+        table: Table = native.core().table(self._scanned, self._indices[index])
+        return table

@@ -1,0 +1,212 @@
+"""The convenience functions: an address's translation in GDB's expressions and conditions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gdb
+
+from . import address_space, question
+from .address_space import AddressSpace
+from .command import number_of
+from .errors import Refusal
+from .sources.source import NotHere
+from .text import size_text
+
+if TYPE_CHECKING:
+    from ._core import Walk
+
+LEVELS = {"PT": 1, "PD": 2, "PDPT": 3, "PML4": 4, "PML5": 5}
+_ENTRIES = {1: "PTE", 2: "PDE", 3: "PDPTE", 4: "PML4E", 5: "PML5E"}
+
+
+class _Function(gdb.Function):
+    """One of them. A failure is one sentence: in a condition GDB shows it and stops."""
+
+    name: str
+    most = 1  # arguments
+
+    def __init__(self) -> None:
+        super().__init__(self.name)
+
+    def invoke(self, *arguments: gdb.Value) -> gdb.Value | int | str:
+        try:
+            if not 1 <= len(arguments) <= self.most:
+                raise Refusal(f"takes {'an address' if self.most == 1 else 'VA or VA, LEVEL'}")
+            va = number_of(arguments[0], "the address")
+            question.begin(brief=True)
+            space = address_space.resolve({})
+            return self.answer(space, address_space.in_space(space, va), *arguments[1:])
+        except (Refusal, gdb.error, UnicodeError) as error:
+            raise gdb.GdbError(f"${self.name}: {error}") from None
+
+    def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> gdb.Value | int | str:
+        raise NotImplementedError
+
+
+class _Physical(_Function):
+    """Physical address of a linear one, as the current page tables translate it.
+
+Usage: $ptmap_pa (VA)
+
+An unsigned 64-bit integer; with paging off VA itself. Where VA is not mapped
+that is an error, which ends a breakpoint's condition and stops: ask
+$ptmap_mapped first where that may be.
+
+VA is an integer, a pointer, an array or a function. The registers are those
+of the selected CPU, `set ptmap cr3` and the like put over them; the memory is
+what `set ptmap memory` says. Each call reads one entry a level, at this stop.
+
+Examples:
+  print/x $ptmap_pa($sp)
+  xp/4gx $ptmap_pa(&jiffies)
+  break do_page if $ptmap_pa($rdi) == 0x1000"""
+
+    name = "ptmap_pa"
+
+    def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> gdb.Value:
+        if space.paging is None:
+            return _unsigned(va)
+        walk = _walk(space, va)
+        if walk.outcome != "mapped":
+            raise Refusal(f"{space.hex(va)} is not mapped: {_where_it_ends(space, walk)}")
+        return _unsigned(walk.pa)
+
+
+class _Mapped(_Function):
+    """Whether an address is mapped by the current page tables: 1 or 0.
+
+Usage: $ptmap_mapped (VA)
+
+0 too where an entry on the way has a reserved bit set, and where VA is not
+canonical; with paging off always 1. It is an error where a table cannot be
+read: then nobody knows. Rights do not count: see $ptmap_rights.
+
+Examples:
+  break vmalloc_fault if !$ptmap_mapped($cr2)
+  display $ptmap_mapped(buffer)"""
+
+    name = "ptmap_mapped"
+
+    def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> int:
+        return 1 if space.paging is None else int(_walk(space, va).outcome == "mapped")
+
+
+class _Rights(_Function):
+    """Rights of an address by the current page tables: a string such as "ur-xg".
+
+Usage: $ptmap_rights (VA)
+
+The five letters of `ptmap -ranges`, - where it is not so: u or s (user or
+supervisor), r, w (write), x (execute), g (global). All levels together
+decide, as in the processor. "" where VA is not mapped.
+
+Compare by $_streq or $_regex: `==` on strings would make GDB call malloc in
+the target.
+
+Examples:
+  print $ptmap_rights($pc)
+  break *$pc if $_streq($ptmap_rights($sp), "srw-g")
+  break f if $_regex($ptmap_rights($pc), "..wx")"""
+
+    name = "ptmap_rights"
+
+    def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> str:
+        if space.paging is None:
+            raise Refusal("paging is off (CR0.PG=0): there are no rights")
+        walk = _walk(space, va)
+        return _rights(walk) if walk.outcome == "mapped" else ""
+
+
+class _Entry(_Function):
+    """A page-table entry on the way of an address, raw.
+
+Usage: $ptmap_entry (VA)
+       $ptmap_entry (VA, LEVEL)
+
+An unsigned 64-bit integer: the last entry of the walk, whether it maps a page
+or is not present, or that of a level: 1 to 5, or "PT", "PD", "PDPT", "PML4",
+"PML5". It is an error where the walk does not come to that level (a large
+page, an entry above that is not present), where the paging mode has no such
+level, and where the entry cannot be read.
+
+Examples:
+  print/x $ptmap_entry($pc)
+  print/x $ptmap_entry($pc, "PD")
+  break f if $ptmap_entry($sp, 1) & 0x40"""
+
+    name = "ptmap_entry"
+    most = 2
+
+    def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> gdb.Value:
+        if space.paging is None:
+            raise Refusal("paging is off (CR0.PG=0): there are no entries")
+        level = _level(space, more[0]) if more else None
+        walk = _walk(space, va)
+        for step in walk.steps if level else walk.steps[-1:]:
+            if level in (None, step.level):
+                return _unsigned(step.raw)
+        raise Refusal(
+            f"{space.hex(va)} has no {_ENTRIES[level] if level else 'entry'}: "
+            f"{_where_it_ends(space, walk)}"
+        )
+
+
+def _walk(space: AddressSpace, va: int) -> Walk:
+    """Error: Refusal where an entry cannot be read."""
+    try:
+        walk = space.walk(va)
+    except NotHere:  # the short way to memory is not sure
+        question.begin()
+        walk = space.walk(va)
+    if walk.outcome == "unreadable":
+        last = walk.steps[-1]
+        raise Refusal(
+            f"{space.hex(va)}: the {last.entry_name} at {last.entry_address:#x} cannot be read: "
+            f"{walk.why}"
+        )
+    question.end()
+    return walk
+
+
+def _rights(walk: Walk) -> str:
+    """As _core.Range.rights."""
+    return "".join((
+        "u" if walk.user else "s", "r", "w" if walk.write else "-", "x" if walk.exec else "-",
+        "g" if walk.global_ else "-",
+    ))  # fmt: skip
+
+
+def _where_it_ends(space: AddressSpace, walk: Walk) -> str:
+    if walk.outcome == "not-canonical":
+        return f"it is not canonical under {space.mode} paging"
+    last = walk.steps[-1]
+    what = {
+        "mapped": f"maps a page of {size_text(walk.page_size)}",
+        "not-present": "is not present",
+        "reserved-bit": "has a reserved bit set",
+    }[walk.outcome]
+    return f"{last.entry_name} {last.index} at {last.entry_address:#x} {what}"
+
+
+def _level(space: AddressSpace, value: gdb.Value) -> int:
+    """Error: Refusal where there is none like that."""
+    if value.type.strip_typedefs().code in (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRING):
+        word = value.string()
+        level = LEVELS.get(word.upper(), 0)
+    else:
+        level = number_of(value, "the level")
+        word = str(level)
+    names = [one.table_name for one in space.paging.levels]
+    if level not in [one.number for one in space.paging.levels]:
+        raise Refusal(f"{space.mode} paging has no level {word}; it has {', '.join(names)}")
+    return level
+
+
+def _unsigned(number: int) -> gdb.Value:
+    return gdb.Value(number).cast(gdb.selected_inferior().architecture().integer_type(64, False))
+
+
+def register() -> None:
+    for function in (_Physical, _Mapped, _Rights, _Entry):
+        function()
