@@ -52,8 +52,8 @@ NO_PA = (1 << 64) - 1  # a range's physical address where its frames are not con
 
 
 def memory_type(flags: int) -> str:
-    """The memory type in the flags of a Map's row: "WB", "UC-", or "PAT1" where it is not known (`set
-    ptmap pat`). MTRRs are not considered."""
+    """The memory type in the flags of a Map's row: "WB", "UC-", or "PAT1" where it is not known (see
+    `set ptmap pat`). MTRRs are not considered."""
     names: list[str] = native.core().type_names()
     return names[flags >> _TYPE_SHIFT & _TYPE_MASK]
 

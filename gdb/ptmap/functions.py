@@ -29,7 +29,7 @@ class _Function(gdb.Function):
     def __init__(self) -> None:
         super().__init__(self.name)
 
-    def invoke(self, *arguments: gdb.Value) -> gdb.Value | int | str:
+    def invoke(self, *arguments: gdb.Value) -> gdb.Value | int:
         try:
             if not 1 <= len(arguments) <= self.most:
                 raise Refusal(f"takes {'an address' if self.most == 1 else 'VA or VA, LEVEL'}")
@@ -40,7 +40,7 @@ class _Function(gdb.Function):
         except (Refusal, gdb.error, UnicodeError) as error:
             raise gdb.GdbError(f"${self.name}: {error}") from None
 
-    def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> gdb.Value | int | str:
+    def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> gdb.Value | int:
         raise NotImplementedError
 
 
@@ -111,11 +111,11 @@ Examples:
 
     name = "ptmap_rights"
 
-    def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> str:
+    def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> gdb.Value:
         if space.paging is None:
             raise Refusal("paging is off (CR0.PG=0): there are no rights")
         walk = _walk(space, va)
-        return _rights(walk) if walk.outcome == "mapped" else ""
+        return _string(_rights(walk) if walk.outcome == "mapped" else "")
 
 
 class _Entry(_Function):
@@ -205,6 +205,11 @@ def _level(space: AddressSpace, value: gdb.Value) -> int:
 
 def _unsigned(number: int) -> gdb.Value:
     return gdb.Value(number).cast(gdb.selected_inferior().architecture().integer_type(64, False))
+
+
+def _string(text: str) -> gdb.Value:
+    """A C string, with its end: GDB's own conversion leaves that out, and makes nothing of ""."""
+    return gdb.Value(text.encode() + b"\0", gdb.lookup_type("char").array(len(text)))
 
 
 def register() -> None:

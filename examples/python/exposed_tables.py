@@ -1,0 +1,26 @@
+r"""Exposed tables: the page tables that user mode can reach through the mappings they make.
+
+Who can write a page table owns the machine, and who can read one knows where everything is. A
+kernel has its tables in its own map of all memory; none should be in a user page.
+
+    gdb -x build/release/gdb/ptmap-gdb.py -ex 'target remote :1234' \
+        -x examples/python/exposed_tables.py
+"""
+
+from bisect import bisect_left
+
+import gdb
+import ptmap
+
+try:
+    space = ptmap.space()
+    names = {table.pa & -4096: table.name for table in space.tables()}
+    frames, exposed = sorted(names), 0
+    for r in space.map(filter="user"):
+        for frame in frames[bisect_left(frames, r.pa):bisect_left(frames, r.pa + r.size)]:
+            exposed += 1
+            print(f"{names[frame]:4} {frame:#x} is mapped at {r.va + frame - r.pa:#x} {r.rights}")
+    print(f"{len(frames)} tables, {exposed} mappings of them for user mode")
+except ptmap.Error as error:  # without this `gdb -x` would end with status 0
+    print(f"exposed_tables: {error}")
+    gdb.execute("quit 1")
