@@ -159,7 +159,7 @@ PYBIND11_MODULE(_core, m) {
             "value) each, meaning "
             "being used, ignored, reserved, or load (reserved, checked by MOV CR3 only).");
 
-    py::class_<Step> step(m, "Step");
+    py::class_<Step> step(m, "Step", "One entry on the way of a Walk.");
     step.def_property_readonly("level", [](const Step& s) { return s.level->number; })
         .def_property_readonly("entry_name", [](const Step& s) { return s.level->entry_name; })
         .def_property_readonly("table", [](const Step& s) { return s.table.value; })
@@ -172,7 +172,8 @@ PYBIND11_MODULE(_core, m) {
             "The address that a table or page entry holds.");
     def_rights(step);
 
-    py::class_<Walk> walk_class(m, "Walk");
+    py::class_<Walk> walk_class(m, "Walk",
+                                "One address, root to leaf, as the processor translates it.");
     walk_class.def_property_readonly("va", [](const Walk& w) { return w.va.value; })
         .def_property_readonly("outcome", [](const Walk& w) { return ptmap::name(w.outcome); })
         .def_readonly("steps", &Walk::steps)
@@ -251,7 +252,7 @@ PYBIND11_MODULE(_core, m) {
         .def_readonly("name", &Label::name)
         .def_readonly("source", &Label::source);
 
-    py::class_<Range>(m, "Range")
+    py::class_<Range>(m, "Range", "A run of pages with equal attributes.")
         .def_property_readonly("va", [](const Range& r) { return r.va.value; })
         .def_readonly("size", &Range::size)
         .def_property_readonly(
@@ -358,7 +359,7 @@ PYBIND11_MODULE(_core, m) {
             "(bytes that both map to the same frames, bytes of those frames); both split "
             "physically.");
 
-    py::class_<Gap>(m, "Gap")
+    py::class_<Gap>(m, "Gap", "A part of the space that a map cannot speak of.")
         .def_property_readonly("va", [](const Gap& g) { return g.va.value; })
         .def_readonly("size", &Gap::size)
         .def_property_readonly("table", [](const Gap& g) { return g.table.value; })

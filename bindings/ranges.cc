@@ -64,8 +64,13 @@ struct Table {
     const PagingLevel& level() const { return space->level(*node); }
 };
 
-py::buffer_info entries(const Table& t) {
-    if (!t.node->readable) throw py::buffer_error("the table could not be read");
+// What a readable Table gives as a buffer, whose function must not throw.
+struct Entries {
+    Table table;
+};
+
+py::buffer_info buffer(Entries& entries) {
+    const Table& t = entries.table;
     const auto width = static_cast<py::ssize_t>(t.space->paging().format().entry_bytes);
     return {const_cast<std::byte*>(t.space->bytes(*t.node).data()),
             width,
@@ -74,6 +79,14 @@ py::buffer_info entries(const Table& t) {
             {static_cast<py::ssize_t>(t.level().entries())},
             {width},
             true};
+}
+
+py::memoryview entries_of(const py::object& self) {
+    const Table& table = self.cast<const Table&>();
+    if (!table.node->readable) throw py::buffer_error("the table could not be read");
+    const py::object entries = py::cast(Entries{table});
+    py::detail::keep_alive_impl(entries, self);  // and that keeps the Space
+    return py::memoryview(entries);
 }
 
 }  // namespace
@@ -111,9 +124,9 @@ void bind_ranges(py::module_& m) {
         },
         "Memory types by their number in a range's flags.");
 
-    py::class_<Table>(m, "Table", py::buffer_protocol(),
-                      "A page table of a scan, used at one level. A read-only buffer of its "
-                      "entries, raw, where it could be read; it keeps the scan.")
+    py::class_<Entries>(m, "Entries", py::buffer_protocol(), "What Table.entries() is a view of.")
+        .def_buffer(&buffer);
+    py::class_<Table>(m, "Table", "A page table of a scan, used at one level.")
         .def_property_readonly("pa", [](const Table& t) { return t.node->table.value; })
         .def_property_readonly("level", [](const Table& t) { return t.level().level->number; })
         .def_property_readonly("name", [](const Table& t) { return t.level().level->table_name; })
@@ -125,7 +138,9 @@ void bind_ranges(py::module_& m) {
             "why",
             [](const Table& t) { return t.node->readable ? std::string() : t.space->why(*t.node); },
             "Why it could not be read; empty where it was.")
-        .def_buffer(&entries);
+        .def("entries", &entries_of,
+             "The entries, raw: a read-only memoryview of format \"Q\" (\"I\" in 32-bit mode) that "
+             "keeps the scan. BufferError where the table could not be read.");
     m.def(
         "table_count", [](const Space& space) { return space.nodes(); }, py::arg("space"),
         "Tables, counted once for each level that they are used at.");

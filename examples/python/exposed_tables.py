@@ -14,7 +14,8 @@ import ptmap
 
 try:
     space = ptmap.space()
-    names = {table.pa & -4096: table.name for table in space.tables()}
+    # The root first among tables, so last here: one may be used at several levels.
+    names = {table.pa & -4096: table.name for table in reversed(space.tables())}
     frames, exposed = sorted(names), 0
     for r in space.map(filter="user"):
         for frame in frames[bisect_left(frames, r.pa):bisect_left(frames, r.pa + r.size)]:

@@ -334,11 +334,17 @@ class Rows:
     @property
     def columns(self) -> int: ...
 
-class Table:
-    """A page table of a scan, used at one level. A read-only buffer of its entries, raw (format
-    "Q", in 32-bit mode "I"), where it could be read; it keeps the scan."""
+class Entries:
+    """What Table.entries() is a view of."""
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+class Table:
+    """A page table of a scan, used at one level."""
+
+    def entries(self) -> memoryview:
+        """The entries, raw: a read-only view of format "Q" ("I" in 32-bit mode) that keeps the
+        scan. BufferError where the table could not be read."""
     @property
     def pa(self) -> int:
         """Physical address."""

@@ -52,8 +52,8 @@ NO_PA = (1 << 64) - 1  # a range's physical address where its frames are not con
 
 
 def memory_type(flags: int) -> str:
-    """The memory type in the flags of a Map's row: "WB", "UC-", or "PAT1" where it is not known (see
-    `set ptmap pat`). MTRRs are not considered."""
+    """The memory type in the flags of a Map's row: "WB", "UC-", or "PAT1" where it is not known
+    (`set ptmap pat`). MTRRs are not considered."""
     names: list[str] = native.core().type_names()
     return names[flags >> _TYPE_SHIFT & _TYPE_MASK]
 
@@ -379,9 +379,8 @@ class Pages:
 
 
 class Tables(Sequence["Table"]):
-    """Page tables of an address space, the root first; one that is used at two levels is there for
-    each. `memoryview(table)` is its entries, raw: format "Q", "I" in 32-bit mode; it outlives all
-    this. BufferError where Table.readable is False."""
+    """Page tables of an address space as they were read, the root first; one that is used at two
+    levels is there for each. See ptmap.Table: Table.entries() is a view of the raw entries."""
 
     def __init__(self, scanned: _core.Space) -> None:
         self._scanned = scanned

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import struct
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -20,6 +22,8 @@ LABS = {
     "lab64": ("lab64.elf32", "qemu-system-x86_64", "qemu64", "4-level"),
     "lab32": ("lab32-3g.elf", "qemu-system-i386", "pentium3", "32-bit"),
 }
+# Memory types by PAT slot as far as they are known.
+TYPES = ("WB", "PAT1", "UC-", "UC", "WB", "PAT5", "UC-", "PAT7")
 
 
 class Lab:
@@ -51,6 +55,17 @@ class Lab:
         lines = run.stdout.splitlines()
         return [line for line in lines if " in ?? ()" not in line]
 
+    def user_pages(self) -> list[naive.Page]:
+        """What the naive walker finds, by rising address."""
+        said = self.qemu.hmp("info registers")
+        cr3, cr4, efer = (int(re.search(rf"{name}=([0-9a-f]+)", said)[1], 16)  # type: ignore
+                          for name in ("CR3", "CR4", "EFER"))  # fmt: skip
+
+        def read(pa: int, length: int) -> bytes | None:
+            return self.ram[pa:pa + length] if pa + length <= len(self.ram) else None
+
+        return sorted(page for page in naive.walk(read, cr3, cr4, efer).pages if page.user)
+
 
 @pytest.fixture(scope="module", params=LABS)
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
@@ -61,23 +76,77 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         lab.qemu.close()
 
 
-def user_pages(lab: Lab) -> list[naive.Page]:
-    """What the naive walker finds in the RAM file."""
-    found = lab.qemu.hmp("info registers")
-    words = dict(word.split("=") for word in found.split() if word[:3] in ("CR0", "CR3", "CR4"))
-    cr3, cr4 = int(words["CR3"], 16), int(words["CR4"], 16)
-    nxe = int(found.split("EFER=")[1].split()[0], 16) >> 11 & 1
-
-    def read(pa: int, length: int) -> bytes | None:
-        return lab.ram[pa:pa + length] if pa + length <= len(lab.ram) else None
-
-    walked = naive.walk(read, naive.Registers(1 << 31 | 1, cr3, cr4, 0), nxe)  # type: ignore
-    return [page for page in walked if page.user]
+@pytest.mark.parametrize("how", ["target", "dump"])
+def test_working_set(lab: Lab, how: str) -> None:
+    expected: list[list[int]] = []
+    end = None
+    for page in lab.user_pages():
+        if page.va != end:
+            expected.append([page.va, 0, 0, 0])
+        end = page.va + page.size
+        for column, bit in enumerate((0, 1 << 5, 1 << 6), 1):
+            expected[-1][column] += not bit or bool(page.entry & bit)
+    found = [[int(number, 0) for number in re.findall(r"\b(?:0x[0-9a-f]+|\d+)\b", line)]
+             for line in lab.example("working_set", how)]  # fmt: skip
+    assert found == expected and len(found) > 5
+    assert 0 < sum(row[3] for row in found) < sum(row[1] for row in found)
 
 
 @pytest.mark.parametrize("how", ["target", "dump"])
+def test_fragmentation(lab: Lab, how: str) -> None:
+    runs: list[list[int]] = []  # va, pa, size
+    last = None
+    for page in lab.user_pages():
+        what = (page.write, page.exec, page.glob, TYPES[page.slot])
+        if runs and [page.va, page.pa] == [n + runs[-1][2] for n in runs[-1][:2]] and what == last:
+            runs[-1][2] += page.size
+        else:
+            runs.append([page.va, page.pa, page.size])
+        last = what
+    powers = Counter(size.bit_length() - 1 for _, _, size in runs)
+    found = [[int(number) for number in re.findall(r"\d+", line)]
+             for line in lab.example("fragmentation", how)]  # fmt: skip
+    assert [row[:2] for row in found] == [[powers[p], 1 << p - 10] for p in sorted(powers)]
+    assert 98 <= sum(row[2] for row in found) <= 102
+
+
+@pytest.mark.parametrize("how", ["target", "dump"])
+def test_exposed_tables(lab: Lab, how: str) -> None:
+    assert re.fullmatch(r"\d+ tables, 0 mappings of them for user mode",
+                        "\n".join(lab.example("exposed_tables", how)))  # fmt: skip
+
+
+def test_an_exposed_table(lab: Lab) -> None:
+    """A user page whose frame becomes the root's."""
+    page = next(page for page in lab.user_pages() if page.size == 4096)
+    entry = struct.pack("<Q" if lab.mode != "32-bit" else "<I", page.entry)
+    root = int(re.search(r"CR3=([0-9a-f]+)", lab.qemu.hmp("info registers"))[1], 16)  # type: ignore
+    changed = int.from_bytes(entry, "little") - page.pa + root
+    assert lab.ram.count(entry) >= 1 and lab.qemu.ram_path is not None
+    with open(lab.qemu.ram_path, "r+b") as file:
+        at = lab.ram.index(entry)
+        file.seek(at)
+        file.write(changed.to_bytes(len(entry), "little"))
+        file.flush()
+        try:
+            lines = lab.example("exposed_tables", "target")
+        finally:
+            file.seek(at)
+            file.write(entry)
+    assert re.fullmatch(rf"(PML4|PD) +{root:#x} is mapped at {page.va:#x} ur.x?.*", lines[0])
+    assert " 1 mappings" in lines[-1]
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_prints(lab: Lab, name: str, how: str) -> None:
-    lines = lab.example(name, how)
-    assert lines and all(len(line) <= 80 and line.isascii() for line in lines)
-    assert lines == lab.example(name, "target")
+def test_a_failure_is_a_status(name: str, lab: Lab) -> None:
+    run = lab.run(ROOT / "examples/python" / f"{name}.py")
+    assert run.returncode == 1 and run.stdout == (
+        f"{name}: no target: attach to one first, for example `target remote :1234`\n")
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_short_enough(name: str) -> None:
+    """About ten lines between `try` and `except`, and they are shown to newcomers."""
+    body = (ROOT / "examples/python" / f"{name}.py").read_text().split("try:\n")[1]
+    assert len(body.split("except ptmap.Error")[0].splitlines()) <= 13

@@ -1,10 +1,9 @@
-"""The convenience functions: what they answer, and that in conditions each answer is this stop's."""
+"""The convenience functions: their answers, and that in conditions each is of this very stop."""
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Iterator
 
 import pytest
@@ -88,8 +87,8 @@ def test_types(loop: Looping) -> None:
     """Unsigned and 64 bits wide, small or not; a C string with its end."""
     for expression in ("$ptmap_pa($pc)", f"$ptmap_entry({loop.kind.text:#x})"):
         assert loop.gdb.python(
-            f"kind = gdb.parse_and_eval('{expression}').type\nresult = [kind.sizeof, kind.is_signed]"
-        ) == [8, False]
+            f"kind = gdb.parse_and_eval('{expression}').type\n"
+            "result = [kind.sizeof, kind.is_signed]") == [8, False]
     rights = text(loop, "$ptmap_rights($pc)").strip('"')
     assert loop.gdb.eval(f'$_streq($ptmap_rights($pc), "{rights}")') == 1
     assert loop.gdb.eval(f'$_streq($ptmap_rights({loop.kind.hole:#x}), "")') == 1
