@@ -188,6 +188,12 @@ def counting(loop: Looping, at: int, start: int = 0) -> None:
     loop.ram[at:at + 4] = start.to_bytes(4, "little")
 
 
+def when(loop: Looping, condition: str) -> str:
+    """A condition that is true in the end, whatever becomes of ours."""
+    loop.gdb.run("set $rounds = 0")
+    return f"if $rounds++ > 1000 || ({condition})"
+
+
 def hits(loop: Looping) -> int:
     found = re.search(r"already hit (\d+) time", loop.gdb.run("info breakpoints"))
     return int(found[1]) if found else 0
@@ -196,7 +202,8 @@ def hits(loop: Looping) -> int:
 def test_an_entry_that_changes_at_every_stop(loop: Looping, source: str) -> None:
     entry = loop.entry_of(loop.kind.hole)
     counting(loop, entry)
-    loop.gdb.run(f"break *{loop.head:#x} if $ptmap_entry({loop.kind.hole:#x}, 1) == 60")
+    loop.gdb.run(f"break *{loop.head:#x} "
+                 + when(loop, f"$ptmap_entry({loop.kind.hole:#x}, 1) == 60"))
     loop.gdb.run("continue")
     assert loop.number(entry) == 60 == loop.gdb.eval(f"$ptmap_entry({loop.kind.hole:#x})")
     assert loop.gdb.packet(b"qqemu.PhyMemMode") == b"0"
@@ -210,8 +217,9 @@ def test_mapped_from_the_nth_stop_on(loop: Looping, source: str) -> None:
     entry = loop.entry_of(hole)
     counting(loop, entry - 1)
     loop.ram[entry - 1:entry + 3] = bytes([256 - 40, 0, 0, 0])
-    loop.gdb.run(f"tbreak *{loop.head:#x} if $ptmap_mapped({hole:#x}) "
+    condition = (f"$ptmap_mapped({hole:#x}) "
                  f"&& $ptmap_pa({hole:#x}) == $ptmap_entry({hole:#x}) - 1")  # fmt: skip
+    loop.gdb.run(f"tbreak *{loop.head:#x} {when(loop, condition)}")
     loop.gdb.run("continue")
     assert loop.ram[entry - 1:entry + 1] == b"\0\1"
     assert "No breakpoints" in loop.gdb.run("info breakpoints")
@@ -222,7 +230,7 @@ def test_watch_with_a_condition(loop: Looping, source: str) -> None:
     entry = loop.entry_of(loop.kind.hole)
     counting(loop, entry)
     loop.gdb.run(f"watch *(unsigned *){loop.kind.direct_map + entry:#x} "
-                 f"if $ptmap_entry({loop.kind.hole:#x}, 1) >= 20")  # fmt: skip
+                 + when(loop, f"$ptmap_entry({loop.kind.hole:#x}, 1) >= 20"))  # fmt: skip
     loop.gdb.run("continue")
     assert loop.number(entry) == 20
     loop.ram[entry:entry + 4] = bytes(4)
@@ -239,13 +247,14 @@ def test_cr3_that_changes_at_every_stop(loop: Looping, source: str) -> None:
         loop.ram[other:other + 0x300 * 4] = bytes(0x300 * 4)
     loop.register("eax", other)
     loop.register("ebx", loop.root)
-    loop.gdb.run(f"break *{loop.head:#x} if !$ptmap_mapped({loop.kind.text:#x})")
+    loop.gdb.run(f"break *{loop.head:#x} "
+                 + when(loop, f"!$ptmap_mapped({loop.kind.text:#x})"))  # fmt: skip
     for _ in range(5):
         loop.gdb.run("continue")
         assert loop.gdb.eval("$cr3") & ~0xFFF == other
     assert hits(loop) == 5
     loop.gdb.run("delete")
-    loop.gdb.run(f"break *{loop.head:#x} if $ptmap_mapped({loop.kind.text:#x})")
+    loop.gdb.run(f"break *{loop.head:#x} " + when(loop, f"$ptmap_mapped({loop.kind.text:#x})"))
     loop.gdb.run("continue")
     assert loop.gdb.eval("$cr3") & ~0xFFF == loop.root
 
@@ -255,7 +264,8 @@ def test_the_first_question_of_all_in_a_condition(loop: Looping, source: str) ->
     entry = loop.entry_of(loop.kind.hole)
     counting(loop, entry)
     loop.gdb.run(f"set ptmap memory {source}")
-    loop.gdb.run(f"break *{loop.head:#x} if $ptmap_entry({loop.kind.hole:#x}) == 7")
+    loop.gdb.run(f"break *{loop.head:#x} "
+                 + when(loop, f"$ptmap_entry({loop.kind.hole:#x}) == 7"))  # fmt: skip
     loop.gdb.run("continue")
     assert loop.number(entry) == 7
     loop.ram[entry:entry + 4] = bytes(4)
@@ -293,8 +303,9 @@ def test_many_stops_leave_gdb_whole(loop: Looping) -> None:
     entry = loop.entry_of(loop.kind.hole)
     counting(loop, entry)
     loop.gdb.run("set ptmap memory auto")
-    loop.gdb.run(f"break *{loop.head:#x} if $ptmap_mapped($sp) && $_streq($ptmap_rights($pc), "
-                 f"$ptmap_rights(lab_wait)) && $ptmap_entry({loop.kind.hole:#x}) == 400")
+    condition = ("$ptmap_mapped($sp) && $_streq($ptmap_rights($pc), $ptmap_rights(lab_wait)) "
+                 f"&& $ptmap_entry({loop.kind.hole:#x}) == 400")  # fmt: skip
+    loop.gdb.run(f"break *{loop.head:#x} {when(loop, condition)}")
     loop.gdb.run("continue")
     assert loop.number(entry) == 400
     assert loop.gdb.run("backtrace").startswith("#0")
