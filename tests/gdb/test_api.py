@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
@@ -309,6 +310,14 @@ result = sorted(set(ptmap.__all__) - set(scope)) + [n for n in ptmap.__all__
 """) == []
         with pytest.raises(GdbFailure, match="has no attribute 'nonesuch'"):
             ask(session, "ptmap.nonesuch")
+
+
+def test_no_module_takes_a_name() -> None:
+    """`ptmap.space` would be the module as soon as somebody imports that."""
+    package = Path(__file__).resolve().parents[2] / "gdb/ptmap"
+    with GdbSession(script=ptmap_script()) as session:
+        names = set(ask(session, "result = ptmap.__all__"))
+    assert names and not names & {path.stem for path in package.iterdir()}
 
 
 def test_inside_a_command_of_a_script(gdb: GdbSession, long: Tables) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Iterator
 
 import pytest
@@ -297,6 +298,91 @@ def test_display_and_commands(loop: Looping, source: str) -> None:
     finally:
         loop.gdb.run("undisplay")
         loop.ram[entry:entry + 4] = bytes(4)
+
+
+_IN_STOP = """
+import ptmap
+from ptmap.sources import choose
+
+class Here(gdb.Breakpoint):
+    said = []
+
+    def stop(self):
+        try:
+            self.look()
+        except Exception as error:
+            self.said.append(repr(error))
+        return len(self.said) > 4
+
+Here.said.clear()
+"""
+
+
+def test_a_script_at_a_stop(loop: Looping, source: str) -> None:
+    """gdb.Breakpoint.stop() comes while GDB handles the stop, as a condition does: spaces, walks
+    and maps are this stop's there too."""
+    entry = loop.entry_of(loop.kind.hole)
+    counting(loop, entry)
+    loop.gdb.python(_IN_STOP + f"""
+def look(self):
+    space = ptmap.space()
+    walk = space.walk({loop.kind.hole:#x})
+    pages = {{va: raw for va, _, _, _, raw in space.pages()}}
+    self.said.append([walk.steps[-1].raw, pages.get({loop.kind.hole:#x}), len(space.map()) > 5])
+Here.look = look
+Here("*{loop.head:#x}")
+""")
+    loop.gdb.run("continue")
+    found = loop.gdb.python("result = gdb.breakpoints()[0].said")
+    # GDB steps over the place where it is before it looks for breakpoints.
+    assert found == [[n, n if n & 1 else None, True] for n in range(1, 6)]
+    assert loop.gdb.packet(b"qqemu.PhyMemMode") == b"0"
+    refusing = _IN_STOP + f"""
+def look(self):
+    try:
+        ptmap.space(cpu=0)
+    except ptmap.Error as error:
+        self.said += [str(error)] * 5
+Here.look = look
+Here("*{loop.head:#x}")
+"""
+    loop.gdb.run("delete")
+    loop.gdb.python(refusing)
+    loop.gdb.run("continue")
+    assert "cpu= cannot be used" in loop.gdb.python("result = gdb.breakpoints()[0].said[0]")
+    loop.ram[entry:entry + 4] = bytes(4)
+
+
+def test_memory_that_was_not_known(loop: Looping, source: str) -> None:
+    """Where the short way to memory is not sure, QEMU is asked what is RAM; so of a table where
+    there is none."""
+    counting(loop, 0x1F00000)
+    loop.gdb.python(_IN_STOP + """
+def look(self):
+    source = choose.memory().source
+    packets = getattr(source, "_packets", source)
+    packets.blocks, packets.ram_text = [], None
+    self.said.append(int(gdb.parse_and_eval("$ptmap_pa($pc)")))
+Here.look = look
+""" + f"Here('*{loop.head:#x}')")
+    loop.gdb.run("continue")
+    pa = loop.gdb.eval("$ptmap_pa($pc)")
+    assert loop.gdb.python("result = gdb.breakpoints()[0].said") == [pa] * 5
+    if loop.kind.lab == "lab64":
+        loop.gdb.run("delete")
+        loop.gdb.run(f"break *{loop.head:#x} if $ptmap_mapped({11 << 39:#x})")
+        assert "cannot be read: not RAM" in loop.gdb.run("continue")
+
+
+def test_a_dump(loop: Looping, tmp_path: Path) -> None:
+    """Without any target: the dump's registers."""
+    va = loop.kind.text
+    expected = [loop.gdb.eval(f"$ptmap_pa({va})"), loop.gdb.eval(f"$ptmap_entry({va})")]
+    loop.qemu.hmp(f"dump-guest-memory {tmp_path / 'dump'}")
+    with GdbSession(script=ptmap_script()) as session:
+        session.run(f"set ptmap memory dump {tmp_path / 'dump'}")
+        assert [session.eval(f"$ptmap_pa({va})"), session.eval(f"$ptmap_entry({va})")] == expected
+        assert session.eval(f"$ptmap_mapped({loop.kind.hole})") == 0
 
 
 def test_many_stops_leave_gdb_whole(loop: Looping) -> None:
