@@ -17,10 +17,11 @@ try:
     # The root first among tables, so last here: one may be used at several levels.
     names = {table.pa & -4096: table.name for table in reversed(space.tables())}
     frames, exposed = sorted(names), 0
-    for r in space.map(filter="user"):
-        for frame in frames[bisect_left(frames, r.pa):bisect_left(frames, r.pa + r.size)]:
+    for va, size, pa, flags in space.map(filter="user").rows():
+        for frame in frames[bisect_left(frames, pa):bisect_left(frames, pa + size)]:
             exposed += 1
-            print(f"{names[frame]:4} {frame:#x} is mapped at {r.va + frame - r.pa:#x} {r.rights}")
+            writable = ", writable" if flags & ptmap.WRITE else ""
+            print(f"{names[frame]:4} {frame:#x} is mapped at {va + frame - pa:#x}{writable}")
     print(f"{len(frames)} tables, {exposed} mappings of them for user mode")
 except ptmap.Error as error:  # without this `gdb -x` would end with status 0
     print(f"exposed_tables: {error}")

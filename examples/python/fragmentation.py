@@ -13,8 +13,9 @@ import gdb
 import ptmap
 
 try:
-    runs, sizes = Counter(), Counter()
-    for va, size, pa, flags in ptmap.space().map(filter="user").buffer().tolist():
+    runs: Counter[int] = Counter()
+    sizes: Counter[int] = Counter()
+    for va, size, pa, flags in ptmap.space().map(filter="user").rows():
         power = size.bit_length() - 1
         runs[power] += 1
         sizes[power] += size

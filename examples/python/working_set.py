@@ -13,7 +13,7 @@ import ptmap
 A, D = 1 << 5, 1 << 6  # SDM vol. 3A, figure 4-11
 
 try:
-    stretches = []  # [start, end, pages, accessed, dirty]
+    stretches: list[list[int]] = []  # start, end, pages, accessed, dirty
     for va, size, pa, flags, entry in ptmap.space().pages():
         if not flags & ptmap.USER:
             continue

@@ -336,17 +336,21 @@ class Map(_Ranges):
         bits, the host's order): va, size, pa (NO_PA where frames are not contiguous), flags (USER
         and so on; memory_type() for the type). It outlives the map. For example
 
-            for va, size, pa, flags in struct.iter_unpack("4Q", made.buffer()): ...
             numpy.asarray(made.buffer())
+            array.array("Q", made.buffer().tobytes())
         """
         return _view(native.core().range_rows(self._made))
+
+    def rows(self) -> Iterator[tuple[int, int, int, int]]:
+        """The same one by one: va, size, pa, flags. Faster than ranges, and nothing is kept."""
+        return cast("Iterator[tuple[int, int, int, int]]",
+                    struct.iter_unpack("4Q", self.buffer()))  # fmt: skip
 
     def find(self, pa: int, length: int = 1) -> list[Mapping]:
         """Every mapping of these physical addresses, by rising linear address. Of a map that was
         made with physical=True: ranges without one physical address are passed over."""
         found = []
-        rows = struct.iter_unpack("4Q", self.buffer())
-        for index, (va, size, begin, _) in enumerate(rows):
+        for index, (va, size, begin, _) in enumerate(self.rows()):
             first, end = max(pa, begin), min(pa + length, begin + size)
             if begin != NO_PA and first < end:
                 found.append(Mapping(va + first - begin, first, end - first, self[index]))

@@ -101,7 +101,7 @@ result = {
         assert not found["truncated"]
         report += compare.Report("", len(expected), len(found["pages"]),
                                  _differing(expected, found["pages"]))
-        assert found["tables"] == sorted(map(list, walked.tables))
+        assert found["tables"] == sorted([at, size] for at, size in walked.tables)
         assert found["complete"] == (not walked.unreadable and not walked.malformed)
         for row, one, kind in zip(found["rows"], found["ranges"], found["types"], strict=True):
             va, size, pa, rights, end, cache, sizes = one
@@ -218,9 +218,10 @@ numbers = array.array("Q", view.tobytes())
 result = [view.readonly and pages.readonly and table.readonly, view.shape, view.format,
           row == view.tolist(), list(numbers[:2]), pages.shape, table[0] & 1, table.nbytes,
           first.va,
-          [va for va, *_ in struct.iter_unpack("4Q", view)]]
+          [va for va, *_ in struct.iter_unpack("4Q", view)],
+          [list(one) for one in ptmap.space().map().rows()] == row]
 """) == [True, [4, 4], "Q", True, [0x400000, 0x2000], [5, 5], 1, 4096, 0x400000,
-         [0x400000, 0x402000, 0x600000, 0xFFFFFFFFFFFFF000]]  # fmt: skip
+         [0x400000, 0x402000, 0x600000, 0xFFFFFFFFFFFFF000], True]  # fmt: skip
 
 
 def test_an_empty_map_and_an_unreadable_table(machine: BareMachine) -> None:
