@@ -690,7 +690,8 @@ def test_tap(gdb: GdbSession, damaged: Any, tmp_path: Path) -> None:
     tests = [(passed, what) for kind, passed, what in read if kind == "test"]
     assert [passed for passed, _ in tests] == ["1"] + ["0"] * (len(rules) - 2) + ["1"]
     for (_, what), rule in zip(tests, rules):
-        shown = "".join(c if " " <= c <= "~" else "?" for c in rule)
+        shown = "".join(chr(c) if 32 <= c < 127 and c != 92 else f"\\x{c:02x}"
+                        for c in rule.encode())
         assert what == "- " + shown.replace("\\", "\\\\").replace("#", "\\#")
     assert not [row for row in read if row[0] in ("unknown", "bailout")]
     yaml = [what for kind, _, what in read if kind == "yaml"]

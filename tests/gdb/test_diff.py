@@ -366,12 +366,16 @@ def test_ctrl_c(machine: BareMachine, gdb: GdbSession) -> None:
             space.set(pt, index, (index * 7 % 512) << 12 | (USER_RO if index % 2 else USER_RW))
     space.write_to(machine)
     machine.set_mode("4-level", space.root)
-    timer = threading.Timer(0.7, gdb.interrupt)
+    gdb.run("set ptmap max-ranges 16000000")  # some seconds of work
+    timer = threading.Timer(0.5, gdb.interrupt)
     timer.start()
     start = time.monotonic()
-    with pytest.raises(GdbFailure) as failure:
-        gdb.run(f"ptmap diff -phys root={other:#x}")
-    timer.join()
+    try:
+        with pytest.raises(GdbFailure) as failure:
+            gdb.run(f"ptmap diff -phys root={other:#x}")
+    finally:
+        timer.join()
+        gdb.run("set ptmap max-ranges 4194304")
     assert failure.value.kind == "KeyboardInterrupt", failure.value
     assert time.monotonic() - start < 10
     assert "both have the same root" in gdb.run("ptmap diff current current")

@@ -18,6 +18,8 @@ from tables import KIB4, P, RW, US, Tables
 COMMANDS = {
     "map": "ptmap {}", "maps": "ptmap -all-cpus {}", "pte": "pte {} 0 0x400000 0x10000000",
     "vdso": "vdso {}", "regs": "ptmap regs {}", "xp": "xp/4xg {} 0x1000",
+    "find": "ptmap find {} 0x200000 0x2000", "diff": "ptmap diff {} current root=$cr3",
+    "save": "ptmap save {} FOLDER/s.ptmap", "check": "ptmap check {} count tables == 4",
 }  # fmt: skip
 NEED_A_KERNEL = {"kaslr"}  # tests/gdb/test_kaslr.py
 
@@ -40,12 +42,13 @@ def test_every_kind_is_asked_for() -> None:
 
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_a_command(gdb: GdbSession, kind: str, tmp_path: Path) -> None:
-    document = json_schema.check(gdb.run(COMMANDS[kind].format("-json -")))
+    command = COMMANDS[kind].replace("FOLDER", str(tmp_path))
+    document = json_schema.check(gdb.run(command.format("-json -")))
     assert document["kind"] == kind
     # To a file, and by -o, the same.
     file, other = tmp_path / "a.json", tmp_path / "b.json"
-    assert gdb.run(COMMANDS[kind].format(f"-json {file}")) == ""
-    assert gdb.run(COMMANDS[kind].format(f"-json - -o {other}")) == ""
+    assert gdb.run(command.format(f"-json {file}")) == ""
+    assert gdb.run(command.format(f"-json - -o {other}")) == ""
     assert json.loads(file.read_text()) == json.loads(other.read_text()) == document
 
 
