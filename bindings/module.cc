@@ -19,9 +19,9 @@
 #include "elf.h"
 #include "find.h"
 #include "memory.h"
-#include "snapshot.h"
 #include "query.h"
 #include "ranges.h"
+#include "snapshot.h"
 #include "sources.h"
 
 namespace py = pybind11;

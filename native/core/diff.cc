@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
-#include <charconv>
 #include <optional>
 #include <unordered_set>
 
 #include "core/render.h"
+#include "core/text.h"
 
 namespace ptmap {
 namespace {
@@ -250,15 +250,6 @@ private:
 
 // Text
 
-void put_hex(std::string& out, std::uint64_t value, unsigned digits = 1) {
-    std::array<char, 16> text;
-    const char* const end = std::to_chars(text.data(), text.data() + text.size(), value, 16).ptr;
-    const auto length = static_cast<unsigned>(end - text.data());
-    out += "0x";
-    out.append(digits > length ? digits - length : 0, '0');
-    out.append(text.data(), length);
-}
-
 std::string_view page_size_of(const Side& side) {
     return page_size_names[static_cast<unsigned>(std::countr_zero(side.page_sizes)) & 3];
 }
@@ -298,44 +289,23 @@ Row row_of(const Difference& d, unsigned digits) {
 
 // JSON
 
-void put_member(std::string& out, std::string_view key, std::uint64_t value) {
-    out.append("\"").append(key).append("\": \"");
-    put_hex(out, value);
-    out += '"';
-}
-
-void put_bool(std::string& out, std::string_view key, bool value) {
-    out.append("\"").append(key).append(value ? "\": true, " : "\": false, ");
-}
-
 void put_side(std::string& out, std::string_view key, const Side& side) {
-    const Attributes& a = side.attributes;
-    out.append(", \"").append(key).append("\": {");
-    if (side.contiguous)
-        put_member(out, "pa", side.pa.value);
-    else
-        out += "\"pa\": null";
-    out += ", ";
-    put_bool(out, "user", has(a.rights, Rights::user));
-    put_bool(out, "write", has(a.rights, Rights::write));
-    put_bool(out, "exec", has(a.rights, Rights::exec));
-    put_bool(out, "global", a.global);
-    out.append("\"cache\": \"").append(name(a.type)).append("\", \"page_size\": \"");
-    out.append(page_size_of(side)).append("\"}");
+    put_key(out, key);
+    out += '{';
+    put_pa_member(out, side.contiguous, side.pa);
+    put_attribute_members(out, side.attributes);
+    put_text_member(out, "page_size", page_size_of(side));
+    out += '}';
 }
 
-// A list of those names whose bit is set.
+// Those names whose bit is set.
 template <std::size_t size>
 void put_names(std::string& out, std::string_view key, unsigned set,
                const std::array<std::string_view, size>& names) {
-    out.append(", \"").append(key).append("\": [");
-    bool first = true;
-    for (std::size_t i = 0; i < size; ++i) {
-        if (!(set >> i & 1)) continue;
-        out.append(first ? "\"" : ", \"").append(names[i]).append("\"");
-        first = false;
-    }
-    out += ']';
+    put_words_member(out, key, [&](auto put) {
+        for (std::size_t i = 0; i < size; ++i)
+            if (set >> i & 1) put(names[i]);
+    });
 }
 
 std::span<const Label> labels_of(const DiffLabels& labels, const Difference& d) {
@@ -451,9 +421,9 @@ std::string diff_json(std::span<const Difference> differences, const DiffLabels&
     for (const Difference& d : differences) {
         tick();
         out += out.empty() ? "\n  {" : ",\n  {";
-        put_member(out, "va", d.va.value);
-        put_member(out += ", ", "size", d.size);
-        out.append(", \"what\": \"").append(what_names[static_cast<std::size_t>(d.what)]) += '"';
+        put_hex_member(out, "va", d.va.value);
+        put_hex_member(out, "size", d.size);
+        put_text_member(out, "what", what_names[static_cast<std::size_t>(d.what)]);
         if (d.what == What::unknown) put_names(out, "unknown", d.unknown, sides);
         if (d.what == What::changed) put_names(out, "changed", d.changed, change_names);
         if (d.what == What::gone || d.what == What::changed) put_side(out, "before", d.before);

@@ -1,10 +1,12 @@
 #include "core/find.h"
 
 #include <algorithm>
-#include <charconv>
 #include <numeric>
 #include <set>
 #include <unordered_map>
+
+#include "core/render.h"
+#include "core/text.h"
 
 namespace ptmap {
 namespace {
@@ -17,17 +19,6 @@ bool overlaps(const PhysSpan& frames, PhysAddr pa, std::uint64_t size) {
 Window inside(const PhysSpan& frames, PhysAddr pa, std::uint64_t size) {
     return {std::max(frames.first, pa).value - pa.value,
             std::min(frames.last.value, pa.value + (size - 1)) - pa.value};
-}
-
-std::string reserved_bits(const Paging& paging, const PagingLevel& level, std::uint64_t raw) {
-    std::string text = "reserved ";
-    bool first = true;
-    for (const NamedBits& b : paging.decode(level, raw)) {
-        if (b.role != Role::reserved) continue;
-        text.append(first ? "" : ", ").append(bit_name(b));
-        first = false;
-    }
-    return text;
 }
 
 class Finder {
@@ -301,57 +292,13 @@ struct Signature {
     };
 };
 
-void put_hex(std::string& out, const char* key, std::uint64_t value) {
-    std::array<char, 16> text;
-    const char* const end = std::to_chars(text.data(), text.data() + text.size(), value, 16).ptr;
-    out.append("\"").append(key).append("\": \"0x");
-    out.append(text.data(), static_cast<std::size_t>(end - text.data())) += '"';
-}
-
-void put_bool(std::string& out, const char* key, bool value) {
-    out.append(", \"").append(key).append(value ? "\": true" : "\": false");
-}
-
-// Our own words, and names that a guest may have chosen.
-void put_text(std::string& out, std::string_view text) {
-    for (const char c : text) {
-        if (c == '"' || c == '\\') out += '\\';
-        out += c >= ' ' && c <= '~' ? c : '?';
-    }
-}
-
-template <typename List, typename Put>
-void put_list(std::string& out, const char* key, const List& list, Put put) {
-    out.append(", \"").append(key).append("\": [");
-    bool first = true;
-    for (const auto& element : list) {
-        if (!first) out += ", ";
-        put(element);
-        first = false;
-    }
-    out += ']';
-}
-
 void put_mapping(std::string& out, const Range& range, PhysAddr pa, std::span<const Label> labels) {
-    const Attributes& a = range.attributes;
     const VirtAddr va = address_in(range, pa);
     out += '{';
-    put_hex(out, "va", va.value);
-    put_bool(out, "user", has(a.rights, Rights::user));
-    put_bool(out, "write", has(a.rights, Rights::write));
-    put_bool(out, "exec", has(a.rights, Rights::exec));
-    put_bool(out, "global", a.global);
-    out.append(", \"cache\": \"").append(name(a.type)) += '"';
-    std::vector<std::string_view> sizes;
-    for (std::size_t i = 0; i < page_size_names.size(); ++i)
-        if (range.page_sizes >> i & 1) sizes.push_back(page_size_names[i]);
-    put_list(out, "page_sizes", sizes,
-             [&](std::string_view size) { out.append("\"").append(size) += '"'; });
-    if (const auto here = labels_in(labels, va, 1); !here.empty()) {
-        put_text(out.append(", \"label\": \""), here.front().name);
-        put_text(out.append("\", \"label_source\": \""), here.front().source);
-        out += '"';
-    }
+    put_hex_member(out, "va", va.value);
+    put_attribute_members(out, range.attributes);
+    put_words_member(out, "page_sizes", [&](auto put) { each_size(range.page_sizes, put); });
+    put_label_members(out, labels, va, 1);
     out += '}';
 }
 
@@ -431,14 +378,19 @@ std::string aliases_json(const Map& map, Conflict wanted, std::span<const Label>
         map, wanted,
         [&](const Shared& shared) {
             out += out.empty() ? "\n  {" : ",\n  {";
-            put_hex(out, "pa", shared.pa.value);
-            put_hex(out += ", ", "size", shared.size);
-            put_list(out, "conflicts", names(shared.conflict),
-                     [&](std::string_view word) { out.append("\"").append(word) += '"'; });
-            put_bool(out, "write_exec_in_one", shared.in_one);
-            out.append(", \"count\": ").append(std::to_string(shared.count));
-            put_list(out, "mappings", shared.ranges,
-                     [&](std::uint32_t i) { put_mapping(out, map.ranges[i], shared.pa, labels); });
+            put_hex_member(out, "pa", shared.pa.value);
+            put_hex_member(out, "size", shared.size);
+            put_words_member(out, "conflicts",
+                             [&](auto put) { std::ranges::for_each(names(shared.conflict), put); });
+            put_bool_member(out, "write_exec_in_one", shared.in_one);
+            put_number_member(out, "count", shared.count);
+            put_key(out, "mappings");
+            const char* before = "[";
+            for (const std::uint32_t i : shared.ranges) {
+                put_mapping(out += before, map.ranges[i], shared.pa, labels);
+                before = ", ";
+            }
+            out += ']';
             out += '}';
         },
         pulse);

@@ -221,7 +221,7 @@ private:
                 case Kind::not_present: break;
                 case Kind::malformed:
                     gap(map_.malformed, base + begin + inner.first, inner.last - inner.first + 1,
-                        node, reserved_bits(level, raw));
+                        node, reserved_bits(space_.paging(), level, raw));
                     break;
                 case Kind::page: {
                     Run run = page(level, raw, path);
@@ -235,14 +235,6 @@ private:
                     break;
             }
         }
-    }
-
-    std::string reserved_bits(const PagingLevel& level, std::uint64_t raw) const {
-        std::string names;
-        for (const NamedBits& b : space_.paging().decode(level, raw))
-            if (b.role == Role::reserved)
-                names.append(names.empty() ? "" : ", ").append(bit_name(b));
-        return "reserved " + names;
     }
 
     // Ranges and gaps are counted before a filter, so that one which lets nothing through does not

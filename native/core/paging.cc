@@ -116,4 +116,11 @@ std::vector<NamedBits> Paging::decode(const PagingLevel& level, std::uint64_t ra
     return found;
 }
 
+std::string reserved_bits(const Paging& paging, const PagingLevel& level, std::uint64_t raw) {
+    std::string names;
+    for (const NamedBits& b : paging.decode(level, raw))
+        if (b.role == Role::reserved) names.append(names.empty() ? "" : ", ").append(bit_name(b));
+    return "reserved " + names;
+}
+
 }  // namespace ptmap

@@ -176,4 +176,7 @@ private:
     std::vector<PagingLevel> levels_;
 };
 
+/// "reserved PS, bits 52,53": those that are set in a malformed entry.
+std::string reserved_bits(const Paging& paging, const PagingLevel& level, std::uint64_t raw);
+
 }  // namespace ptmap

@@ -2,44 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+
+#include "core/text.h"
 
 namespace ptmap {
 namespace {
-
-void put_hex(std::string& out, std::uint64_t value, unsigned digits = 1) {
-    std::array<char, 16> text;
-    const char* const end = std::to_chars(text.data(), text.data() + text.size(), value, 16).ptr;
-    const auto length = static_cast<unsigned>(end - text.data());
-    out += "0x";
-    out.append(digits > length ? digits - length : 0, '0');
-    out.append(text.data(), length);
-}
-
-void put_bool(std::string& out, const char* key, bool value) {
-    out.append(", \"").append(key).append(value ? "\": true" : "\": false");
-}
-
-void put_hex_value(std::string& out, const char* key, std::uint64_t value) {
-    out.append("\"").append(key).append("\": \"");
-    put_hex(out, value);
-    out += '"';
-}
-
-// Calls `put(name)` for each page size of a set.
-template <typename Put>
-void each_size(std::uint8_t sizes, Put put) {
-    for (std::size_t i = 0; i < page_size_names.size(); ++i)
-        if (sizes >> i & 1) put(page_size_names[i]);
-}
-
-// Our own words, a memory source's, and names that a guest may have chosen.
-void put_escaped(std::string& out, std::string_view text) {
-    for (const char c : text) {
-        if (c == '"' || c == '\\') out += '\\';
-        out += c >= ' ' && c <= '~' ? c : '?';
-    }
-}
 
 // The members "label" and "label_source": names in address order, none twice in a row, and the
 // source of each, as many of them.
@@ -48,47 +15,33 @@ void put_labels(std::string& out, std::span<const Label> labels) {
     const Label* before = nullptr;
     for (const Label& label : labels) {
         if (before && before->name == label.name && before->source == label.source) continue;
-        put_escaped(names.append(before ? ", " : ""), label.name);
-        put_escaped(sources.append(before ? ", " : ""), label.source);
+        names.append(before ? ", " : "").append(label.name);
+        sources.append(before ? ", " : "").append(label.source);
         before = &label;
     }
-    out.append(", \"label\": \"").append(names);
-    out.append("\", \"label_source\": \"").append(sources) += '"';
+    put_text_member(out, "label", names);
+    put_text_member(out, "label_source", sources);
 }
 
 void put_range(std::string& out, const Range& range, bool view, std::span<const Label> labels) {
-    const Attributes& a = range.attributes;
     out += '{';
-    put_hex_value(out, "va", range.va.value);
-    put_hex_value(out += ", ", "size", range.size);
-    if (range.contiguous)
-        put_hex_value(out += ", ", "pa", range.pa.value);
-    else
-        out += ", \"pa\": null";
-    put_bool(out, "user", has(a.rights, Rights::user));
-    if (view) put_bool(out, "read", a.read);
-    put_bool(out, "write", has(a.rights, Rights::write));
-    put_bool(out, "exec", has(a.rights, Rights::exec));
-    put_bool(out, "global", a.global);
-    out.append(", \"cache\": \"").append(name(a.type)).append("\", \"page_sizes\": [");
-    bool first = true;
-    each_size(range.page_sizes, [&](std::string_view size) {
-        out.append(first ? "\"" : ", \"").append(size).append("\"");
-        first = false;
-    });
-    out += ']';
+    put_hex_member(out, "va", range.va.value);
+    put_hex_member(out, "size", range.size);
+    put_pa_member(out, range.contiguous, range.pa);
+    put_attribute_members(out, range.attributes, view);
+    put_words_member(out, "page_sizes", [&](auto put) { each_size(range.page_sizes, put); });
     put_label_members(out, labels, range.va, range.size);
     out += '}';
 }
 
 void put_gap(std::string& out, const Gap& gap) {
     out += '{';
-    put_hex_value(out, "va", gap.va.value);
-    put_hex_value(out += ", ", "size", gap.size);
-    put_hex_value(out += ", ", "table", gap.table.value);
-    out.append(", \"level\": ").append(std::to_string(gap.level));
-    put_escaped(out.append(", \"why\": \""), gap.why);
-    out += "\"}";
+    put_hex_member(out, "va", gap.va.value);
+    put_hex_member(out, "size", gap.size);
+    put_hex_member(out, "table", gap.table.value);
+    put_number_member(out, "level", gap.level);
+    put_text_member(out, "why", gap.why);
+    out += '}';
 }
 
 // A list, one element a line.
@@ -198,13 +151,6 @@ std::string rights_text(const Attributes& a) {
             a.global ? 'g' : '-'};
 }
 
-std::string size_text(std::uint64_t bytes) {
-    static constexpr std::string_view units = "BKMGTPE";
-    std::size_t unit = 0;
-    for (; bytes && bytes % 1024 == 0 && unit + 1 < units.size(); ++unit) bytes /= 1024;
-    return std::to_string(bytes) + units[unit];
-}
-
 std::string heading(std::span<const Label> labels, VirtAddr va, std::uint64_t size) {
     const auto here = labels_in(labels, va, size);
     if (here.empty()) return "(no label):\n";
@@ -219,34 +165,49 @@ std::string heading(std::span<const Label> labels, VirtAddr va, std::uint64_t si
     return text + ":\n";
 }
 
+void put_pa_member(std::string& out, bool contiguous, PhysAddr pa) {
+    if (contiguous) return put_hex_member(out, "pa", pa.value);
+    put_key(out, "pa");
+    out += "null";
+}
+
+void put_attribute_members(std::string& out, const Attributes& a, bool view) {
+    put_bool_member(out, "user", has(a.rights, Rights::user));
+    if (view) put_bool_member(out, "read", a.read);
+    put_bool_member(out, "write", has(a.rights, Rights::write));
+    put_bool_member(out, "exec", has(a.rights, Rights::exec));
+    put_bool_member(out, "global", a.global);
+    put_text_member(out, "cache", name(a.type));
+}
+
 void put_label_members(std::string& out, std::span<const Label> labels, VirtAddr va,
                        std::uint64_t size) {
     const auto here = labels_in(labels, va, size);
     if (here.empty()) return;
     put_labels(out, here);
-    if (!cover(here, va, size)) put_bool(out, "label_partial", true);
+    if (!cover(here, va, size)) put_bool_member(out, "label_partial", true);
 }
 
 std::string json(const Map& map, std::span<const Label> labels, std::string_view more,
                  const Pulse& pulse, std::string_view kind) {
-    std::string out = "{\"schema\": \"ptmap/1\", \"kind\": \"";
-    out.append(kind).append("\", \"mode\": \"").append(name(map.mode)).append("\", ");
-    put_hex_value(out, "root", map.root.value);
-    put_bool(out, "complete", map.complete());
-    put_bool(out, "truncated", map.truncated);
-    if (map.as)
-        out.append(", \"as\": \"").append(*map.as == Privilege::user ? "user\"" : "kernel\"");
+    std::string out = "{";
+    put_text_member(out, "schema", "ptmap/1");
+    put_text_member(out, "kind", kind);
+    put_text_member(out, "mode", name(map.mode));
+    put_hex_member(out, "root", map.root.value);
+    put_bool_member(out, "complete", map.complete());
+    put_bool_member(out, "truncated", map.truncated);
+    if (map.as) put_text_member(out, "as", *map.as == Privilege::user ? "user" : "kernel");
     out += more;
     put_list(out, "unreadable", map.unreadable, [&](const Gap& gap) { put_gap(out, gap); });
     put_list(out, "malformed", map.malformed, [&](const Gap& gap) { put_gap(out, gap); });
-    out.append(",\n\"tables\": ").append(std::to_string(map.tables)).append(", \"pages\": {");
+    put_number_member(out, "tables", map.tables);
+    put_key(out, "pages");
+    out += '{';
     for (std::size_t i = 0; i < page_size_names.size(); ++i)
-        out.append(i ? ", \"" : "\"")
-            .append(page_size_names[i])
-            .append("\": ")
-            .append(std::to_string(map.pages[i]));
+        put_number_member(out, page_size_names[i], map.pages[i]);
     out += '}';
-    if (map.ram_known) out.append(", \"outside_ram\": ").append(std::to_string(map.outside_ram));
+    if (map.ram_known) put_number_member(out, "outside_ram", map.outside_ram);
     Ticker tick(pulse);
     out.reserve(out.size() + map.ranges.size() * 160);
     put_list(out, "ranges", map.ranges, [&](const Range& range) {

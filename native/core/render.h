@@ -14,12 +14,21 @@ namespace ptmap {
 /// "ur-xg": u or s for user or supervisor, then r, w, x, g, each - where it is not so.
 std::string rights_text(const Attributes& attributes);
 
-/// "612K", "1G": the largest unit that divides it.
-std::string size_text(std::uint64_t bytes);
-
 /// The line over ranges that lie under these labels: "NAME (source):", "partly NAME (source):",
 /// "(no label):".
 std::string heading(std::span<const Label> labels, VirtAddr va, std::uint64_t size);
+
+/// Calls `put(name)` for each page size of a set.
+template <typename Put>
+void each_size(std::uint8_t sizes, Put put) {
+    for (std::size_t i = 0; i < page_size_names.size(); ++i)
+        if (sizes >> i & 1) put(page_size_names[i]);
+}
+
+/// The members of a JSON object that say what pages are: "pa", null where their frames are not
+/// contiguous; "user" to "cache", with "read" in a view.
+void put_pa_member(std::string& out, bool contiguous, PhysAddr pa);
+void put_attribute_members(std::string& out, const Attributes& attributes, bool view = false);
 
 /// The members "label", "label_source" and "label_partial" of a stretch, nothing without labels
 /// there.

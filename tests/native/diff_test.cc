@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/render.h"
+#include "core/text.h"
 #include "fake_memory.h"
 
 namespace ptmap {
