@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "elf/image.h"
+#include "elf/sections.h"
 
 namespace py = pybind11;
 using namespace ptmap;
@@ -45,4 +46,18 @@ void bind_elf(py::module_& m) {
     m.def("read_elf", &read_elf, py::arg("image"),
           "Reads a vDSO's image, which may be damaged or lack its end. ValueError where it is "
           "none.");
+
+    m.def(
+        "elf_sections",
+        [](int file) {
+            py::list sections;
+            for (const elf::Section& s : elf::sections_in_memory(file))
+                sections.append(
+                    py::make_tuple(py::bytes(s.name), s.size, s.write, s.exec, s.has_memory));
+            return sections;
+        },
+        py::arg("file"),
+        "(name, size, writable, executable, whether it has memory of its own) of each section "
+        "with SHF_ALLOC of the ELF file that is open as this descriptor. ValueError where it "
+        "cannot be read.");
 }

@@ -33,8 +33,7 @@ TEST(Json, IsTheSchemaToTheLetter) {
 "unreadable": [
   {"va": "0x7fc0400000", "size": "0x200000", "table": "0x9000", "level": 1, "why": "not RAM"}],
 "malformed": [
-  {"va": "0x7fc0600000", "size": "0x200000", "table": "0x3000", "level": 2, "why": "reserved bits 41,42"}],
-"tables": 4, "pages": {"4K": 2, "2M": 1, "4M": 0, "1G": 0},
+  {"va": "0x7fc0600000", "size": "0x200000", "table": "0x3000", "level": 2, "why": "reserved bits 41,42"}], "tables": 4, "pages": {"4K": 2, "2M": 1, "4M": 0, "1G": 0},
 "ranges": [
   {"va": "0x7fc0000000", "size": "0x2000", "pa": null, "user": true, "write": true, "exec": true, "global": false, "cache": "WB", "page_sizes": ["4K"]},
   {"va": "0x7fc0200000", "size": "0x200000", "pa": "0x600000", "user": true, "write": false, "exec": true, "global": true, "cache": "PAT1", "page_sizes": ["2M"]}]}
@@ -48,8 +47,7 @@ TEST(Json, OfNothing) {
         json(m.map()),
         R"({"schema": "ptmap/1", "kind": "map", "mode": "pae", "root": "0x1000", "complete": true, "truncated": false,
 "unreadable": [],
-"malformed": [],
-"tables": 1, "pages": {"4K": 0, "2M": 0, "4M": 0, "1G": 0},
+"malformed": [], "tables": 1, "pages": {"4K": 0, "2M": 0, "4M": 0, "1G": 0},
 "ranges": []}
 )");
 }
@@ -62,8 +60,7 @@ TEST(Json, OfAView) {
         json(small().map(options)),
         R"({"schema": "ptmap/1", "kind": "map", "mode": "4-level", "root": "0x1000", "complete": true, "truncated": false, "as": "user",
 "unreadable": [],
-"malformed": [],
-"tables": 3, "pages": {"4K": 0, "2M": 1, "4M": 0, "1G": 0},
+"malformed": [], "tables": 3, "pages": {"4K": 0, "2M": 1, "4M": 0, "1G": 0},
 "ranges": [
   {"va": "0x7fc0200000", "size": "0x200000", "pa": "0x600000", "user": true, "read": true, "write": false, "exec": true, "global": true, "cache": "PAT1", "page_sizes": ["2M"]}]}
 )");

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import struct
+import os
 from dataclasses import dataclass
 
-from .. import elf_sections, symbol_files
+from .. import elf_sections, native, symbol_files
 from ..errors import Refusal
 from ..text import printable
 
-_WRITE, _ALLOC, _EXECINSTR, _TLS = 1, 2, 4, 0x400  # sh_flags
-_NOBITS = 8  # sh_type
 _PAGE = 4096
-# Of a section header: struct format, and its fields' places (ELF-32, ELF-64).
-_HEADERS = {1: ("<10I", 2, 5), 2: ("<IIQQQQIIQQ", 2, 5)}
 
 
 @dataclass(frozen=True)
@@ -100,32 +96,13 @@ def _flags(path: str) -> dict[tuple[str, int], list[tuple[bool, bool] | None]]:
     None for one that only looks as if it were (.tbss)."""
     try:
         with open(path, "rb") as file:
-            content = file.read()
+            sections = native.core().elf_sections(file.fileno())
     except OSError as error:
         raise Refusal(f"{printable(path)}: {error.strerror}") from None
-    try:
-        return _read_flags(content)
-    except (struct.error, IndexError, KeyError, ValueError):
-        raise Refusal(f"{printable(path)}: its section headers cannot be read") from None
-
-
-def _read_flags(content: bytes) -> dict[tuple[str, int], list[tuple[bool, bool] | None]]:
-    if content[:4] != b"\x7fELF" or content[5] != 1:
-        raise ValueError
-    wide = content[4] == 2
-    layout, flags_at, size_at = _HEADERS[content[4]]
-    (at,) = struct.unpack_from("<Q" if wide else "<I", content, 40 if wide else 32)
-    step, count, names = struct.unpack_from("<3H", content, 58 if wide else 46)
-    rows = [struct.unpack_from(layout, content, at + index * step) for index in range(count)]
-    strings = rows[names][4]
+    except ValueError as error:
+        raise Refusal(f"{printable(path)}: its sections cannot be read: {error}") from None
     found: dict[tuple[str, int], list[tuple[bool, bool] | None]] = {}
-    for row in rows:
-        flags = row[flags_at]
-        if not flags & _ALLOC:
-            continue
-        begin = strings + row[0]
-        name = content[begin:content.index(b"\0", begin)].decode(errors="replace")
-        kind = None if flags & _TLS and row[1] == _NOBITS else (
-            bool(flags & _WRITE), bool(flags & _EXECINSTR))  # fmt: skip
-        found.setdefault((name, row[size_at]), []).append(kind)
+    for name, size, write, exec_, has_memory in sections:
+        kind = (write, exec_) if has_memory else None
+        found.setdefault((os.fsdecode(name), size), []).append(kind)
     return found

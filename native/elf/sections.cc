@@ -1,0 +1,45 @@
+#include "elf/sections.h"
+
+#include <gelf.h>
+
+#include <memory>
+#include <stdexcept>
+
+namespace ptmap::elf {
+namespace {
+
+using Error = std::invalid_argument;
+
+struct End {
+    void operator()(::Elf* elf) const { elf_end(elf); }
+};
+
+Error failure() {
+    const char* why = elf_errmsg(-1);
+    return Error(why ? why : "no ELF file");
+}
+
+}  // namespace
+
+std::vector<Section> sections_in_memory(int file) {
+    elf_version(EV_CURRENT);
+    const std::unique_ptr<::Elf, End> elf(elf_begin(file, ELF_C_READ_MMAP, nullptr));
+    if (!elf) throw failure();
+    if (elf_kind(elf.get()) != ELF_K_ELF) throw Error("no ELF file");
+    std::size_t names = 0;
+    if (elf_getshdrstrndx(elf.get(), &names) != 0) throw failure();
+    std::vector<Section> found;
+    for (Elf_Scn* at = elf_nextscn(elf.get(), nullptr); at; at = elf_nextscn(elf.get(), at)) {
+        GElf_Shdr header;
+        if (!gelf_getshdr(at, &header)) throw failure();
+        if (!(header.sh_flags & SHF_ALLOC)) continue;
+        const char* const name = elf_strptr(elf.get(), names, header.sh_name);
+        if (!name) throw failure();
+        const bool has_memory = !(header.sh_flags & SHF_TLS) || header.sh_type != SHT_NOBITS;
+        found.push_back({name, header.sh_size, (header.sh_flags & SHF_WRITE) != 0,
+                         (header.sh_flags & SHF_EXECINSTR) != 0, has_memory});
+    }
+    return found;
+}
+
+}  // namespace ptmap::elf
