@@ -12,7 +12,7 @@ from typing import Iterator
 
 import pytest
 
-from gdbsession import GdbSession, ptmap_script
+from gdbsession import GdbFailure, GdbSession, ptmap_script
 from qemu import Qemu
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +44,28 @@ def plain(text: str) -> str:
 def test_text(gdb: GdbSession) -> None:
     assert SHOWN in plain(gdb.run("ptmap -ranges"))
     plain(gdb.run("ptmap"))
+    data = gdb.python("import ptmap\n"
+                      "result = ptmap.space().walk(0xffffffff80200000).pa")  # .data
+    assert SHOWN in plain(gdb.run(f"ptmap find {data:#x}"))
+
+
+def test_checks(gdb: GdbSession, tmp_path: Path) -> None:
+    (tmp_path / "rules").write_bytes(b"section " + NAME.replace(b"\t", b"").replace(b"\r", b"")
+                                     + b" write\nsection .text user\nsections\n")
+    for shown in ("-o", "-tap", "-json"):
+        with pytest.raises(GdbFailure) as failure:
+            gdb.run(f"ptmap check -file {tmp_path}/rules {shown} {tmp_path}/shown")
+        plain(str(failure.value))
+        plain((tmp_path / "shown").read_text("ascii"))
+
+
+def test_differences(gdb: GdbSession, tmp_path: Path) -> None:
+    gdb.run(f"ptmap save {tmp_path}/a.ptmap")
+    tables = "t.pa for t in ptmap.space().tables() if t.name == 'PT'"
+    other = gdb.python(f"import ptmap\nresult = min([{tables}])")
+    for command in (f"ptmap diff {tmp_path}/a.ptmap root={other:#x}", "ptmap find -aliases"):
+        plain(gdb.run(command))
+        plain(gdb.run(f"{command} -json -"))
 
 
 def test_json(gdb: GdbSession, tmp_path: Path) -> None:
