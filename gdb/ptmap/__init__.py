@@ -7,6 +7,7 @@ core (native.py), and prints the map that comes back.
     command.py         what commands share: options, arguments, errors
     functions.py       $ptmap_pa and the like; api.py what scripts import
     question.py        how such a question begins, which is no command
+    c_types.py         C's own types in frames of other languages
     text.py            numbers and sizes in words
     settings.py        set/show ptmap
     target.py          what GDB is attached to; its registers.py

@@ -75,8 +75,12 @@ def selected(index: int) -> Iterator[None]:
     number = count()
     if not 0 <= index < number:
         raise Refusal(f"there is no CPU {index}: this target has CPU 0 to {number - 1}")
-    with _index_is(index) if _without_threads() is not None else _thread_is(index):
-        yield
+    if _without_threads() is not None:
+        with _index_is(index):
+            yield
+    else:
+        with thread_selected(_threads()[index]):
+            yield
 
 
 @contextmanager
@@ -90,9 +94,10 @@ def _index_is(index: int) -> Iterator[None]:
 
 
 @contextmanager
-def _thread_is(index: int) -> Iterator[None]:
+def thread_selected(inside: gdb.InferiorThread) -> Iterator[None]:
+    """The same for a thread, whatever it stands for."""
     thread, frame = selected_thread(), gdb.selected_frame()
-    _threads()[index].switch()
+    inside.switch()
     try:
         yield
     finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import gdb
 
 from . import address_space, question
 from .address_space import AddressSpace
+from .c_types import builtin
 from .command import number_of
 from .errors import Refusal
 from .sources.source import NotHere
@@ -209,7 +211,12 @@ def _unsigned(number: int) -> gdb.Value:
 
 def _string(text: str) -> gdb.Value:
     """A C string, with its end: GDB's own conversion leaves that out, and makes nothing of ""."""
-    return gdb.Value(text.encode() + b"\0", gdb.lookup_type("char").array(len(text)))
+    return gdb.Value(text.encode() + b"\0", _char().array(len(text)))
+
+
+@cache
+def _char() -> gdb.Type:
+    return builtin("char")
 
 
 def register() -> None:

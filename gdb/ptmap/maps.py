@@ -20,11 +20,12 @@ def scan(space: AddressSpace, first: int, last: int) -> Space:
 
 
 def flatten(space: AddressSpace, scanned: Space, first: int, last: int, **how: Any) -> Map:
-    """A map of these offsets; `how` is what _core.make_map takes besides."""
-    made: Map = native.core().make_map(
-        scanned, first, last, pat=settings.get("pat"), ac=space.ac,
-        max_ranges=settings.limit("max-ranges"), pulse=progress.flattening, **how,
-    )  # fmt: skip
+    """A map of these offsets; `how` is what _core.make_map takes besides, or instead."""
+    usual = {
+        "pat": settings.get("pat"), "ac": space.ac, "max_ranges": settings.limit("max-ranges"),
+        "pulse": progress.flattening,
+    }  # fmt: skip
+    made: Map = native.core().make_map(scanned, first, last, **usual | how)
     return made
 
 
@@ -33,11 +34,11 @@ def of(space: AddressSpace, first: int, last: int, **how: Any) -> Map:
     return flatten(space, scan(space, first, last), first, last, **how)
 
 
-def exact(space: AddressSpace, scanned: Space) -> Map:
+def exact(space: AddressSpace, scanned: Space, **how: Any) -> Map:
     """The whole space, a range for each run of contiguous frames in pages of one size: what can be
     told apart in two maps, or in one range of an assertion."""
     return flatten(space, scanned, 0, space.paging.last_offset, split_physical=True,
-                   split_sizes=True)  # fmt: skip
+                   split_sizes=True, **how)  # fmt: skip
 
 
 def find(space: AddressSpace, scanned: Any, first: int, last: int) -> Any:

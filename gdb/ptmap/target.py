@@ -67,11 +67,17 @@ _used: dict[int, Registers] = {}  # that this command was told by QEMU, by threa
 def require_same() -> None:
     """Before an answer is given. Error: Refusal where the machine ran, or was reset, since its
     registers were read: what was read belongs to no one state of it."""
-    thread = cpus.selected_thread()
-    if thread is not None and thread.num in _used:
-        look_again()
-        if _from_thread() != _used[thread.num]:
+    if not _used:
+        return
+    look_again()
+    used = [thread for thread in gdb.selected_inferior().threads() if thread.num in _used]
+    for thread in used:
+        with cpus.thread_selected(thread):
+            is_same = _from_thread() == _used[thread.num]
+        if not is_same:
             raise Refusal("the machine ran or was reset while it was read: ask again")
+    if len(used) != len(_used):
+        raise Refusal("a CPU is gone since it was read: ask again")
 
 
 def registers() -> Registers:

@@ -238,6 +238,58 @@ def test_everything_leads_to_the_root(
         assert ends[-1] == (1 << 32 if mode in ("32-bit", "pae") else 1 << 64)
 
 
+def test_the_pat_of_then(machine: BareMachine, gdb: GdbSession, tmp_path: Path) -> None:
+    """What `set ptmap pat` says now is no difference to a map of before."""
+    space = Tables("4-level")
+    for slot in range(4):
+        space.map(0x400000 + slot * 0x1000, 0x10000, KIB4, USER_RW | slot << 3)  # PWT, PCD
+    space.write_to(machine)
+    machine.set_mode("4-level", space.root)
+    try:
+        for before, after in (("0x0407050600070106", "auto"), ("auto", "0x0407050600070106")):
+            gdb.run(f"set ptmap pat {before}")
+            gdb.run(f"ptmap save {tmp_path}/pat")
+            gdb.run(f"set ptmap pat {after}")
+            assert diff(gdb, f"{tmp_path}/pat")["differences"] == []
+            space.set_entry(0x400000, 1, space.entry(0x400000, 1) ^ PCD)
+            space.write_to(machine)
+            (one,) = diff(gdb, f"{tmp_path}/pat")["differences"]
+            assert one["changed"] == ["cache"]
+    finally:
+        gdb.run("set ptmap pat auto")
+
+
+def test_a_cpu_that_changes_in_the_middle(tmp_path: Path) -> None:
+    """Of two CPUs neither of which is the selected one; and two CPUs with one root, but other
+    rules."""
+    with BareMachine(script=ptmap_script(), args=("-smp", "3")) as machine:
+        space = Tables("4-level")
+        space.map(0x400000, 0x10000, KIB4, USER_RW | G)
+        space.write_to(machine)
+        gdb = machine.session
+        for number in (1, 2, 3):
+            gdb.run(f"thread {number}")
+            machine.set_mode("4-level", space.root)
+        cr4 = gdb.eval("$cr4")
+        machine.set_registers(cr4=cr4 & ~0x80)  # CR4.PGE
+        gdb.run("thread 1")
+        (one,) = diff(gdb, "cpu=1 cpu=2")["differences"]
+        assert one["changed"] == ["global"]
+        gdb.python("""
+from ptmap import maps
+kept = maps.scan
+def scan(*arguments):
+    maps.scan = kept
+    gdb.execute("thread 3", False, True)
+    gdb.selected_inferior().connection.send_packet(PACKET)
+    gdb.execute("thread 1", False, True)
+    return kept(*arguments)
+maps.scan = scan
+""".replace("PACKET", repr(f"P1e={cr4.to_bytes(8, 'little').hex()}")))
+        refused(gdb, "ptmap diff cpu=1 cpu=2", "ran or was reset", "ask again")
+        assert diff(gdb, "cpu=1 cpu=2")["differences"] == []
+
+
 def test_the_last_map(machine: BareMachine, gdb: GdbSession, tmp_path: Path) -> None:
     space = base("4-level")
     other = space.alloc()
@@ -375,7 +427,7 @@ def test_ctrl_c(machine: BareMachine, gdb: GdbSession) -> None:
             gdb.run(f"ptmap diff -phys root={other:#x}")
     finally:
         timer.join()
-        gdb.run("set ptmap max-ranges 4194304")
+        gdb.run("set ptmap max-ranges auto")
     assert failure.value.kind == "KeyboardInterrupt", failure.value
     assert time.monotonic() - start < 10
     assert "both have the same root" in gdb.run("ptmap diff current current")

@@ -212,6 +212,32 @@ def test_an_entry_that_changes_at_every_stop(loop: Looping, source: str) -> None
     loop.ram[entry:entry + 4] = bytes(4)
 
 
+def test_a_source_that_keeps_what_it_read(loop: Looping) -> None:
+    """As a slow line does (kgdb), for as long as the target stands still. After a condition that
+    did not hold the machine ran on, and no event told so."""
+    entry, hole = loop.entry_of(loop.kind.hole), loop.kind.hole
+    counting(loop, entry)
+    after = loop.head + len(loop.kind.count) - 2  # the jump
+    loop.gdb.python("""
+from ptmap.sources import choose
+source = choose.choice().memory.source
+source.keeps, source.begin_piecemeal = True, lambda: False""")
+    try:
+        loop.gdb.run(f"break *{loop.head:#x} " + when(loop, f"$ptmap_entry({hole:#x}, 1) == 77"))
+        loop.gdb.run(f"tbreak *{after:#x}")
+        loop.gdb.run("ignore $bpnum 3")  # conditions come in between
+        loop.gdb.run("continue")
+        (one,) = json.loads(loop.gdb.run(f"pte {hole:#x} -json -"))["addresses"]
+        assert int(one["steps"][-1]["raw"], 16) == loop.number(entry) == 4
+    finally:
+        loop.gdb.python("""
+from ptmap.sources import choose
+source = choose.choice().memory.source
+del source.keeps, source.begin_piecemeal""")
+        loop.gdb.run("delete")
+    loop.ram[entry:entry + 4] = bytes(4)
+
+
 def test_mapped_from_the_nth_stop_on(loop: Looping, source: str) -> None:
     """The carry of the byte before the entry is its P bit. Two functions in one condition."""
     hole = loop.kind.hole

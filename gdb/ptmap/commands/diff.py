@@ -104,6 +104,7 @@ def _sides(words: list[str], mode: str | None) -> tuple[Side, Side]:
             f"{printable(after.name)} one of {after.space.mode}: these do not compare"
         )
     sides.read([before, after])
+    before.other, after.other = after, before
     return before, after
 
 

@@ -11,7 +11,9 @@ from typing import Any, Iterator
 import gdb
 
 from .. import target
-from ..command import JSON, Command, evaluate, register as register_command, write, write_json
+from ..c_types import builtin
+from ..command import JSON, Command, evaluate, is_for_eyes, write, write_json
+from ..command import register as register_command
 from ..errors import Refusal
 from ..memory import Memory
 from ..sources.source import NOT_RAM
@@ -83,22 +85,31 @@ class XpCommand(Command):
         # As x does: what a string's characters have is no size for the next value.
         XpCommand.last = replace(wanted, size="b") if wanted.letter == "s" else wanted
         XpCommand.next_address = int(address)
-        shown, why = self._collect(_KINDS.get(wanted.letter, _values)(memory, int(address), wanted))
+        lines = _KINDS.get(wanted.letter, _values)(memory, int(address), wanted)
+        if "json" not in options and is_for_eyes():
+            for line in self._going_on(lines):  # each as soon as it is read, as x does
+                gdb.write(line)
+            return
+        shown, why = self._collect(lines)
         if "json" in options:
             write_json(options["json"], _json(wanted, shown, why))
-        elif shown:
+        else:
             write("".join(shown))
         if why is not None:
             raise why
 
+    def _going_on(self, lines: Iterator[tuple[str, int]]) -> Iterator[str]:
+        """Lines without the address that follows each, from which the next command goes on."""
+        for line, after in lines:
+            yield line
+            XpCommand.next_address = after
+
     def _collect(self, lines: Iterator[tuple[str, int]]) -> tuple[list[str], Refusal | None]:
-        """The lines, each of which comes with the address that follows it, and why there are no
-        more."""
+        """The lines, and why there are no more."""
         shown = []
         try:
-            for line, after in lines:
+            for line in self._going_on(lines):
                 shown.append(line)
-                XpCommand.next_address = after
         except Refusal as why:
             return shown, why
         return shown, None
@@ -260,14 +271,7 @@ def _string(chars: list[bytes], char: gdb.Type) -> str:
 
 
 def _character_type(size: str) -> gdb.Type:
-    """char, char16_t, char32_t; the wide ones C++ only has built in."""
-    name = {"b": "char", "h": "char16_t", "w": "char32_t"}[size]
-    language = gdb.parameter("language")
-    gdb.execute("set language c++", to_string=True)
-    try:
-        return gdb.lookup_type(name)
-    finally:
-        gdb.execute(f"set language {language}", to_string=True)
+    return builtin({"b": "char", "h": "char16_t", "w": "char32_t"}[size])
 
 
 # Instructions

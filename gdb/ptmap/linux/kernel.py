@@ -251,7 +251,8 @@ def is_special(walk: Any) -> bool:
 def link_address(name: str) -> int | None:
     """Where GDB believes a symbol to be."""
     try:
-        return int(gdb.parse_and_eval(f"&{name}").cast(gdb.lookup_type("unsigned long")))
+        wide = gdb.selected_inferior().architecture().integer_type(64, False)
+        return int(gdb.parse_and_eval(f"&{name}").cast(wide))
     except gdb.error:
         return None
 

@@ -32,6 +32,7 @@ class Choice:
 _choice: Choice | None = None
 _begun = False  # whether this command has asked for it already
 _brief = False
+_unseen = False
 _refused: tuple[tuple[object, ...], Refusal] | None = None  # it has, in vain
 
 
@@ -40,10 +41,11 @@ def new_command(brief: bool = False, unseen: bool = False) -> None:
 
     BRIEF: a few reads are all that follows. UNSEEN: the target may have run and no event told so.
     """
-    global _begun, _refused, _brief
+    global _begun, _refused, _brief, _unseen
     _begun, _refused, _brief = False, None, brief
-    if unseen:
+    if unseen or _unseen:  # it has run on since an unseen stop too
         forget()
+    _unseen = unseen
 
 
 def forget() -> None:
