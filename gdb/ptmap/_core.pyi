@@ -4,7 +4,7 @@ Most of it is for the commands; scripts use what ptmap.Space returns: Walk, Step
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Union
+from typing import Literal, Union, overload
 
 # _Memory that a callable reads: for each (physical address, length) its bytes, or why there are none.
 _Fetch = Callable[[list[tuple[int, int]]], Sequence[Union[bytes, str]]]
@@ -13,6 +13,8 @@ _Memory = Union["PhysicalMemory", _Fetch]
 _Pulse = Callable[[int], object]
 _Blocks = Sequence[tuple[int, int, int]]
 _Segment = tuple[int, int, int, int]  # base, limit, selector, flags
+_Conflict = Literal["write+exec", "user+kernel"]
+_Total = tuple[int, int]  # bytes, stretches
 
 class PhysicalMemory:
     def __call__(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
@@ -278,8 +280,13 @@ class Map:
     def split(self) -> int | None:
         """Where the supervisor's part begins, None where there is no such place."""
     def json(
-        self, labels: Sequence[Label] = ..., more: str = "", pulse: _Pulse | None = None
-    ) -> str: ...
+        self,
+        labels: Sequence[Label] = ...,
+        more: str = "",
+        pulse: _Pulse | None = None,
+        kind: str = "map",
+    ) -> str:
+        """A document of schema ptmap/1; `more` are members to put into it: ', "pa": "0x0"'."""
     def ranges_text(self, labels: Sequence[Label] = ..., pulse: _Pulse | None = None) -> str: ...
     def common(self, other: Map) -> tuple[int, int]:
         """(bytes that both map to the same frames, bytes of those frames); both split
@@ -363,6 +370,204 @@ class Table:
     def why(self) -> str:
         """Why it could not be read; empty where it was."""
 
+class AliasMapping:
+    """One of the ways to the frames of an AliasGroup."""
+
+    @property
+    def va(self) -> int:
+        """That maps the group's `pa`."""
+    @property
+    def range(self) -> int:
+        """Index of the range that it is in, in the map."""
+    @property
+    def run(self) -> tuple[int, int]:
+        """(start, bytes) of the neighbouring ranges with equal attributes."""
+
+class AliasGroup:
+    """Stretches of physical memory whose mappings lie in the same runs of linear memory."""
+
+    @property
+    def conflicts(self) -> list[_Conflict]: ...
+    @property
+    def in_one(self) -> bool:
+        """Whether one address alone is both writable and executable."""
+    @property
+    def pa(self) -> int:
+        """Of the first stretch."""
+    @property
+    def bytes(self) -> int:
+        """Of all stretches."""
+    @property
+    def stretches(self) -> int: ...
+    @property
+    def count(self) -> int:
+        """Mappings of each stretch."""
+    @property
+    def mappings(self) -> list[AliasMapping]:
+        """By rising address; some, where there are many, with each combination of rights."""
+
+class Aliases:
+    """Physical memory that is mapped in conflicting ways; see native/core/find.h."""
+
+    @property
+    def groups(self) -> list[AliasGroup]:
+        """By rising physical address."""
+    @property
+    def ungrouped(self) -> int:
+        """Stretches that are in no group, as there were too many."""
+    @property
+    def write_exec(self) -> _Total:
+        """Of all, in groups or not: (bytes of physical memory, stretches)."""
+    @property
+    def in_one(self) -> _Total:
+        """Of these, what one address alone may write and execute."""
+    @property
+    def user_kernel(self) -> _Total: ...
+
+class DiffSide:
+    """Pages of one size with equal attributes: a Difference before, or after."""
+
+    @property
+    def pa(self) -> int | None:
+        """Of the first byte, None where the frames are not contiguous."""
+    @property
+    def user(self) -> bool: ...
+    @property
+    def write(self) -> bool: ...
+    @property
+    def exec(self) -> bool: ...
+    @property
+    def global_(self) -> bool: ...
+    @property
+    def cache(self) -> str:
+        """The memory type: "WB", "UC-", or "PAT1" where it is not known (`set ptmap pat`)."""
+    @property
+    def rights(self) -> str:
+        """As "ur-xg"."""
+    @property
+    def page_sizes(self) -> int:
+        """Bits, one of them: 1 4K, 2 2M, 4 4M, 8 1G."""
+
+class Difference:
+    """A maximal stretch with one kind of difference, and equal attributes on either side."""
+
+    @property
+    def va(self) -> int:
+        """Of its first byte."""
+    @property
+    def size(self) -> int:
+        """Bytes."""
+    @property
+    def what(self) -> Literal["added", "gone", "changed", "unknown"]:
+        """Mapped only after, only before, otherwise; or one side could not be read there."""
+    @property
+    def changed(self) -> list[Literal["rights", "frame", "page_size", "global", "cache"]]:
+        """What of it, where `what` is "changed"; else nothing."""
+    @property
+    def unknown_before(self) -> bool:
+        """Whether that side could not be read; only where `what` is "unknown"."""
+    @property
+    def unknown_after(self) -> bool: ...
+    @property
+    def before(self) -> DiffSide | None:
+        """How it was mapped; None for what is added or unknown."""
+    @property
+    def after(self) -> DiffSide | None:
+        """How it is mapped; None for what is gone or unknown."""
+
+class Differences:
+    """By rising address."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Difference: ...
+    def counts(self) -> tuple[dict[str, _Total], dict[str, _Total]]:
+        """({"added": (stretches, bytes), ...}, {"rights": (stretches, bytes), ...}): by
+        Difference.what, and by Difference.changed; one may count in several of the second."""
+    def text(
+        self,
+        digits: int,
+        before: Sequence[Label] = ...,
+        after: Sequence[Label] = ...,
+        pulse: _Pulse | None = None,
+    ) -> str:
+        """Lines, with the labels of either side; `digits` of an address."""
+    def json(
+        self,
+        before: Sequence[Label] = ...,
+        after: Sequence[Label] = ...,
+        pulse: _Pulse | None = None,
+    ) -> str:
+        """The elements of a list."""
+
+class PartShare:
+    """The root's entries for a part of two spaces."""
+
+    @property
+    def before(self) -> int:
+        """Present ones."""
+    @property
+    def after(self) -> int: ...
+    @property
+    def either(self) -> int:
+        """Indices at which one of the two is present."""
+    @property
+    def shared(self) -> int:
+        """That name the same table or page with the same rights."""
+    @property
+    def other_rights(self) -> int:
+        """That name the same with other rights."""
+
+class Sharing:
+    """What two spaces have physically in common."""
+
+    @property
+    def parts(self) -> list[PartShare]:
+        """As they were asked for."""
+    @property
+    def levels(self) -> list[int]:
+        """Distinct tables in common at each level, root first."""
+    @property
+    def tables(self) -> int:
+        """Of all levels."""
+    @property
+    def below(self) -> list[tuple[int, int]]:
+        """(va, size) that the same tables translate below different entries of the root."""
+    @property
+    def cut(self) -> bool:
+        """Whether `below` is not all of it: max_steps was reached."""
+
+class Snapshot:
+    """A map of a file and what it was made under; see native/core/snapshot.h."""
+
+    @property
+    def map(self) -> Map:
+        """Split physically and by page sizes, of a whole space."""
+    @property
+    def root(self) -> int: ...
+    @property
+    def cr0(self) -> int: ...
+    @property
+    def cr3(self) -> int: ...
+    @property
+    def cr4(self) -> int: ...
+    @property
+    def efer(self) -> int: ...
+    @property
+    def maxphyaddr(self) -> int:
+        """Bits."""
+    @property
+    def pat(self) -> int | None: ...
+    @property
+    def words(self) -> list[str]:
+        """Which space it is: "KPTI's user root"."""
+    @property
+    def assumed(self) -> list[str]:
+        """"EFER.NXE=1"."""
+    @property
+    def labels(self) -> list[Label]: ...
+    def bytes(self, pulse: _Pulse | None = None) -> bytes:
+        """Those that it was read from."""
+
 class ElfFunction:
     """A function that an ELF image defines for others."""
 
@@ -400,6 +605,9 @@ class Elf:
     def problems(self) -> list[str]: ...
 
 class FileError(Exception): ...
+
+class SourceGone(Exception):
+    """All memory that was asked for is gone: the file is shorter, the process has ended."""
 
 class CpuRegisters:
     """Of a CPU, from a dump's notes."""
@@ -500,8 +708,9 @@ def scan(
     first: int = 0,
     last: int = ...,
     max_tables: int = ...,
+    pulse: _Pulse | None = None,
 ) -> Space:
-    """Reads all tables for the offsets FIRST to LAST."""
+    """Reads all tables for the offsets FIRST to LAST. A pulse is by tables."""
 
 def user_executable(
     paging: Paging, root: int, memory: _Memory, max_tables: int = ..., max_leaves: int = ...
@@ -522,7 +731,95 @@ def make_map(
     max_ranges: int = ...,
     ram: Sequence[tuple[int, int]] = ...,
     pulse: _Pulse | None = None,
-) -> Map: ...
+) -> Map:
+    """The ranges of the offsets FIRST to LAST; see native/core/map.h. A pulse is by ranges."""
+
+@overload
+def find(
+    space: Space,
+    first: int,
+    last: int,
+    pat: int | None = None,
+    max_ranges: int = ...,
+    pulse: _Pulse | None = None,
+) -> Map:
+    """What of a space maps the physical bytes FIRST to LAST, each range contiguous and cut to them;
+    `pages` counts those that hold a byte of them. Cost follows tables and what comes out."""
+
+@overload
+def find(map: Map, first: int, last: int) -> list[Range]:
+    """The same of a map that was made with split_physical, by rising address; a range keeps the
+    page sizes of what it was cut from. Ranges without one `pa` are not looked into."""
+
+def aliases(
+    map: Map, wanted: Sequence[_Conflict] = ..., pulse: _Pulse | None = None
+) -> Aliases:
+    """The frames of a map, made with split_physical, that are mapped in conflicting ways.
+    ValueError for a word that names no conflict."""
+
+def aliases_json(
+    map: Map,
+    wanted: Sequence[_Conflict] = ...,
+    labels: Sequence[Label] = ...,
+    pulse: _Pulse | None = None,
+) -> str:
+    """The stretches, as the elements of a JSON list."""
+
+def diff(
+    before: Map, after: Map, split_physical: bool = False, pulse: _Pulse | None = None
+) -> Differences:
+    """Of two exact maps (split_physical and split_sizes); with `split_physical` a difference ends
+    where frames stop being contiguous. ValueError for others, or of two modes."""
+
+def share(
+    before: Space,
+    after: Space,
+    parts: Sequence[tuple[int, int]],
+    max_steps: int = ...,
+    pulse: _Pulse | None = None,
+) -> Sharing:
+    """Which tables two spaces have in common. `parts`: (first, last) offsets. `max_steps` bounds
+    the pairs of entries that are compared for Sharing.below. ValueError for spaces of two modes."""
+
+def write_snapshot(
+    map: Map,
+    *,
+    cr0: int,
+    cr3: int,
+    cr4: int,
+    efer: int,
+    maxphyaddr: int,
+    pat: int | None,
+    words: Sequence[str],
+    assumed: Sequence[str],
+    labels: Sequence[Label],
+    pulse: _Pulse | None = None,
+) -> bytes:
+    """An exact map as bytes, without a checksum. ValueError for others."""
+
+def read_snapshot(data: bytes, pulse: _Pulse | None = None) -> Snapshot:
+    """ValueError, with one phrase, for what is none or damaged."""
+
+def check_is_snapshot(data: bytes) -> None:
+    """ValueError where the bytes begin as none, or as those of a newer version."""
+
+def matches(
+    map: Map, first: int, last: int, wanted: Sequence[Wanted], others: bool = False
+) -> tuple[Range | None, int]:
+    """(the first range, cut to the addresses FIRST to LAST, how many there are) of those for which
+    one of `wanted` holds; with `others`, of those for which none does."""
+
+def first_hole(map: Map, first: int, last: int) -> int | None:
+    """The first address from FIRST to LAST where nothing is mapped for certain, or None."""
+
+def unknown(map: Map, first: int, last: int) -> tuple[Gap | None, bool, int, bool]:
+    """What a map cannot say about the addresses FIRST to LAST: (the first gap, whether that is a
+    reserved bit, how many gaps, whether a limit cut the map there)."""
+
+def mappings(map: Map, pa: int, limit: int) -> tuple[list[int], int]:
+    """(LIMIT addresses at most, how many there are) where a physical address is mapped; of a map
+    that was made with split_physical."""
+
 def overview(
     map: Map, labels: Sequence[Label], rows: int, cells: int
 ) -> list[tuple[Stretch, list[Label]]]:
