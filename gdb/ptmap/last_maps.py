@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gdb
 
 from . import settings
 
 if TYPE_CHECKING:
+    from ._core import Space
     from .address_space import AddressSpace
 
 _ROOTS = 4
@@ -22,7 +23,7 @@ class LastMap:
     many to keep."""
 
     space: AddressSpace
-    scanned: Any  # _core.Space
+    scanned: Space | None
     tables: int
     command: str  # "ptmap save"
 
@@ -48,7 +49,7 @@ def new_command(name: str) -> None:
     _shrink(_kept)
 
 
-def remember(space: AddressSpace, scanned: Any) -> None:
+def remember(space: AddressSpace, scanned: Space) -> None:
     """A scan of a whole space."""
     _same_target()
     key = space.mode, space.root

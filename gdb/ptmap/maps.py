@@ -41,10 +41,11 @@ def exact(space: AddressSpace, scanned: Space, **how: Any) -> Map:
                    split_sizes=True, **how)  # fmt: skip
 
 
-def find(space: AddressSpace, scanned: Any, first: int, last: int) -> Any:
-    """A _core.Map of what maps the physical bytes FIRST to LAST, each range cut to them. Of the
+def find(space: AddressSpace, scanned: Space, first: int, last: int) -> Map:
+    """A map of what maps the physical bytes FIRST to LAST, each range cut to them. Of the
     whole space no ranges are made, so none of them counts against the limit."""
-    return native.core().find(
+    found: Map = native.core().find(
         scanned, first, last, pat=settings.get("pat"),
         max_ranges=settings.limit("max-ranges"), pulse=progress.flattening,
     )  # fmt: skip
+    return found

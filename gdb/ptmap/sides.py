@@ -6,13 +6,16 @@ import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import address_space, cpus, last_maps, maps, native, snapshots, space_labels
+from . import address_space, cpus, last_maps, maps, snapshots, space_labels
 from .address_space import AddressSpace
 from .command import Option, evaluate, value_of
 from .errors import Refusal
 from .linux import kernel
+
+if TYPE_CHECKING:
+    from ._core import Label, Map, Snapshot, Space
 
 _HALVES = ("user", "kernel")
 _EVALUATED = ("root", "cpu", "pid")  # the words before "=", and what stays text
@@ -22,32 +25,37 @@ LIVE = ("current", "root=", "half=user", "half=kernel", "cpu=", "pid=", "comm=")
 
 @dataclass
 class Side:
-    """One of the two. `scanned` (a _core.Space) is there where its tables are at hand."""
+    """One of the two. `scanned` is there where its tables are at hand."""
 
     name: str  # as it was given
     space: AddressSpace
     words: list[str]  # which space it is: "KPTI's user root"
-    scanned: Any = None
+    scanned: Space | None = None
     is_live: bool = False  # the tables are those of now
-    snapshot: Any = None  # _core.Snapshot
+    snapshot: Snapshot | None = None
     other: Side | None = None  # that it is compared with
 
     @cached_property
-    def made(self) -> Any:
+    def made(self) -> Map:
         """The exact map."""
         if self.snapshot is not None:
             return self.snapshot.map
+        assert self.scanned is not None, "read() was forgotten"
         if self.other is not None and self.other.snapshot is not None:
             # Memory types named by the same PAT, known or not: else they differ by name alone.
             return maps.exact(self.space, self.scanned, pat=self.other.snapshot.pat)
         return maps.exact(self.space, self.scanned)
 
     @cached_property
-    def labels(self) -> list[Any]:
-        """_core.Label."""
+    def labels(self) -> list[Label]:
         if self.snapshot is not None:
-            return list(self.snapshot.labels)
+            return self.snapshot.labels
         return space_labels.of(self.space, self.space.paging.last_offset).core()
+
+    @property
+    def cut(self) -> bool:
+        """Whether a limit ended the reading of its tables."""
+        return self.scanned is not None and self.scanned.cut
 
     def read(self) -> None:
         """Of a live one: its tables."""
@@ -115,13 +123,7 @@ def _stored(path: str) -> Side:
             raise
         known = ", ".join(word + ("..." if word.endswith("=") else "") for word in LIVE)
         raise Refusal(f"{refusal}; nor is it one of {known}") from None
-    registers = {name: getattr(stored, name) for name in ("cr0", "cr3", "cr4", "efer")}
-    paging = native.core().Paging(**registers, maxphyaddr=stored.maxphyaddr)
-    space = AddressSpace(
-        **registers, ac=False, mode=paging.mode, root=stored.root, paging=paging,
-        assumed=tuple(stored.assumed),
-    )  # fmt: skip
-    return Side(path, space, list(stored.words), snapshot=stored)
+    return Side(path, snapshots.space_of(stored), stored.words, snapshot=stored)
 
 
 def read(sides: list[Side]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import elf_sections, native, user_stack
 from .address_space import AddressSpace
 from .labels import Label, layered, to_pages
 from .text import printable
 from .linux import kernel, layout, tasks, vmas
+
+if TYPE_CHECKING:
+    from . import _core
 
 _APART = {"stack", "[stack]", "[heap]", "[vdso]"}  # never joined with others in an overview
 
@@ -29,8 +32,8 @@ class Known:
             layered(self.kernel, elf_sections.labels(), _process(space, linux))
         )
 
-    def core(self) -> list[Any]:
-        """For the core: _core.Label."""
+    def core(self) -> list[_core.Label]:
+        """For the core."""
         label = native.core().Label
         kernels = set(self.kernel)
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gdb
 
@@ -15,6 +15,9 @@ from ..command import JSON, Command, Option, write, write_json
 from ..errors import Refusal
 from ..sides import Side
 from ..text import plural, printable, short_size
+
+if TYPE_CHECKING:
+    from .._core import Differences, Sharing
 
 _COLUMNS = 80
 _STRETCHES_SHOWN = 6
@@ -110,13 +113,13 @@ def _sides(words: list[str], mode: str | None) -> tuple[Side, Side]:
 
 @dataclass
 class _View:
-    """Two sides and what came out; `sharing` (a _core.Sharing) for two live ones."""
+    """Two sides and what came out; `sharing` for two live ones of different roots."""
 
     before: Side
     after: Side
-    found: Any  # _core.Differences
+    found: Differences
     parts: list[tuple[str, int, int]]  # name, first and last offset
-    sharing: Any
+    sharing: Sharing | None
 
     @classmethod
     def of(cls, both: tuple[Side, Side], split_physical: bool) -> _View:
@@ -133,7 +136,7 @@ class _View:
 
     @property
     def complete(self) -> bool:
-        return bool(self.before.made.complete and self.after.made.complete)
+        return self.before.made.complete and self.after.made.complete
 
     def text(self) -> str:
         after = self.after
@@ -143,12 +146,12 @@ class _View:
         if self.before.is_live and after.is_live and self.sharing is None:
             lines.append("both have the same root\n")
         if self.sharing is not None:
-            lines += self._shared()
+            lines += self._shared(self.sharing)
         return "".join(lines)
 
     def _listed(self) -> str:
         labels = self.before.labels, self.after.labels
-        return str(self.found.text(self.after.space.digits, *labels, progress.writing))
+        return self.found.text(self.after.space.digits, *labels, progress.writing)
 
     def _counts(self) -> list[str]:
         kinds, changes = self.found.counts()
@@ -165,8 +168,7 @@ class _View:
         line = ", ".join(words) + ("; changed: " + ", ".join(changed) if changed else "")
         return [row + "\n" for row in textwrap.wrap(line, _COLUMNS, subsequent_indent="  ")]
 
-    def _shared(self) -> list[str]:
-        sharing = self.sharing
+    def _shared(self, sharing: Sharing) -> list[str]:
         lines = []
         for (name, _first, _last), part in zip(self.parts, sharing.parts):
             if not part.either:
@@ -242,8 +244,7 @@ def _head(which: str, one: Side) -> list[str]:
     lines = [row + "\n" for row in rows]
     lines.append("       " + summary.counts(one.made))
     if not one.made.complete:
-        cut = one.scanned.cut if one.scanned is not None else False
-        lines += ["     " + line for line in summary.missing(one.space, one.made, cut)]
+        lines += ["     " + line for line in summary.missing(one.space, one.made, one.cut)]
     return lines
 
 

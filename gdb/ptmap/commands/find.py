@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 from .. import address_space, maps, native, progress, space_labels, summary
 from ..address_space import AddressSpace
 from ..command import JSON, Command, Option, evaluate, is_for_eyes, write, write_json
 from ..errors import Refusal
 from ..text import plural, printable, short_size, size_text
+
+if TYPE_CHECKING:
+    from .._core import AliasGroup, Aliases, Gap, Map
 
 _COLUMNS = 80
 _TOP = 1 << 52  # physical addresses have at most 52 bits
@@ -118,7 +121,7 @@ class _Found:
         self.scanned = maps.scan(space, 0, top)
         self.made = maps.find(space, self.scanned, first, last)
         self.known = space_labels.of(space, top)
-        self.aliases = native.core().aliases(self.made, pulse=progress.flattening)
+        self.aliases: Aliases = native.core().aliases(self.made, pulse=progress.flattening)
 
     def json(self) -> str:
         labels = self.known.core()
@@ -127,7 +130,7 @@ class _Found:
             f', "pa": "{self.first:#x}", "size": "{self.last - self.first + 1:#x}"'
             f', "aliases": [{shared}]'
         )
-        return str(self.made.json(labels, more, progress.writing, kind="find"))
+        return self.made.json(labels, more, progress.writing, kind="find")
 
     def text(self) -> str:
         space, made, size = self.space, self.made, self.last - self.first + 1
@@ -154,7 +157,7 @@ class _Found:
         return lines + _no_nx(self.space, self.aliases)
 
 
-def _witnesses(space: AddressSpace, made: Any, group: Any, conflict: str) -> str:
+def _witnesses(space: AddressSpace, made: Map, group: AliasGroup, conflict: str) -> str:
     """Through which addresses, of the first byte of a group."""
 
     def first(right: str, has: bool = True) -> str:
@@ -178,7 +181,7 @@ class _Aliases:
         self.scanned = maps.scan(space, 0, top)
         self.made = maps.flatten(space, self.scanned, 0, top, split_physical=True)
         self.known = space_labels.of(space, top)
-        self.aliases = native.core().aliases(self.made, wanted, progress.flattening)
+        self.aliases: Aliases = native.core().aliases(self.made, wanted, progress.flattening)
 
     def json(self) -> str:
         made, aliases = self.made, self.aliases
@@ -232,7 +235,7 @@ class _Aliases:
             lines.append(f"{conflict:<11}  {text}\n")
         return lines
 
-    def _group(self, group: Any) -> list[str]:
+    def _group(self, group: AliasGroup) -> list[str]:
         made, space = self.made, self.space
         where = f"the first at {group.pa:#x}" if group.stretches > 1 else f"at {group.pa:#x}"
         lines = [f"{_amount(group.bytes, group.stretches)}, {where}: "
@@ -257,7 +260,7 @@ class _Aliases:
         return ""
 
 
-def _severity(group: Any) -> int:
+def _severity(group: AliasGroup) -> int:
     return 0 if group.in_one else 1 if "write+exec" in group.conflicts else 2
 
 
@@ -271,7 +274,7 @@ def _head(space: AddressSpace, known: space_labels.Known) -> list[str]:
     return [summary.head(space, known.linux), *(f"assuming {what}\n" for what in space.assumed)]
 
 
-def _no_nx(space: AddressSpace, aliases: Any) -> list[str]:
+def _no_nx(space: AddressSpace, aliases: Aliases) -> list[str]:
     """Why all that is writable is executable."""
     if not aliases.in_one[1] or space.mode != "32-bit" and space.efer & _EFER_NXE:
         return []
@@ -279,7 +282,7 @@ def _no_nx(space: AddressSpace, aliases: Any) -> list[str]:
     return [f"{why}: whatever is mapped is executable\n"]
 
 
-def _end(space: AddressSpace, made: Any, cut: bool) -> list[str]:
+def _end(space: AddressSpace, made: Map, cut: bool) -> list[str]:
     """How complete it is."""
     pages = ", ".join(f"{count} of {size}" for size, count in made.pages.items() if count)
     whole = "complete" if made.complete else "INCOMPLETE: there may be more"
@@ -289,7 +292,7 @@ def _end(space: AddressSpace, made: Any, cut: bool) -> list[str]:
     ]
 
 
-def _gap(gap: Any) -> dict[str, Any]:
+def _gap(gap: Gap) -> dict[str, Any]:
     return {"va": hex(gap.va), "size": hex(gap.size), "table": hex(gap.table),
             "level": gap.level, "why": gap.why}  # fmt: skip
 

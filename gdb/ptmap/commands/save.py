@@ -61,7 +61,7 @@ class SaveCommand(Command):
         whole = "complete" if made.complete else "INCOMPLETE"
         ranges, size = plural(len(made), "range"), plural(len(content), "byte")
         lines = [f"{path}: {ranges}, {size}; {whole}\n"]
-        write("".join(lines + summary.missing(one.space, made, one.scanned.cut)))
+        write("".join(lines + summary.missing(one.space, made, one.cut)))
 
     def complete(self, text: str, word: str) -> Any:
         found = super().complete(text, word)
