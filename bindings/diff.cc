@@ -69,7 +69,9 @@ void bind_diff(py::module_& m) {
             "rights", [](const Side& s) { return rights_text(s.attributes); }, "As \"ur-xg\".")
         .def_readonly("page_sizes", &Side::page_sizes, "Bits: 1 4K, 2 2M, 4 4M, 8 1G.");
 
-    py::class_<Difference>(m, "Difference")
+    py::class_<Difference>(
+        m, "Difference",
+        "A maximal stretch with one kind of difference, and equal attributes on either side.")
         .def_property_readonly("va", [](const Difference& d) { return d.va.value; })
         .def_readonly("size", &Difference::size, "Bytes.")
         .def_property_readonly(

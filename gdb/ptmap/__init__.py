@@ -48,16 +48,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import (
-        EXEC, GLOBAL, NO_PA, PAGE_1G, PAGE_2M, PAGE_4K, PAGE_4M, READ, USER, WRITE, Error, Map,
-        Mapping, Pages, Registers, Space, Tables, memory_type, space,
+        EXEC, GLOBAL, NO_PA, PAGE_1G, PAGE_2M, PAGE_4K, PAGE_4M, READ, USER, WRITE, Differences,
+        Error, Map, Mapping, Pages, Registers, Space, Tables, diff, load, memory_type, space,
     )  # fmt: skip
-    from ._core import Gap, Range, Step, Table, Walk
+    from ._core import Difference, DiffSide, Gap, Range, Step, Table, Walk
 
-_NATIVE = ("Gap", "Range", "Step", "Table", "Walk")
+_NATIVE = ("DiffSide", "Difference", "Gap", "Range", "Step", "Table", "Walk")
 __all__ = [
     "EXEC", "GLOBAL", "NO_PA", "PAGE_1G", "PAGE_2M", "PAGE_4K", "PAGE_4M", "READ", "USER", "WRITE",
-    "Error", "Gap", "Map", "Mapping", "Pages", "Range", "Registers", "Space", "Step", "Table",
-    "Tables", "Walk", "memory_type", "space",
+    "DiffSide", "Difference", "Differences", "Error", "Gap", "Map", "Mapping", "Pages", "Range",
+    "Registers", "Space", "Step", "Table", "Tables", "Walk", "diff", "load", "memory_type", "space",
 ]  # fmt: skip
 
 

@@ -5,6 +5,10 @@
     for r in space.map(filter="write+exec"):   # a ptmap.Map: a sequence of ptmap.Range
         print(hex(r.va), r.size, r.rights)
 
+    before = ptmap.load("before.ptmap")        # or a Map of an earlier moment
+    for d in ptmap.diff(before, space.map(sizes=True)):
+        print(d.what, hex(d.va), d.size)       # a ptmap.Difference each
+
 Addresses and sizes are ints, in bytes. Linear addresses are canonical, from 0 to 2^64-1 (below 4
 GiB without 4- or 5-level paging); where one is an argument a gdb.Value will do too. Windows are
 START and END, END not in it, as in `ptmap START END`.
@@ -22,25 +26,25 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, cast, overload
 
 import gdb
 
 from . import address_space, attributes, command, cpus, map_view, maps, native, progress, question
-from . import settings
+from . import settings, snapshots, target
 from .address_space import AddressSpace
 from .errors import Refusal as Error
 from .sources import choose
 
 if TYPE_CHECKING:
     from . import _core
-    from ._core import Gap, Range, Table, Walk
+    from ._core import Gap, Label, Range, Table, Walk
 
-__all__ = ["Error", "Map", "Mapping", "Pages", "Registers", "Space", "Tables", "space",
-           "USER", "WRITE", "EXEC", "GLOBAL", "READ", "PAGE_4K", "PAGE_2M", "PAGE_4M", "PAGE_1G",
-           "NO_PA", "memory_type"]  # fmt: skip
+__all__ = ["Differences", "Error", "Map", "Mapping", "Pages", "Registers", "Space", "Tables",
+           "diff", "load", "space", "USER", "WRITE", "EXEC", "GLOBAL", "READ", "PAGE_4K",
+           "PAGE_2M", "PAGE_4M", "PAGE_1G", "NO_PA", "memory_type"]  # fmt: skip
 
 Address = Union[int, gdb.Value]
 
@@ -48,6 +52,7 @@ Address = Union[int, gdb.Value]
 USER, WRITE, EXEC, GLOBAL, READ = 1, 2, 4, 8, 16
 PAGE_4K, PAGE_2M, PAGE_4M, PAGE_1G = 1 << 8, 1 << 9, 1 << 10, 1 << 11
 _TYPE_SHIFT, _TYPE_MASK = 16, 0xF
+_PA_TOP = 1 << 52  # physical addresses have at most 52 bits
 NO_PA = (1 << 64) - 1  # a range's physical address where its frames are not contiguous
 
 
@@ -76,7 +81,7 @@ class Mapping:
     va: int
     pa: int
     size: int  # bytes
-    range: Range  # that they belong to: its rights are theirs
+    range: Range  # of the map, that they belong to: its rights are theirs
 
 
 def space(
@@ -128,6 +133,7 @@ class Space:
 
     def __init__(self, resolved: AddressSpace) -> None:
         self._space = resolved
+        self._maxphyaddr = address_space.maxphyaddr()  # that its tables are read with
         self._source = choose.key()
 
     def __repr__(self) -> str:
@@ -192,7 +198,9 @@ class Space:
                 self._space, scanned, *window, split_physical=physical, split_sizes=sizes,
                 as_=view, wanted=wanted,
             )  # fmt: skip
-        return Map(made)
+        under = snapshots.Conditions(self._maxphyaddr, settings.get("pat"))
+        exact = physical and sizes and filter is None and view is None
+        return Map(made, _Origin(self._space, under, window, exact, self._space.told))
 
     def pages(self, start: Address = 0, end: Address = 0) -> Pages:
         """Every page that touches START to END, with its leaf entry: for accessed and dirty bits,
@@ -211,13 +219,12 @@ class Space:
 
     def find(self, pa: Address, length: int = 1) -> list[Mapping]:
         """Every mapping of the physical addresses PA to PA + LENGTH - 1, by rising linear address.
+        For many questions about one moment make one map(), and ask its find().
 
-        Reads all tables. Error: where LENGTH is not positive.
+        Reads all tables; there may be more mappings where map().complete is False. Error: where
+        LENGTH is not positive.
         """
-        first = int(pa)
-        if length <= 0 or first < 0:
-            raise Error(f"find: {first:#x}, {length} bytes, is no physical memory")
-        return self.map().find(first, length)
+        return self.map().find(int(pa), length)
 
     def _address(self, va: Address) -> int:
         number = command.number_of(va, "the address") if isinstance(va, gdb.Value) else va
@@ -252,42 +259,84 @@ class _Question:
             raise Error(str(error)) from None
 
 
-class _Ranges(Sequence["Range"]):
-    """Ranges, each made when it is asked for."""
+_T = TypeVar("_T")
+_Item = TypeVar("_Item", covariant=True)
 
-    def __init__(self, made: _core.Map, indices: range) -> None:
-        self._made, self._indices = made, indices
+
+class _Makes(Protocol[_Item]):
+    """A list of the native module, that makes a Python object of an item for each call."""
+
+    def __getitem__(self, index: int, /) -> _Item: ...
+
+
+class _Lazy(Sequence[_T]):
+    """Items of such a list, each made when it is asked for."""
+
+    def __init__(self, items: _Makes[_T], indices: range) -> None:
+        self._items, self._indices = items, indices
 
     def __len__(self) -> int:
         return len(self._indices)
 
     @overload
-    def __getitem__(self, index: int) -> Range: ...
+    def __getitem__(self, index: int) -> _T: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Range]: ...
+    def __getitem__(self, index: slice) -> Sequence[_T]: ...
 
-    def __getitem__(self, index: int | slice) -> Range | Sequence[Range]:
+    def __getitem__(self, index: int | slice) -> _T | Sequence[_T]:
         if isinstance(index, slice):
-            return _Ranges(self._made, self._indices[index])
-        return self._made[self._indices[index]]
+            return _Lazy(self._items, self._indices[index])
+        return self._items[self._indices[index]]
 
-    def __iter__(self) -> Iterator[Range]:
-        return map(self._made.__getitem__, self._indices)
+    def __iter__(self) -> Iterator[_T]:
+        return map(self._items.__getitem__, self._indices)
+
+
+@contextmanager
+def _asking_nothing() -> Iterator[None]:
+    """Around work that needs no target, whatever the target does."""
+    if not command.is_running():
+        target.leave_alone()
+    progress.begin()
+    try:
+        yield
+    finally:
+        progress.erase()
+
+
+_EXACTLY = "with physical=True, sizes=True and without filter and view"
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a map was made of, and how."""
+
+    space: AddressSpace
+    under: snapshots.Conditions
+    window: tuple[int, int]  # offsets
+    exact: bool  # made _EXACTLY so: what can be compared
+    words: tuple[str, ...]  # see Snapshot.words and labels
+    labels: tuple[Label, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        return self.window == (0, self.space.paging.last_offset)
 
 
 def _view(rows: Any) -> memoryview:  # mypy knows no buffers of Python 3.11's
     return memoryview(rows)
 
 
-class Map(_Ranges):
+class Map(_Lazy["Range"]):
     """What an address space mapped when it was read: a sequence of ptmap.Range by rising address.
 
     A Range is made when it is asked for: a map of a million of them costs 32 bytes each, and
     buffer() is for all of them at once.
     """
 
-    def __init__(self, made: _core.Map) -> None:
+    def __init__(self, made: _core.Map, origin: _Origin) -> None:
         super().__init__(made, range(len(made)))
+        self._made, self._origin = made, origin
 
     def __repr__(self) -> str:
         more = "" if self.complete else ", not complete"
@@ -295,7 +344,13 @@ class Map(_Ranges):
 
     @property
     def mode(self) -> str:
+        """As Space.mode."""
         return self._made.mode
+
+    @property
+    def root(self) -> int:
+        """Physical address of the root table."""
+        return self._origin.space.root
 
     @property
     def complete(self) -> bool:
@@ -347,14 +402,94 @@ class Map(_Ranges):
                     struct.iter_unpack("4Q", self.buffer()))  # fmt: skip
 
     def find(self, pa: int, length: int = 1) -> list[Mapping]:
-        """Every mapping of these physical addresses, by rising linear address. Of a map that was
-        made with physical=True: ranges without one physical address are passed over."""
-        found = []
-        for index, (va, size, begin, _) in enumerate(self.rows()):
-            first, end = max(pa, begin), min(pa + length, begin + size)
-            if begin != NO_PA and first < end:
-                found.append(Mapping(va + first - begin, first, end - first, self[index]))
-        return found
+        """Every mapping of the physical addresses PA to PA + LENGTH - 1, by rising linear address.
+        Of a map that was made with physical=True: ranges without one physical address are passed
+        over. Error: where LENGTH is not positive."""
+        if length <= 0 or pa < 0:
+            raise Error(f"find: {pa:#x}, {length} bytes, is no physical memory")
+        if pa >= _PA_TOP:
+            return []
+        last = min(pa + length, _PA_TOP) - 1
+        cut: list[Range] = native.core().find(self._made, pa, last)
+        return [
+            Mapping(one.va, one.pa, one.size, whole) for one in cut
+            if one.pa is not None and (whole := self._made.at(one.va)) is not None
+        ]  # fmt: skip
+
+    def save(self, path: str) -> None:
+        """Writes a file that load() and `ptmap diff` read, whole or not at all. As the map is of
+        another moment it has no labels, and of words about the space only Space.notes: `ptmap save`
+        has them too.
+
+        Error: of a map that diff() would not take, or of a window; a file that cannot be written.
+        """
+        origin = self._origin
+        if not origin.exact or not origin.whole:
+            raise Error(f"save: this map was not made {_EXACTLY}, of a whole space")
+        with _asking_nothing():
+            snapshots.store(path, snapshots.encode(
+                origin.space, self._made, origin.words, origin.labels, origin.under
+            ))  # fmt: skip
+
+
+def load(path: str) -> Map:
+    """The map in a file that `ptmap save` or Map.save() wrote. It needs no target.
+
+    Error: for what is no such file, or a damaged one.
+    """
+    with _asking_nothing():
+        stored = snapshots.load(path)
+    space = snapshots.space_of(stored)
+    under = snapshots.Conditions(stored.maxphyaddr, stored.pat)
+    window = 0, space.paging.last_offset
+    words, labels = tuple(stored.words), tuple(stored.labels)
+    return Map(stored.map, _Origin(space, under, window, True, words, labels))
+
+
+class Differences(_Lazy["_core.Difference"]):
+    """What differs between two maps: a sequence of ptmap.Difference by rising address. One is made
+    when it is asked for."""
+
+    def __init__(self, found: _core.Differences, complete: bool) -> None:
+        super().__init__(found, range(len(found)))
+        self._found, self._complete = found, complete
+
+    def __repr__(self) -> str:
+        more = "" if self.complete else ", not complete"
+        return f"<ptmap.Differences, {len(self)} stretches{more}>"
+
+    @property
+    def complete(self) -> bool:
+        """Whether both maps say all. What one of them cannot speak of is there as "unknown"."""
+        return self._complete
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """How many there are of each kind: (stretches, bytes) by Difference.what, and by what is
+        in Difference.changed, where one may count in several."""
+        kinds, changes = self._found.counts()
+        return kinds | changes
+
+
+def diff(before: Map, after: Map, *, physical: bool = False) -> Differences:
+    """What differs from one map to another: of two moments, two spaces, or a file (load()), of the
+    same window, made with physical=True, sizes=True and without filter and view. Neighbours with
+    the same differences are one; with `physical` only while their frames are contiguous.
+
+    Reads nothing. Error: for other maps, or of two paging modes.
+    """
+    for which, one in (("before", before), ("after", after)):
+        if not one._origin.exact:
+            raise Error(f"diff: the map {which} was not made {_EXACTLY}")
+    if before.mode != after.mode:
+        raise Error(
+            f"diff: one map is of {before.mode} paging, the other of {after.mode}: these do not "
+            "compare"
+        )
+    if before._origin.window != after._origin.window:
+        raise Error("diff: the maps are of different windows")
+    with _asking_nothing():
+        found = native.core().diff(before._made, after._made, physical, progress.comparing)
+    return Differences(found, before.complete and after.complete)
 
 
 class Pages:

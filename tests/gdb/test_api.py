@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Any, Iterator
@@ -13,9 +14,10 @@ import compare
 import naive
 from gdbsession import GdbFailure, GdbSession, ptmap_script
 from machine import BareMachine
-from tables import KIB4, MIB2, MODES, NX, P, RW, US, A, D, G, Tables, spaces
+from tables import KIB4, MIB2, MODES, NX, P, RW, US, A, D, G, Tables, entry_size, spaces
 
 SEEDS = 12
+LABELLED = Path(__file__).resolve().parents[1] / "data/lab32-3g.ptmap"
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +156,7 @@ try:
     made[4]
 except IndexError:
     result.append("IndexError")
-""") == [4, True, [0x402000, 0xFFFFFFFFFFFFF000], [0xFFFFFFFFFFFFF000, 0x402000], True, "_Ranges",
+""") == [4, True, [0x402000, 0xFFFFFFFFFFFFF000], [0xFFFFFFFFFFFFF000, 0x402000], True, "_Lazy",
          0, 0x402000, None, "IndexError"]  # fmt: skip
 
 
@@ -186,6 +188,208 @@ result = [[(m.va, m.pa, m.size, m.range.rights) for m in s.find(*which)]
         [],
     ]  # fmt: skip
     fails(gdb, "ptmap.space().find(0, 0)", "no physical memory")
+    fails(gdb, "ptmap.space().map().find(-1)", "no physical memory")
+    # The range is the map's, whole; without one physical address it is passed over, the top is the
+    # top.
+    assert ask(gdb, """
+s = ptmap.space()
+made = s.map()
+result = [[(m.range.va, m.range.size) for m in made.find(0x1001000, 1)],
+          [m.va for m in s.map(physical=False).find(0, 1 << 70)], len(made.find(0, 1 << 70)),
+          made.find((1 << 52) - 1, 1), made.find(1 << 52), made.find(1 << 70)]
+""") == [[[0x400000, 0x2000], [0x600000, 2 << 20]], [0x600000, 0xFFFFFFFFFFFFF000], 4, [], [], []]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_find_in_random_spaces(machine: BareMachine, mode: str) -> None:
+    """A map's find() is what the naive walker's pages say, byte by byte of each page's ends."""
+    report = compare.total("the naive walker", f"find for scripts, {mode}", unit="mappings")
+    for space in spaces(mode, SEEDS):
+        space.tables.write_to(machine)
+        registers = machine.set_mode(mode, space.root, pse=space.pse, nxe=space.nxe, pge=space.pge)
+        machine.session.run(f"set ptmap maxphyaddr {space.maxphyaddr}")
+        walked = naive.walk(machine.read_phys, registers.cr3, registers.cr4, registers.efer,
+                            space.maxphyaddr)  # fmt: skip
+        step = max(1, len(walked.pages) // 40)
+        wanted = [pa for p in sorted(walked.pages)[::step] for pa in (p.pa, p.pa + p.size - 1)]
+        expected = [
+            sorted([p.va + pa - p.pa, p.user, p.write, p.exec, p.glob] for p in walked.pages
+                   if p.pa <= pa < p.pa + p.size)
+            for pa in wanted
+        ]  # fmt: skip
+        found = ask(machine.session, f"""
+made = ptmap.space().map()
+result = [[(m.va, m.range.user, m.range.write, m.range.exec, m.range.global_)
+           for m in made.find(pa) if m.pa == pa and m.size == 1] for pa in {wanted}]
+""")
+        machine.session.run("set ptmap maxphyaddr auto")
+        assert found == expected, space
+        mappings = sum(map(len, found))
+        report += compare.Report("", mappings, mappings)
+    report.record()
+    assert report.pages_in_ptmap > 100
+
+
+# Differences
+
+
+DIFFER = """
+def side(one):
+    sizes = [name for bit, name in enumerate(("4K", "2M", "4M", "1G")) if one.page_sizes >> bit & 1]
+    return {"pa": None if one.pa is None else hex(one.pa), "user": one.user, "write": one.write,
+            "exec": one.exec, "global": one.global_, "cache": one.cache, "page_size": sizes[0]}
+
+def row(d):
+    one = {"va": hex(d.va), "size": hex(d.size), "what": d.what}
+    unknown = ["before"] * d.unknown_before + ["after"] * d.unknown_after
+    parts = {"changed": d.changed, "unknown": unknown,
+             "before": d.before and side(d.before), "after": d.after and side(d.after)}
+    return one | {name: part for name, part in parts.items() if part}
+
+def rows(found):
+    return [row(d) for d in found]
+"""
+
+
+def states(machine: BareMachine, mode: str) -> Iterator[int]:
+    """Random spaces, each followed by itself with some bits of its entries flipped."""
+    rng, number = random.Random(mode), 0
+    for space in spaces(mode, SEEDS):
+        space.tables.write_to(machine)
+        machine.set_mode(mode, space.root, pse=space.pse, nxe=space.nxe, pge=space.pge)
+        yield number
+        for page in space.tables.pages:
+            entry = page + rng.randrange(4096 // entry_size(mode)) * entry_size(mode)
+            (low,) = machine.read_phys(entry, 1) or b"\0"
+            machine.write_phys(entry, bytes([low ^ 1 << rng.choice((0, 1, 2, 3, 4, 5))]))
+        yield number + 1
+        number += 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_differences_are_the_commands(machine: BareMachine, mode: str, tmp_path: Path) -> None:
+    """Of random spaces, one after the other: a map kept, one loaded, both ways; what the command
+    tells of the same two. Map.save()'s file is worth as much as `ptmap save`'s."""
+    gdb, kinds = machine.session, set()
+    report = compare.total("ptmap diff", f"differences for scripts, {mode}", unit="differences")
+    ask(gdb, "ptmap.last = None")
+    for number in states(machine, mode):
+        gdb.run(f"ptmap save {tmp_path}/{number}")
+        found = ask(gdb, DIFFER + f"""
+made = ptmap.space().map(sizes=True)
+made.save("{tmp_path}/{number}.script")
+saved = ptmap.load("{tmp_path}/{number}")
+result = {{"same": [d.what for d in ptmap.diff(made, saved) if d.what != "unknown"],
+          "root": made.root}}
+if ptmap.last is not None:
+    loaded = ptmap.load("{tmp_path}/{number - 1}")
+    forth, split = ptmap.diff(ptmap.last, made), ptmap.diff(ptmap.last, made, physical=True)
+    result |= {{
+        "forth": rows(forth), "loaded": rows(ptmap.diff(loaded, made)), "split": rows(split),
+        "back": rows(ptmap.diff(made, loaded)), "counts": forth.counts(),
+        "complete": forth.complete,
+    }}
+ptmap.last = made
+""")
+        assert found["same"] == []
+        same = json.loads(gdb.run(f"ptmap diff -json - {tmp_path}/{number}.script"))
+        assert {d["what"] for d in same["differences"]} <= {"unknown"}
+        assert same["before"]["root"] == same["root"] == hex(found["root"])
+        if not number:
+            continue
+        files = f"{tmp_path}/{number - 1}.script", f"{tmp_path}/{number}"
+        document = json.loads(gdb.run(f"ptmap diff -json - {files[0]} current"))
+        expected = document["differences"]
+        assert found["forth"] == found["loaded"] == expected
+        assert found["complete"] == document["complete"]
+        assert found["counts"] == {name: [one["stretches"], int(one["bytes"], 16)]
+                                   for name, one in document["counts"].items()}  # fmt: skip
+        for which, options in (("split", f"-phys {' '.join(files)}"),
+                               ("back", f"{files[1]} {files[0]}")):  # fmt: skip
+            rows = json.loads(gdb.run(f"ptmap diff -json - {options}"))["differences"]
+            assert found[which] == rows
+            expected = expected + rows
+        report += compare.Report("", len(expected), len(expected))
+        kinds |= {row["what"] for row in expected}
+    report.record()
+    assert report.pages_in_ptmap > 500 and {"added", "gone", "changed"} <= kinds
+
+
+def test_differences_are_a_sequence(gdb: GdbSession, long: Tables) -> None:
+    """Of two roots; lazily, with types, windows too."""
+    assert ask(gdb, """
+from collections.abc import Sequence
+s = ptmap.space()
+whole, window = s.map(sizes=True), s.map(0x401000, 0x402000, sizes=True)
+none, some = ptmap.diff(whole, whole), ptmap.diff(s.map(0x401000, 0x402000, sizes=True), window)
+other = ptmap.diff(whole, ptmap.space(0x3000000, mode="4-level").map(sizes=True))
+d, part = other[-1], other[1:][::-1]
+assert isinstance(d, ptmap.Difference) and isinstance(d.before, ptmap.DiffSide) and d.after is None
+result = [isinstance(other, Sequence), len(other), [d.va for d in other], [d.va for d in part],
+          [d.what for d in other], d.before.rights, repr(other), len(none), len(some),
+          bool(none), other.counts()["gone"]]
+try:
+    other[4]
+except IndexError:
+    result.append("IndexError")
+""") == [
+        True, 3, [0x400000, 0x600000, 0xFFFFFFFFFFFFF000], [0xFFFFFFFFFFFFF000, 0x600000],
+        ["gone"] * 3, "srwxg", "<ptmap.Differences, 3 stretches>", 0, 0, False,
+        [3, 0x3000 + (2 << 20) + 0x1000], "IndexError",
+    ]  # fmt: skip
+
+
+def test_what_does_not_compare(gdb: GdbSession, long: Tables, tmp_path: Path) -> None:
+    ask(gdb, """
+ptmap.one = ptmap.space()
+ptmap.exact = ptmap.one.map(sizes=True)
+ptmap.pae = ptmap.space(0x3000000, mode="pae").map(sizes=True)
+""")
+    for how in ("", "sizes=True, physical=False", "sizes=True, filter='user'",
+                "sizes=True, view='user'"):  # fmt: skip
+        made = f"ptmap.one.map({how})"
+        fails(gdb, f"ptmap.diff({made}, ptmap.exact)", "the map before was not made with phys")
+        fails(gdb, f"ptmap.diff(ptmap.exact, {made})", "the map after was not made with phys")
+        fails(gdb, f"{made}.save('{tmp_path}/no')", "was not made with physical=True")
+    window = "ptmap.one.map(0x401000, 0x402000, sizes=True)"
+    fails(gdb, f"ptmap.diff(ptmap.exact, {window})", "different windows")
+    fails(gdb, f"{window}.save('{tmp_path}/no')", "whole space")
+    fails(gdb, "ptmap.diff(ptmap.pae, ptmap.exact)", "of pae paging, the other of 4-level")
+    fails(gdb, f"ptmap.exact.save('{tmp_path}/none/such')", "No such file")
+    fails(gdb, f"ptmap.load('{tmp_path}/no')", "No such file")
+    (tmp_path / "text").write_text("no map\n" * 100)
+    fails(gdb, f"ptmap.load('{tmp_path}/text')", "no ptmap snapshot")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["text"]
+
+
+def test_maps_of_files_need_no_target(
+    machine: BareMachine, gdb: GdbSession, long: Tables, tmp_path: Path
+) -> None:
+    """Loaded, compared and saved again: the same bytes, labels and all."""
+    gdb.run("set ptmap pat 0x0007040600070406")
+    try:
+        gdb.run(f"ptmap save {tmp_path}/saved")
+        ask(gdb, "ptmap.made = ptmap.space().map(sizes=True)")
+    finally:
+        gdb.run("set ptmap pat auto")
+    machine.set_mode("32-bit", 0x5000000)  # a map stays what it is
+    try:
+        ask(gdb, f"ptmap.made.save('{tmp_path}/script')")
+    finally:
+        machine.set_mode("4-level", long.root)
+    saved = (tmp_path / "saved").read_bytes()
+    with GdbSession(script=ptmap_script()) as alone:
+        assert ask(alone, f"""
+saved, script = ptmap.load("{tmp_path}/saved"), ptmap.load("{tmp_path}/script")
+saved.save("{tmp_path}/again")
+ptmap.load("{LABELLED}").save("{tmp_path}/labelled")
+result = [len(ptmap.diff(saved, script)), saved.root, saved.mode, saved.complete,
+          [r.va for r in saved], [m.va for m in saved.find(0x1000000)], repr(saved)]
+""") == [0, long.root, "4-level", True, [0x400000, 0x402000, 0x600000, 0xFFFFFFFFFFFFF000],
+         [0x400000, 0x600000], "<ptmap.Map 4-level of 4 ranges>"]  # fmt: skip
+    assert (tmp_path / "again").read_bytes() == saved
+    assert (tmp_path / "labelled").read_bytes() == LABELLED.read_bytes()
+    assert (tmp_path / "script").read_bytes() == saved  # no labels here, and no Linux
 
 
 def test_roots_and_modes(gdb: GdbSession, long: Tables) -> None:
