@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import maps
 from .address_space import AddressSpace
 from .sources.source import INTERRUPTED
 from .text import plural, short_size, size_text
+
+if TYPE_CHECKING:
+    from ._core import Map
 
 _COLUMNS = 80
 _GAPS_SHOWN = 6
@@ -95,14 +98,14 @@ def kpti_text(space: AddressSpace) -> str | None:
     )
 
 
-def counts(made: Any) -> str:
+def counts(made: Map) -> str:
     pages = ", ".join(f"{count} of {size}" for size, count in made.pages.items() if count)
     outside = f", {made.outside_ram} not RAM" if made.outside_ram else ""
     whole = "complete" if made.complete else "INCOMPLETE"
     return f"{plural(made.tables, 'table')}; pages: {pages or 'none'}{outside}; {whole}\n"
 
 
-def missing(space: AddressSpace, made: Any, cut: bool) -> list[str]:
+def missing(space: AddressSpace, made: Map, cut: bool) -> list[str]:
     """What could not be read or has reserved bits, and limits that were reached: `cut` is whether
     that of tables was."""
     lines = []
