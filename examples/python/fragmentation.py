@@ -15,13 +15,16 @@ import ptmap
 try:
     runs: Counter[int] = Counter()
     sizes: Counter[int] = Counter()
-    for va, size, pa, flags in ptmap.space().map(filter="user").rows():
+    user = ptmap.space().map(filter="user")
+    for va, size, pa, flags in user.rows():
         power = size.bit_length() - 1
         runs[power] += 1
         sizes[power] += size
     for power in sorted(runs):
         share = 100 * sizes[power] / sizes.total()
         print(f"{runs[power]:7} runs of {1 << power - 10:7} KiB and more: {share:3.0f}%")
+    if not user.complete:
+        print("not all of the space could be read: there may be more")
 except ptmap.Error as error:  # without this `gdb -x` would end with status 0
     print(f"fragmentation: {error}")
     gdb.execute("quit 1")

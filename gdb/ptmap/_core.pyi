@@ -856,3 +856,8 @@ def table(space: Space, index: int) -> Table:
 def read_elf(image: bytes) -> Elf:
     """Reads a vDSO's image, which may be damaged or lack its end. ValueError where it is none."""
 
+def elf_sections(file: int) -> list[tuple[bytes, int, bool, bool, bool]]:
+    """(name, size, writable, executable, whether it has memory of its own) of each section with
+    SHF_ALLOC of the ELF file that is open as this descriptor. ValueError where it cannot be
+    read."""
+

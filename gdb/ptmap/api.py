@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, cast, overload
 
 import gdb
 
-from . import address_space, attributes, command, cpus, map_view, maps, native, progress, question
-from . import settings, snapshots, target
+from . import address_space, attributes, command, cpus, last_maps, map_view, maps, native, progress
+from . import question, settings, snapshots, target
 from .address_space import AddressSpace
 from .errors import Refusal as Error
 from .sources import choose
@@ -105,10 +105,10 @@ def space(
     for name, words in (("mode", address_space.MODES), ("half", ("user", "kernel"))):
         if options.get(name, words[0]) not in words:
             raise Error(f"{name}={options[name]!r} is none of {', '.join(words)}")
-    question.begin()
-    if cpu is not None and question.in_stop():
-        raise Error("cpu= cannot be used in a condition: GDB has to keep its thread there")
-    try:
+    with _refusing():
+        question.begin()
+        if cpu is not None and question.in_stop():
+            raise Error("cpu= cannot be used in a condition: GDB has to keep its thread there")
         with cpus.selected(cpu) if cpu is not None else nullcontext():
             if root is not None:
                 options["root"] = _root(root)
@@ -117,8 +117,19 @@ def space(
                 raise Error("paging is off (CR0.PG=0): there is no address space")
             question.end()
             return Space(resolved)
-    except gdb.error as error:
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """GDB's own words for what the target or connection did are an Error's."""
+    try:
+        yield
+    except (gdb.error, UnicodeError) as error:
         raise Error(str(error)) from None
+
+
+def _number(value: Address, what: str) -> int:
+    return command.number_of(value, what) if isinstance(value, gdb.Value) else value
 
 
 def _root(root: Address | str) -> command.Number | command.Unread:
@@ -169,8 +180,8 @@ class Space:
 
     def walks(self, vas: Iterable[Address]) -> list[Walk]:
         """The same of many addresses at one moment: far less work than so many calls of walk()."""
-        with _Question(self):
-            at = [self._address(va) for va in vas]
+        with _question(self):
+            at = [_linear(self._space, va) for va in vas]
             with self._space.memory.reading():
                 return [self._space.walk(va) for va in at]
 
@@ -191,72 +202,78 @@ class Space:
         """
         if view not in (None, "user", "kernel"):
             raise Error(f"view={view!r} is none of user, kernel")
-        with _Question(self):
+        with _question(self):
             wanted = attributes.parse(filter) if filter is not None else []
             window, scanned = self._scan(start, end)
             made = maps.flatten(
                 self._space, scanned, *window, split_physical=physical, split_sizes=sizes,
                 as_=view, wanted=wanted,
             )  # fmt: skip
-        under = snapshots.Conditions(self._maxphyaddr, settings.get("pat"))
         exact = physical and sizes and filter is None and view is None
-        return Map(made, _Origin(self._space, under, window, exact, self._space.told))
+        return Map(made, self._origin(window, exact))
+
+    def _origin(self, window: tuple[int, int], exact: bool) -> _Origin:
+        under = snapshots.Conditions(self._maxphyaddr, settings.get("pat"))
+        return _Origin(self._space, under, window, exact, self._space.told)
 
     def pages(self, start: Address = 0, end: Address = 0) -> Pages:
         """Every page that touches START to END, with its leaf entry: for accessed and dirty bits,
         and what else a Map does not tell. 40 bytes a page; `set ptmap max-ranges` bounds them."""
-        with _Question(self):
+        with _question(self):
             window, scanned = self._scan(start, end)
             rows, cut = native.core().page_rows(
                 scanned, *window, settings.limit("max-ranges"), progress.flattening
             )
-        return Pages(rows, cut or scanned.cut)
+            made = maps.flatten(self._space, scanned, *window)
+        return Pages(rows, cut or scanned.cut, made.complete)
 
     def tables(self, start: Address = 0, end: Address = 0) -> Tables:
         """The page tables that translate START to END, the root first."""
-        with _Question(self):
+        with _question(self):
             return Tables(self._scan(start, end)[1])
 
-    def find(self, pa: Address, length: int = 1) -> list[Mapping]:
-        """Every mapping of the physical addresses PA to PA + LENGTH - 1, by rising linear address.
-        For many questions about one moment make one map(), and ask its find().
+    def find(self, pa: Address, length: int = 1) -> Map:
+        """What maps the physical addresses PA to PA + LENGTH - 1: a Map of just that, as `ptmap
+        find` has it. For many questions about one moment make one map(), and ask its find().
 
-        Reads all tables; there may be more mappings where map().complete is False. Error: where
+        Reads all tables; there may be more mappings where Map.complete is False. Error: where
         LENGTH is not positive.
         """
-        return self.map().find(int(pa), length)
-
-    def _address(self, va: Address) -> int:
-        number = command.number_of(va, "the address") if isinstance(va, gdb.Value) else va
-        return address_space.in_space(self._space, number)
+        first, last = _stretch(_number(pa, "the physical address"), length)
+        with _question(self):
+            window, scanned = self._scan(0, 0)
+            made = maps.find(self._space, scanned, first, last)
+        return Map(made, self._origin(window, False))
 
     def _scan(self, start: Address, end: Address) -> tuple[tuple[int, int], _core.Space]:
-        window = map_view.window(self._space, int(start), int(end))
+        window = map_view.window(self._space, _number(start, "START"), _number(end, "END"))
         with self._space.memory.reading():
             return window, maps.scan(self._space, *window)
 
 
-class _Question:
+def _linear(one: AddressSpace, va: Address) -> int:
+    """An address as `pte` takes it."""
+    return address_space.in_space(one, _number(va, "the address"))
+
+
+@contextmanager
+def _question(of: Space) -> Iterator[None]:
     """Around what one call reads."""
-
-    def __init__(self, space: Space) -> None:
-        self._of = space
-
-    def __enter__(self) -> None:
-        progress.begin()
-        question.begin()
-        if choose.key() != self._of._source:
-            raise Error(
-                "this space is of another target, or of what `set ptmap memory` was before: "
-                "make it anew by ptmap.space()"
-            )
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
-        progress.erase()
-        if kind is None:
+    progress.begin()
+    try:
+        with _refusing():
+            question.begin()
+            if not command.is_running():
+                last_maps.new_command("a script")
+            if choose.key() != of._source:
+                raise Error(
+                    "this space is of another target, or of what `set ptmap memory` was before: "
+                    "make it anew by ptmap.space()"
+                )
+            yield
             question.end()
-        elif issubclass(kind, gdb.error):
-            raise Error(str(error)) from None
+    finally:
+        progress.erase()
 
 
 _T = TypeVar("_T")
@@ -323,6 +340,13 @@ class _Origin:
         return self.window == (0, self.space.paging.last_offset)
 
 
+def _stretch(pa: int, length: int) -> tuple[int, int]:
+    """First and last byte. Error: for what is no physical memory."""
+    if length <= 0 or not 0 <= pa < _PA_TOP:
+        raise Error(f"find: {pa:#x}, {length} bytes, is no physical memory")
+    return pa, min(pa + length, _PA_TOP) - 1
+
+
 def _view(rows: Any) -> memoryview:  # mypy knows no buffers of Python 3.11's
     return memoryview(rows)
 
@@ -383,8 +407,9 @@ class Map(_Lazy["Range"]):
         return self._made.pages
 
     def at(self, va: Address) -> Range | None:
-        """The range that holds an address, None where none does."""
-        return self._made.at(int(va) & (1 << 64) - 1)
+        """The range that holds an address, None where none does. Error: for what is no address of
+        this mode."""
+        return self._made.at(_linear(self._origin.space, va))
 
     def buffer(self) -> memoryview:
         """All ranges as numbers: a read-only view of shape (len(map), 4), format "Q" (unsigned, 64
@@ -401,16 +426,12 @@ class Map(_Lazy["Range"]):
         return cast("Iterator[tuple[int, int, int, int]]",
                     struct.iter_unpack("4Q", self.buffer()))  # fmt: skip
 
-    def find(self, pa: int, length: int = 1) -> list[Mapping]:
+    def find(self, pa: Address, length: int = 1) -> list[Mapping]:
         """Every mapping of the physical addresses PA to PA + LENGTH - 1, by rising linear address.
         Of a map that was made with physical=True: ranges without one physical address are passed
         over. Error: where LENGTH is not positive."""
-        if length <= 0 or pa < 0:
-            raise Error(f"find: {pa:#x}, {length} bytes, is no physical memory")
-        if pa >= _PA_TOP:
-            return []
-        last = min(pa + length, _PA_TOP) - 1
-        cut: list[Range] = native.core().find(self._made, pa, last)
+        first, last = _stretch(_number(pa, "the physical address"), length)
+        cut: list[Range] = native.core().find(self._made, first, last)
         return [
             Mapping(one.va, one.pa, one.size, whole) for one in cut
             if one.pa is not None and (whole := self._made.at(one.va)) is not None
@@ -495,9 +516,13 @@ def diff(before: Map, after: Map, *, physical: bool = False) -> Differences:
 class Pages:
     """Pages of an address space by rising address, as numbers."""
 
-    def __init__(self, rows: _core.Rows, cut: bool) -> None:
-        self._rows = rows
-        self._cut = cut
+    def __init__(self, rows: _core.Rows, cut: bool, complete: bool) -> None:
+        self._rows, self._cut, self._complete = rows, cut, complete
+
+    @property
+    def complete(self) -> bool:
+        """As Map.complete: no table unreadable, no entry malformed, no limit reached."""
+        return self._complete and not self._cut
 
     @property
     def truncated(self) -> bool:

@@ -178,7 +178,7 @@ def test_find(gdb: GdbSession, long: Tables) -> None:
     """Every mapping, cut to what was asked for; the large page holds the small ones' frames."""
     assert ask(gdb, """
 s = ptmap.space()
-result = [[(m.va, m.pa, m.size, m.range.rights) for m in s.find(*which)]
+result = [[(m.va, m.pa, m.size, m.rights) for m in s.find(*which)]
           for which in ((0x1000800,), (0x1001000, 0x2000), (0x1004fff, 2), (0x3000000, 4096))]
 """) == [
         [[0x400800, 0x1000800, 1, "ur-x-"], [0x600800, 0x1000800, 1, "urw--"]],
@@ -196,8 +196,23 @@ s = ptmap.space()
 made = s.map()
 result = [[(m.range.va, m.range.size) for m in made.find(0x1001000, 1)],
           [m.va for m in s.map(physical=False).find(0, 1 << 70)], len(made.find(0, 1 << 70)),
-          made.find((1 << 52) - 1, 1), made.find(1 << 52), made.find(1 << 70)]
-""") == [[[0x400000, 0x2000], [0x600000, 2 << 20]], [0x600000, 0xFFFFFFFFFFFFF000], 4, [], [], []]
+          made.find((1 << 52) - 1, 1)]
+""") == [[[0x400000, 0x2000], [0x600000, 2 << 20]], [0x600000, 0xFFFFFFFFFFFFF000], 4, []]
+    fails(gdb, "ptmap.space().map().find(1 << 52)", "no physical memory")
+    # A search that is cut short says so; of the rest of the space no ranges are made.
+    assert ask(gdb, """
+gdb.execute("set ptmap max-ranges 1")
+s = ptmap.space()
+found = s.find(0x3000000), s.find(0x1001000, 0x2000)
+gdb.execute("set ptmap max-ranges auto")
+result = [(len(one), one.complete) for one in found]
+""") == [[0, True], [1, False]]
+    assert ask(gdb, """
+s = ptmap.space()
+va = gdb.parse_and_eval("(char *)0x400800")
+result = [s.map().at(va).va, s.walk(va).pa, len(s.map(va, va + 1))]
+""") == [0x400000, 0x1000800, 1]
+    fails(gdb, "ptmap.space().map().at((1 << 64) + 0x400800)", "wider than 64 bits")
 
 
 @pytest.mark.parametrize("mode", MODES)
