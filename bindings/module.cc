@@ -14,6 +14,7 @@
 #include "core/overview.h"
 #include "core/render.h"
 #include "core/scan.h"
+#include "core/text.h"
 #include "core/walk.h"
 #include "diff.h"
 #include "elf.h"
@@ -183,6 +184,11 @@ PYBIND11_MODULE(_core, m) {
         .def_property_readonly("global_", [](const Walk& w) { return w.global; })
         .def_readonly("cache_slot", &Walk::cache_slot)
         .def_readonly("key", &Walk::key);
+    walk_class.def("__repr__", [](const Walk& w) {
+        std::string text = "<ptmap.Walk ";
+        put_hex(text, w.va.value);
+        return text.append(": ").append(ptmap::name(w.outcome)) + ">";
+    });
     def_rights(walk_class);
 
     m.def(
@@ -272,7 +278,12 @@ PYBIND11_MODULE(_core, m) {
                                [](const Range& r) { return ptmap::name(r.attributes.type); })
         .def_property_readonly(
             "rights", [](const Range& r) { return rights_text(r.attributes); }, "As \"ur-xg\".")
-        .def_readonly("page_sizes", &Range::page_sizes, "Bits: 1 4K, 2 2M, 4 4M, 8 1G.");
+        .def_readonly("page_sizes", &Range::page_sizes, "Bits: 1 4K, 2 2M, 4 4M, 8 1G.")
+        .def("__repr__", [](const Range& r) {
+            std::string text = "<ptmap.Range ";
+            put_hex(text, r.va.value);
+            return text + ", " + size_text(r.size) + ", " + rights_text(r.attributes) + ">";
+        });
 
     py::class_<Map>(m, "Map")
         .def_property_readonly("mode", [](const Map& map) { return ptmap::name(map.mode); })

@@ -28,6 +28,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, cast, overload
 
 import gdb
@@ -129,7 +130,13 @@ def _refusing() -> Iterator[None]:
 
 
 def _number(value: Address, what: str) -> int:
-    return command.number_of(value, what) if isinstance(value, gdb.Value) else value
+    """Error: for what is no integer."""
+    if isinstance(value, gdb.Value):
+        return command.number_of(value, what)
+    try:
+        return index(value)
+    except TypeError:
+        raise Error(f"{what} is an int or a gdb.Value, not {value!r}") from None
 
 
 def _root(root: Address | str) -> command.Number | command.Unread:

@@ -97,7 +97,9 @@ def number_of(value: gdb.Value, expression: str) -> Number:
         elif code == gdb.TYPE_CODE_VOID:
             without = "" if gdb.selected_thread() else ": without a target GDB knows no registers"
             raise Refusal(f"{expression} has no value{without}")
-        elif code == gdb.TYPE_CODE_FLT:
+        if value is None:
+            raise Refusal(f"{expression} lies nowhere in memory, and is no integer")
+        if code == gdb.TYPE_CODE_FLT:
             raise Refusal(f"{expression} is no integer")
         number = Number(value)
         number.is_pointer = code == gdb.TYPE_CODE_PTR
@@ -131,7 +133,9 @@ class Command(gdb.Command):
         _running += 1
         try:
             options, words = self.parse(argument)
-            _shown_in = options.pop("o", None)
+            _shown_in = options.pop("o", "-")
+            if _shown_in == "-":
+                _shown_in = None
             if _shown_in and options.get("json", "-") != "-":
                 raise Refusal("-json FILE leaves nothing to show: it goes with no -o FILE")
             # Before anything is evaluated: expressions read memory and registers too.

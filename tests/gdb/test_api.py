@@ -245,6 +245,17 @@ result = [[(m.va, m.range.user, m.range.write, m.range.exec, m.range.global_)
     assert report.pages_in_ptmap > 100
 
 
+def test_no_integers(gdb: GdbSession, long: Tables) -> None:
+    fails(gdb, "ptmap.space().walk('x')", "the address is an int or a gdb.Value, not 'x'")
+    fails(gdb, "ptmap.space().walk(1.5)", "not 1.5")
+    fails(gdb, "ptmap.space().walk(gdb.Value('a'))", "lies nowhere in memory")
+    fails(gdb, "ptmap.space().find(None)", "the physical address is an int")
+    assert ask(gdb, """
+s = ptmap.space()
+result = [repr(s.walk(0x400800)), repr(s.map()[0])]
+""") == ["<ptmap.Walk 0x400800: mapped>", "<ptmap.Range 0x400000, 8K, ur-x->"]
+
+
 # Differences
 
 

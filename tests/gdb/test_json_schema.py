@@ -61,3 +61,14 @@ def test_the_schema_is_no_rubber_stamp(gdb: GdbSession, change: dict[str, Any]) 
         json_schema.check(json.dumps(document))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document, json_schema.schema())
+
+
+def test_output_files(gdb: GdbSession, tmp_path: Path) -> None:
+    """-o of text: what is shown, to the letter; - is where it is shown anyway."""
+    for command in ("ptmap {}", "pte {} 0", "xp/8gx {} 0x1000", "ptmap find {} 0x200000",
+                    "ptmap check {} count tables > 1", "ptmap diff {} current current"):
+        shown = gdb.run(command.format(""))
+        assert shown and gdb.run(command.format(f"-o {tmp_path}/file")) == ""
+        assert (tmp_path / "file").read_text("ascii") == shown
+        assert gdb.run(command.format("-o -")) == shown
+    assert not Path("-").exists()

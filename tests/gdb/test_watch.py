@@ -195,6 +195,7 @@ def test_refusals(machine: BareMachine, gdb: GdbSession, space: Tables) -> None:
     refused(gdb, "pte -watch", "which address")
     refused(gdb, "pte -watch 0x400000 0x401000", "one address, not 2")
     refused(gdb, "pte -watch -json - 0x400000", "no -json")
+    refused(gdb, "pte -watch -expect user 0x400000", "-expect is asked without it")
     refused(gdb, "pte -watch 0x800000000000", "not canonical")
     gdb.run("set can-use-hw-watchpoints 0")
     try:

@@ -80,6 +80,7 @@ class CheckCommand(Command):
       -file F       rules from a file
       -tap FILE|-   the results as TAP 13, for graders and prove
       -json FILE|-  the results as JSON (schema ptmap/1)
+      -o FILE       write to a file what would be shown
       -quit         leave the target paused (disconnect) and end GDB with
                     status 0 where all rules hold, 1 where one fails, 2 where
                     any is malformed or undecided, or nothing could be checked

@@ -59,6 +59,7 @@ class DiffCommand(Command):
       -mode MODE    read live ones as 32-bit, pae, 4-level or 5-level
       -json FILE|-  the differences as JSON (schema ptmap/1) to a file, or to
                     GDB's output
+      -o FILE       write to a file what would be shown
 
     Examples:
       ptmap diff

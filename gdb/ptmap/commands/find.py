@@ -56,6 +56,7 @@ class FindCommand(Command):
       -comm NAME    of the Linux process with this name (the same)
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output; -aliases then names each physical stretch
+      -o FILE       write to a file what would be shown
 
     Examples:
       ptmap find 0xb8000

@@ -37,6 +37,7 @@ class KaslrCommand(Command):
       -cpu N        found through this CPU's tables
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
+      -o FILE       write to a file what would be shown
 
     Examples:
       ptmap kaslr

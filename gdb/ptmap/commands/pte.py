@@ -53,6 +53,7 @@ class PteCommand(Command):
                     check` (quote several: 'user read-only')
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
+      -o FILE       write to a file what would be shown
       -watch        set a GDB watchpoint on the entry that maps VA, or at
                     which the walk ends, so that the code that changes it is
                     caught; it says through which address it watches, and
@@ -89,6 +90,8 @@ class PteCommand(Command):
         if "watch" in options:
             if "json" in options:
                 raise Refusal("-watch sets a watchpoint: it goes with no -json")
+            if "expect" in options:
+                raise Refusal("-watch sets a watchpoint: -expect is asked without it")
             write(watch.set_watch(space, addresses))
             return
         if space.paging is None and "root" in options:

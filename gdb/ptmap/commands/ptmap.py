@@ -59,6 +59,7 @@ class PtmapCommand(Command):
       -comm NAME     of the Linux process with this name (the same)
       -json FILE|-   the ranges as JSON (schema ptmap/1) to a file, or to
                      GDB's output
+      -o FILE        write to a file what would be shown
 
     -phys, -filter, -as and -trampoline imply -ranges.
 

@@ -51,6 +51,7 @@ class RegsCommand(Command):
       -cpu CPU      of this CPU, counted from 0, instead of GDB's thread
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
+      -o FILE       write to a file what would be shown
 
     Examples:
       ptmap regs

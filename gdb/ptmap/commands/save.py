@@ -34,6 +34,7 @@ class SaveCommand(Command):
       -comm NAME    of the Linux process with this name (the same)
       -json FILE|-  what was saved, as JSON (schema ptmap/1), to a file or to
                     GDB's output
+      -o FILE       write to a file what would be shown
 
     Examples:
       ptmap save before.ptmap

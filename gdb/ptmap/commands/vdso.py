@@ -52,6 +52,7 @@ class VdsoCommand(Command):
                     it; they stay until the next -load (or symbol-file)
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
+      -o FILE       write to a file what would be shown
 
     Functions are shown only where the image's own hash table finds them
     under their names.
