@@ -52,12 +52,13 @@ void bind_elf(py::module_& m) {
         [](int file) {
             py::list sections;
             for (const elf::Section& s : elf::sections_in_memory(file))
-                sections.append(
-                    py::make_tuple(py::bytes(s.name), s.size, s.write, s.exec, s.has_memory));
+                sections.append(py::make_tuple(py::bytes(s.name), s.start, s.size, s.write, s.exec,
+                                               s.has_memory));
             return sections;
         },
         py::arg("file"),
-        "(name, size, writable, executable, whether it has memory of its own) of each section "
+        "(name, link address, size, writable, executable, whether it has memory of its own) of "
+        "each section "
         "with SHF_ALLOC of the ELF file that is open as this descriptor. ValueError where it "
         "cannot be read.");
 }

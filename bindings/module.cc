@@ -182,6 +182,10 @@ PYBIND11_MODULE(_core, m) {
         .def_property_readonly("pa", [](const Walk& w) { return w.pa.value; })
         .def_readonly("page_size", &Walk::page_size)
         .def_property_readonly("global_", [](const Walk& w) { return w.global; })
+        .def_property_readonly(
+            "rights",
+            [](const Walk& w) { return rights_text({.rights = w.rights, .global = w.global}); },
+            "As \"ur-xg\".")
         .def_readonly("cache_slot", &Walk::cache_slot)
         .def_readonly("key", &Walk::key);
     walk_class.def("__repr__", [](const Walk& w) {

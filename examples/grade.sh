@@ -18,26 +18,28 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 gdb=${PTMAP_GDB:-gdb}
 boots_within=60  # seconds
 form=-o
-if [ "${1-}" = --tap ]; then
-    form=-tap
-    shift
-fi
 kernel=build/lab32/lab32-3g.elf target=one
 rules=$PWD/examples/lab32/lab32.check
-case ${1-} in
-    --broken) kernel=build/lab32/lab32-3g-broken.elf target=broken; shift ;;
-    -*) set -- a b c ;;
-esac
+usage() {
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' examples/grade.sh >&2
+    exit 2
+}
+while [ $# -gt 0 ]; do
+    case $1 in
+        --tap) form=-tap ;;
+        --broken) kernel=build/lab32/lab32-3g-broken.elf target=broken ;;
+        --) shift; break ;;
+        -*) usage ;;
+        *) break ;;
+    esac
+    shift
+done
 # Names that were given begin where the caller is.
 absolute() { case $1 in /*) echo "$1" ;; *) echo "$folder/$1" ;; esac; }
-if [ $# -gt 0 ] && [ "$target" = one ]; then
-    kernel=$(absolute "$1") target=
-    shift
-    [ $# -eq 0 ] || { rules=$(absolute "$1"); shift; }
-fi
 if [ $# -gt 0 ]; then
-    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2
-    exit 2
+    [ "$target" = one ] && [ $# -le 2 ] || usage
+    kernel=$(absolute "$1") target=
+    [ $# -eq 1 ] || rules=$(absolute "$2")
 fi
 
 work=$(mktemp -d)

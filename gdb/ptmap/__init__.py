@@ -5,6 +5,7 @@ core (native.py), and prints the map that comes back.
 
     commands/          one file a command; the docstring is its help
     command.py         what commands share: options, arguments, errors
+    expressions.py     expressions, which write nothing to the target
     functions.py       $ptmap_pa and the like; api.py what scripts import
     question.py        how such a question begins, which is no command
     c_types.py         C's own types in frames of other languages

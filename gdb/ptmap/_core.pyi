@@ -150,6 +150,9 @@ class Walk:
     @property
     def global_(self) -> bool: ...
     @property
+    def rights(self) -> str:
+        """As "ur-xg"."""
+    @property
     def cache_slot(self) -> int:
         """Of IA32_PAT, 0 to 7."""
     @property

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .linux.symbol_kernel import SymbolKernel
 
 MODES = ("32-bit", "pae", "4-level", "5-level")
+LEVELS = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5,
+          "PT": 1, "PD": 2, "PDPT": 3, "PML4": 4, "PML5": 5}  # fmt: skip
 
 OPTIONS = (
     Option("root", "PA", "the tables below this root (physical, or a kernel pointer)"),
@@ -112,6 +114,13 @@ class AddressSpace:
     def has_keys(self) -> bool:
         """Protection keys, of user or supervisor pages (CR4.PKE, CR4.PKS)."""
         return bool(self.cr4 & (_CR4_PKE | _CR4_PKS))
+
+    @property
+    def no_nx(self) -> str | None:
+        """Why whatever is mapped is executable here; None where a page can be no-exec."""
+        if self.mode == "32-bit":
+            return "32-bit paging has no NX"
+        return None if self.efer & _EFER_NXE else "NX is off (EFER.NXE=0)"
 
     @property
     def digits(self) -> int:
@@ -323,3 +332,23 @@ def in_space(space: AddressSpace, value: int) -> int:
             )
         return value & 0xFFFFFFFF
     return value & (1 << 64) - 1
+
+
+def stretch(space: AddressSpace, start: int, end: int, shown: str = "") -> tuple[int, int]:
+    """First and last address of START .. END - 1; END may be 0 for the top. Of one that is not
+    canonical it is the next canonical one. Error: Refusal where there is nothing between them."""
+    top = (1 << (64 if space.paging.canonical else 32)) - 1
+    first = _canonical(space, start, upwards=True)
+    last = top if end in (0, top + 1) else _canonical(space, end - 1, upwards=False)
+    if last < first:
+        shown = shown or f"{start:#x} {end:#x}"
+        raise Refusal(f"{shown} is empty: END comes after START")
+    return first, last
+
+
+def _canonical(space: AddressSpace, value: int, upwards: bool) -> int:
+    address = in_space(space, value)
+    if space.paging.translatable(address):
+        return address
+    offset = space.paging.upper_part
+    return int(space.paging.address_of(offset if upwards else offset - 1))

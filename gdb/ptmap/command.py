@@ -9,7 +9,7 @@ from typing import Any
 
 import gdb
 
-from . import cpus, last_maps, progress, target
+from . import cpus, expressions, last_maps, progress, target
 from .errors import Refusal
 from .sources import choose
 from .text import printable
@@ -53,7 +53,7 @@ class Variable:
     @classmethod
     def of(cls, expression: str) -> Variable | None:
         try:
-            place = gdb.parse_and_eval(f"&({expression})")
+            place = expressions.value(f"&({expression})")
             size = place.type.target().sizeof
         except gdb.error:
             return None
@@ -76,11 +76,25 @@ class Unread:
 
 
 def evaluate(expression: str) -> Number:
-    """A GDB expression as an integer. Error: Refusal where it does not evaluate to one."""
+    """A GDB expression as an integer. Error: Refusal where it does not evaluate to one, and where
+    it would write to the target or run it."""
     try:
-        return number_of(gdb.parse_and_eval(expression), expression)
+        return number_of(expressions.value(expression), expression)
     except gdb.error as error:
         raise Refusal(f"{expression}: {error}") from None
+
+
+PHYSICAL_END = 1 << 52  # physical addresses have at most 52 bits
+
+
+def physical(expression: str) -> int:
+    """A GDB expression as a physical address. Error: Refusal where it is none, as a pointer."""
+    number = evaluate(expression)
+    if number.is_pointer:
+        raise Refusal(f"{expression} is a linear address: `pte` tells its physical one")
+    if not 0 <= number < PHYSICAL_END:
+        raise Refusal(f"{number:#x} is no physical address: those have at most 52 bits")
+    return int(number)
 
 
 def number_of(value: gdb.Value, expression: str) -> Number:
@@ -93,7 +107,11 @@ def number_of(value: gdb.Value, expression: str) -> Number:
             gdb.TYPE_CODE_STRUCT,
             gdb.TYPE_CODE_UNION,
         ):
-            value, code = value.address, gdb.TYPE_CODE_PTR  # what x and info symbol do
+            with expressions.without_effects():  # a string would be put into the target first
+                place, code = value.address, gdb.TYPE_CODE_PTR  # what x and info symbol do
+            if place is None:
+                raise Refusal(f"{expression} is no integer, and nowhere in memory")
+            value = place
         elif code == gdb.TYPE_CODE_VOID:
             without = "" if gdb.selected_thread() else ": without a target GDB knows no registers"
             raise Refusal(f"{expression} has no value{without}")

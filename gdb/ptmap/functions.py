@@ -18,7 +18,6 @@ from .text import size_text
 if TYPE_CHECKING:
     from ._core import Walk
 
-LEVELS = {"PT": 1, "PD": 2, "PDPT": 3, "PML4": 4, "PML5": 5}
 _ENTRIES = {1: "PTE", 2: "PDE", 3: "PDPTE", 4: "PML4E", 5: "PML5E"}
 
 
@@ -118,7 +117,7 @@ Examples:
         if space.paging is None:
             raise Refusal("paging is off (CR0.PG=0): there are no rights")
         walk = _walk(space, va)
-        return _string(_rights(walk) if walk.outcome == "mapped" else "")
+        return _string(walk.rights if walk.outcome == "mapped" else "")
 
 
 class _Entry(_Function):
@@ -172,14 +171,6 @@ def _walk(space: AddressSpace, va: int) -> Walk:
     return walk
 
 
-def _rights(walk: Walk) -> str:
-    """As _core.Range.rights."""
-    return "".join((
-        "u" if walk.user else "s", "r", "w" if walk.write else "-", "x" if walk.exec else "-",
-        "g" if walk.global_ else "-",
-    ))  # fmt: skip
-
-
 def _where_it_ends(space: AddressSpace, walk: Walk) -> str:
     if walk.outcome == "not-canonical":
         return f"it is not canonical under {space.mode} paging"
@@ -196,7 +187,7 @@ def _level(space: AddressSpace, value: gdb.Value) -> int:
     """Error: Refusal where there is none like that."""
     if value.type.strip_typedefs().code in (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRING):
         word = value.string()
-        level = LEVELS.get(word.upper(), 0)
+        level = address_space.LEVELS.get(word.upper(), 0)
     else:
         level = number_of(value, "the level")
         word = str(level)

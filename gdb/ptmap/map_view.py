@@ -14,8 +14,6 @@ from .errors import Refusal
 from .grid_text import grid_rows, parts_lines
 from .overview_text import legend, overview_lines
 
-LEVELS = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5,
-          "PT": 1, "PD": 2, "PDPT": 3, "PML4": 4, "PML5": 5}  # fmt: skip
 _IMPLY_RANGES = ("ranges", "phys", "filter", "as", "trampoline")
 
 
@@ -164,25 +162,9 @@ def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
 
 
 def window(space: AddressSpace, start: int, end: int, shown: str = "") -> tuple[int, int]:
-    """First and last offset of START .. END - 1; END may be 0 for the top. Error: Refusal where
-    there is nothing between them."""
-    top = space.paging.last_offset
-    first = _nearest_offset(space, start, upwards=True)
-    beyond = 1 << (64 if space.paging.canonical else 32)
-    last = top if end in (0, beyond) else _nearest_offset(space, end - 1, upwards=False)
-    if last < first:
-        shown = shown or f"{start:#x} {end:#x}"
-        raise Refusal(f"the window {shown} is empty: END comes after START")
-    return first, last
-
-
-def _nearest_offset(space: AddressSpace, address: int, upwards: bool) -> int:
-    """An address's offset; of a non-canonical one that of the next canonical one."""
-    paging = space.paging
-    address = address_space.in_space(space, address)
-    if not paging.translatable(address):
-        return paging.upper_part if upwards else paging.upper_part - 1
-    return paging.offset_of(address)
+    """As address_space.stretch, in offsets. Error: Refusal."""
+    first, last = address_space.stretch(space, start, end, shown)
+    return space.paging.offset_of(first), space.paging.offset_of(last)
 
 
 def _position(space: AddressSpace, options: dict[str, Any]) -> int:
@@ -196,7 +178,7 @@ def _position(space: AddressSpace, options: dict[str, Any]) -> int:
     if "level" not in options:
         return overview + 1 if "at" in options else overview
     for position, level in enumerate(levels):
-        if level.number == LEVELS[options["level"]]:
+        if level.number == address_space.LEVELS[options["level"]]:
             if position not in (overview, 0) and "at" not in options:
                 raise Refusal("-level needs -at VA: there is more than one such table")
             return position

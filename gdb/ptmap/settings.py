@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import gdb
 
+from . import expressions
 from .text import printable
 
 
@@ -74,7 +75,7 @@ class _Setting(gdb.Parameter):
 
     def _evaluate(self, text: str) -> int:
         try:
-            number = int(gdb.parse_and_eval(text))
+            number = int(expressions.value(text))
         except gdb.error as error:
             raise gdb.GdbError(f"ptmap {self.row.name}: {error}") from None
         if not self.row.low <= number <= self.row.high:

@@ -12,7 +12,7 @@ from .sources.source import INTERRUPTED
 from .text import plural, short_size, size_text
 
 if TYPE_CHECKING:
-    from ._core import Map
+    from ._core import Gap, Map
 
 _COLUMNS = 80
 _GAPS_SHOWN = 6
@@ -103,6 +103,21 @@ def counts(made: Map) -> str:
     outside = f", {made.outside_ram} not RAM" if made.outside_ram else ""
     whole = "complete" if made.complete else "INCOMPLETE"
     return f"{plural(made.tables, 'table')}; pages: {pages or 'none'}{outside}; {whole}\n"
+
+
+def missing_json(made: Map) -> dict[str, Any]:
+    """The members of a JSON that say it; the core writes them the same into a map's own."""
+
+    def gap_json(gap: Gap) -> dict[str, Any]:
+        return {"va": hex(gap.va), "size": hex(gap.size), "table": hex(gap.table),
+                "level": gap.level, "why": gap.why}  # fmt: skip
+
+    return {
+        "complete": made.complete,
+        "truncated": made.truncated,
+        "unreadable": [gap_json(gap) for gap in made.unreadable],
+        "malformed": [gap_json(gap) for gap in made.malformed],
+    }
 
 
 def missing(space: AddressSpace, made: Map, cut: bool) -> list[str]:

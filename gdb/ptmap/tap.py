@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Iterable, Mapping
 
-from .text import printable
+from .text import one_line, printable
 
 _VERSION = "TAP version 13\n"
 
@@ -21,8 +21,8 @@ def text(tests: Iterable[tuple[bool, str, Mapping[str, Any]]]) -> str:
 
 
 def bail_out(why: str) -> str:
-    """Nothing was tested."""
-    return f"{_VERSION}Bail out! {escaped(why)}\n"
+    """Nothing was tested. Names in the sentence are printable() already."""
+    return f"{_VERSION}Bail out! {one_line(why)}\n"
 
 
 def escaped(name: str) -> str:

@@ -15,6 +15,12 @@ def printable(name: bytes | str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    r"""A sentence in which names are printable() already: what else is in it becomes so too, and
+    backslashes stay."""
+    return "\\".join(printable(part) for part in text.split("\\"))
+
+
 def plural(count: int, noun: str, many: str = "") -> str:
     """"1 table", "12 tables"."""
     return f"{count} {noun if count == 1 else many or noun + 's'}"

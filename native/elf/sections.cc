@@ -36,7 +36,7 @@ std::vector<Section> sections_in_memory(int file) {
         const char* const name = elf_strptr(elf.get(), names, header.sh_name);
         if (!name) throw failure();
         const bool has_memory = !(header.sh_flags & SHF_TLS) || header.sh_type != SHT_NOBITS;
-        found.push_back({name, header.sh_size, (header.sh_flags & SHF_WRITE) != 0,
+        found.push_back({name, header.sh_addr, header.sh_size, (header.sh_flags & SHF_WRITE) != 0,
                          (header.sh_flags & SHF_EXECINSTR) != 0, has_memory});
     }
     return found;

@@ -9,11 +9,12 @@ namespace ptmap::elf {
 
 /// A section with SHF_ALLOC (ELF specification, figure 1-10).
 struct Section {
-    std::string name;    ///< whatever bytes it has
-    std::uint64_t size;  ///< bytes
-    bool write;          ///< SHF_WRITE
-    bool exec;           ///< SHF_EXECINSTR
-    bool has_memory;     ///< false for .tbss, which only each thread's copy has
+    std::string name;     ///< whatever bytes it has
+    std::uint64_t start;  ///< sh_addr: where it is linked for
+    std::uint64_t size;   ///< bytes
+    bool write;           ///< SHF_WRITE
+    bool exec;            ///< SHF_EXECINSTR
+    bool has_memory;      ///< false for .tbss, which only each thread's copy has
 };
 
 /// Those of a file, in its order. `file` is a descriptor open for reading. Error:

@@ -138,8 +138,9 @@ def test_grades(tmp_path: Path) -> None:
 
 
 def test_grades_as_tap(tmp_path: Path) -> None:
-    for arguments, status in (((), 0), (("--broken",), 1)):
-        run = grade(tmp_path, "--tap", *arguments)
+    for arguments, status in ((("--tap",), 0), (("--tap", "--broken"), 1),
+                              (("--broken", "--tap"), 1)):  # fmt: skip
+        run = grade(tmp_path, *arguments)
         assert run.returncode == status
         prove = subprocess.run(["prove", "-e", "cat", "/dev/stdin"], input=run.stdout, text=True,
                                capture_output=True)  # fmt: skip
@@ -161,5 +162,7 @@ def test_grades_what_is_handed_in(tmp_path: Path, labs: dict[str, Lab]) -> None:
     kernel.write_text("no kernel")
     run = grade(tmp_path, str(kernel))
     assert run.returncode == 2 and "does not come to" in run.stderr
-    assert grade(tmp_path, "--what").returncode == 2
-    assert grade(tmp_path, "a", "b", "c").returncode == 2
+    for wrong in (("--what",), ("a", "b", "c"), ("--broken", "a"), ("--tap", "--what")):
+        run = grade(tmp_path, *wrong)
+        assert run.returncode == 2 and run.stderr.startswith("grade.sh: does the address"), run
+        assert "set -" not in run.stderr and not run.stdout

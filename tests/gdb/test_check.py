@@ -457,7 +457,9 @@ def test_grid_that_cannot_be_read(gdb: GdbSession, damaged: Any, tmp_path: Path)
     (tmp_path / "unread").write_text(cells.replace("?", "."))
     (tmp_path / "both").write_text(cells.replace("?", ".").replace("!", "X"))
     rules, _ = check(gdb, tmp_path, "grid same", "grid unread", "grid both")
-    assert [rule["result"] for rule in rules] == ["ok", "undecided", "failed"]
+    # What nobody could read is no picture to expect.
+    assert [rule["result"] for rule in rules] == ["malformed", "undecided", "failed"]
+    assert f"{tmp_path}/same has a cell ?" in rules[0]["why"]
     assert (rules[1]["va"], rules[2]["va"]) == ("0x30000000", "0xc0600000")
 
 

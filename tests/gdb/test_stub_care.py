@@ -802,3 +802,70 @@ def test_batch_status_without_a_target() -> None:
     for command in COMMANDS:
         ran = batch(ptmap_script(), command)
         assert ran.returncode == 1 and "no target" in ran.stderr
+
+
+# Expressions that would write, or run code
+
+EFFECTS = [f"(*(int*){DATA:#x})++", f"*(char*){DATA:#x}=1", "$rax++", "$cr3=0",
+           f"((int(*)()){CODE:#x})()", "\\\"text\\\""]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [
+    "pte {}", "pte -root {} 0", "pte -cpu {} 0", "ptmap {} 0", "ptmap -at {}", "ptmap find {}",
+    "ptmap find 0 {}", "xp/x {}", "ptmap diff root={}", "ptmap check {} mapped",
+    "ptmap check pa {} mapped", "set ptmap cr3 {}", "set ptmap max-tables {}",
+])  # fmt: skip
+def test_expressions_have_no_effect(machine: ProxiedMachine, command: str) -> None:
+    """Nothing is written to the guest or run in it, whatever an expression asks for."""
+    session = machine.session
+    before = {name: session.run(f"show {name}") for name in PERMISSIONS}
+    try:
+        with untouched(machine):
+            for effect in EFFECTS:
+                word = effect.replace("\\", "") if command.startswith("set") else f'"{effect}"'
+                if "xp" in command:
+                    word = effect.replace("\\", "")
+                said = refused(session, command.format(word))
+                if "check" in command:
+                    assert "malformed" in said
+                assert re.search("not allowed|may-call-functions|it assigns|no integer|Cannot convert", said), said
+            assert machine.proxy.count("[XMGPcsvC]") == 0
+    finally:
+        session.run("set ptmap cr3 auto")
+    assert {name: session.run(f"show {name}") for name in PERMISSIONS} == before
+
+
+PERMISSIONS = ("may-write-memory", "may-call-functions")
+
+
+def test_a_file_of_rules_has_no_effect(machine: ProxiedMachine, tmp_path: Path) -> None:
+    session = machine.session
+    rules = [f'"{effect}" mapped' for effect in EFFECTS]
+    rules += [f'range 0 "{EFFECTS[0]}" mapped', f'count tables < "{EFFECTS[2]}"',
+              f'no user in "{EFFECTS[4]}" 0', '"$ours = 0x20000" mapped']  # fmt: skip
+    (tmp_path / "rules").write_text("\n".join(rules))
+    with untouched(machine):
+        with pytest.raises(GdbFailure, match="9 of 10 rules are malformed"):
+            session.run(f"ptmap check -file {tmp_path}/rules")
+        assert machine.proxy.count("[XMGPcsvC]") == 0
+    assert session.eval("$ours") == DATA  # GDB's own variables are the user's
+    # What is allowed to the user is so again, and what was not is not.
+    session.run(f"set var *(int*){DATA} = *(int*){DATA}")
+    assert machine.proxy.count("[XM]") > 0
+    session.run("set may-write-memory off")
+    try:
+        assert "mapped" not in refused(session, f"pte 0 (*(int*){DATA:#x})++", "it assigns")
+        assert session.run(f"pte {DATA}")
+        assert "off" in session.run("show may-write-memory")
+    finally:
+        session.run("set may-write-memory on")
+
+
+def test_functions_in_expressions(machine: ProxiedMachine) -> None:
+    """GDB's and ours."""
+    with untouched(machine):
+        assert f"{DATA_PA:#x}" in machine.session.run(f"xp/x $ptmap_pa({DATA})")
+        assert "root" in machine.session.run(f"pte '$_streq($ptmap_rights({DATA}), \"urwx-\")'")
+        for expression in ("$ptmap_pa(\"text\")", "$ptmap_mapped((*(int*)0x20000)++)"):
+            refused(machine.session, f"pte '{expression}'")
+        assert machine.proxy.count("[XMGPcsvC]") == 0

@@ -12,14 +12,15 @@ from typing import Any, Iterable, NoReturn
 
 import gdb
 
-from .. import address_space, progress, summary, tap
+from .. import address_space, expressions, progress, summary, tap
 from ..address_space import AddressSpace
 from ..command import JSON, Command, Option, write, write_file, write_json
 from ..errors import Refusal
-from ..text import plural, printable
+from ..text import one_line, plural, printable
 from ..rules import forms, predicate, rule_file
 from ..rules.evidence import Evidence
 from ..rules.finding import FAILED, MALFORMED, OK, UNDECIDED, Finding, entry_text
+from ..rules.results import Results
 from ..rules.rule_file import Line
 
 _COLUMNS = 80
@@ -101,8 +102,11 @@ class CheckCommand(Command):
 
     def invoke(self, argument: str, from_tty: bool) -> None:
         self._status = 2  # until something was checked
-        self._tap: str | None = None
-        quits = self._quits(argument)
+        self._is_written = False
+        given = self._given(argument)
+        quits = "quit" in given
+        self._results = Results(given)
+        self._results.empty()
         try:
             super().invoke(argument, from_tty)
         except gdb.GdbError as error:
@@ -136,32 +140,31 @@ class CheckCommand(Command):
             words = forms.FORMS
         return [one for one in words if one.startswith(word)] or found
 
-    def _quits(self, argument: str) -> bool:
-        """Whether -quit is there, whatever is wrong with the rest."""
-        for word in gdb.string_to_argv(argument):
-            if word == "--":
-                return False
-            if len(word) > 1 and word[0] == "-" and "quit".startswith(word[1:]):
-                return True
-        return False
+    def _given(self, argument: str) -> dict[str, str]:
+        """The options that are there, whatever is wrong with the rest."""
+        given: dict[str, str] = {}
+        argv = gdb.string_to_argv(argument)
+        while argv and argv[0] != "--":
+            word = argv.pop(0)
+            if not _is_option(word):
+                continue
+            try:
+                option = self._option(word)
+            except Refusal:
+                continue
+            if not option.value:
+                given[option.name] = ""
+            elif argv and not _is_option(argv[0]):
+                given[option.name] = argv.pop(0)
+        return given
 
     def _bail_out(self, why: str) -> None:
-        """Who reads the TAP file must not find an older one."""
-        where, self._tap = self._tap, None
-        if self._status != 2 or where is None:
-            return
-        if where == "-":
-            gdb.write(tap.bail_out(why))
-            return
-        try:
-            with open(os.path.expanduser(where), "w", encoding="ascii") as file:
-                file.write(tap.bail_out(why))
-        except OSError:
-            pass  # the error on show is the first one
+        """Who reads the results must not find older ones, or a part of these."""
+        if not self._is_written:
+            self._results.bail_out(why)
 
     def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
         options, words = super().parse(argument)
-        self._tap = options.get("tap")
         if options.get("tap") == options.get("json") == "-":
             raise Refusal("-tap - and -json - cannot both be GDB's output")
         if "o" in options and options.get("tap", "-") != "-":
@@ -176,14 +179,15 @@ class CheckCommand(Command):
         evidence = Evidence(space)
         # All expressions first: what is read of the tables may need a mode of QEMU's stub in which
         # GDB would read the wrong memory.
-        asked = [(line, _parsed(forms.Context(evidence, folder), line)) for line in lines]
+        with expressions.without_effects():  # once, for all
+            asked = [(line, _parsed(forms.Context(evidence, folder), line)) for line in lines]
         judged: list[Judged] = []
         for line, question in asked:
             progress.show(f"rule {len(judged) + 1} of {len(lines)}")
             judged.append(Judged(line, _judge(evidence, question)))
         self._show(evidence, options, judged)
         results = Counter(one.finding.result for one in judged)
-        self._tap = None  # written
+        self._is_written = True
         self._status = 2 if results[MALFORMED] or results[UNDECIDED] else min(1, results[FAILED])
         if results[OK] != len(judged):
             raise Refusal(_sum(judged))
@@ -199,6 +203,10 @@ class CheckCommand(Command):
             write(stream)
         elif "json" not in options:
             write(_text(evidence, judged))
+
+
+def _is_option(word: str) -> bool:
+    return len(word) > 1 and word[0] == "-" and word[1].isalpha()
 
 
 def _quit(status: int) -> NoReturn:
@@ -269,7 +277,7 @@ def _sum(judged: list[Judged]) -> str:
         if not wrong:
             continue
         if not wrong[0].line.number:
-            return f"the rule {verbs[0]}: {printable(wrong[0].finding.why)}"
+            return f"the rule {verbs[0]}: {one_line(wrong[0].finding.why)}"
         numbers = [str(one.line.number) for one in wrong]
         more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
         count = f"{len(wrong)} of {plural(len(judged), 'rule')}" if not parts else f"{len(wrong)}"
@@ -287,7 +295,7 @@ def _text(evidence: Evidence, judged: list[Judged]) -> str:
         number = f"{one.line.number:>{digits}}  " if one.line.number else ""
         lines += _wrapped(f"{_WORDS[one.finding.result]:<9}  {number}", printable(one.line.text))
         lines += [row for text in _details(space, one.finding)
-                  for row in _wrapped(" " * (11 + len(number)), printable(text))]  # fmt: skip
+                  for row in _wrapped(" " * (11 + len(number)), one_line(text))]  # fmt: skip
     lines.append(_counts(evidence, judged))
     return "\n".join(lines) + "\n"
 
@@ -338,18 +346,7 @@ def _map_json(evidence: Evidence) -> dict[str, Any]:
     """What is missing of the map, as in its own JSON; null where no rule needed one."""
     if not evidence.was_scanned:
         return dict.fromkeys(("complete", "truncated", "unreadable", "malformed"))
-    made = evidence.made
-    return {
-        "complete": made.complete,
-        "truncated": made.truncated,
-        "unreadable": [_gap(gap) for gap in made.unreadable],
-        "malformed": [_gap(gap) for gap in made.malformed],
-    }
-
-
-def _gap(gap: Any) -> dict[str, Any]:
-    return {"va": hex(gap.va), "size": hex(gap.size), "table": hex(gap.table), "level": gap.level,
-            "why": gap.why}  # fmt: skip
+    return summary.missing_json(evidence.made)
 
 
 def _tap_test(space: AddressSpace, one: Judged) -> tuple[bool, str, dict[str, Any]]:

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from .. import address_space, maps, native, progress, space_labels, summary
 from ..address_space import AddressSpace
-from ..command import JSON, Command, Option, evaluate, is_for_eyes, write, write_json
+from ..command import (JSON, PHYSICAL_END, Command, Option, evaluate, is_for_eyes, physical, write,
+                       write_json)  # fmt: skip
 from ..errors import Refusal
 from ..text import plural, printable, short_size, size_text
 
 if TYPE_CHECKING:
-    from .._core import AliasGroup, Aliases, Gap, Map
+    from .._core import AliasGroup, Aliases, Map
 
 _COLUMNS = 80
-_TOP = 1 << 52  # physical addresses have at most 52 bits
 CONFLICTS = ("write+exec", "user+kernel")
 _GROUPS_SHOWN = 24
 _MAPPINGS_SHOWN = 8  # of a group
 _SIZES = ("4K", "2M", "4M", "1G")
-_EFER_NXE = 1 << 11
 
 
 class FindCommand(Command):
@@ -102,15 +101,11 @@ def _stretch(words: Sequence[str]) -> tuple[int, int]:
     if len(words) > 2:
         raise Refusal(f"PA and LEN are one word each (quote an expression with spaces), "
                       f"not {len(words)}")  # fmt: skip
-    first = evaluate(words[0])
-    if first.is_pointer and not 0 <= first < _TOP:
-        raise Refusal(f"{words[0]} is a linear address: `pte` tells its physical one")
-    if not 0 <= first < _TOP:
-        raise Refusal(f"{first:#x} is no physical address: those have at most 52 bits")
+    first = physical(words[0])
     length = evaluate(words[1]) if len(words) > 1 else 1
     if length <= 0:
         raise Refusal(f"LEN is a number of bytes from 1 on, not {int(length)}")
-    return int(first), int(min(first + length, _TOP)) - 1
+    return first, int(min(first + length, PHYSICAL_END)) - 1
 
 
 class _Found:
@@ -196,9 +191,7 @@ class _Aliases:
             totals["write+exec"]["in_one"] = {"bytes": hex(size), "stretches": stretches}
         head = {
             "schema": "ptmap/1", "kind": "find", "mode": self.space.mode,
-            "root": hex(self.space.root), "complete": made.complete, "truncated": made.truncated,
-            "unreadable": [_gap(gap) for gap in made.unreadable],
-            "malformed": [_gap(gap) for gap in made.malformed],
+            "root": hex(self.space.root), **summary.missing_json(made),
             "tables": made.tables, "conflicts": self.wanted, "totals": totals,
         }  # fmt: skip
         shared = native.core().aliases_json(
@@ -277,10 +270,9 @@ def _head(space: AddressSpace, known: space_labels.Known) -> list[str]:
 
 def _no_nx(space: AddressSpace, aliases: Aliases) -> list[str]:
     """Why all that is writable is executable."""
-    if not aliases.in_one[1] or space.mode != "32-bit" and space.efer & _EFER_NXE:
+    if not aliases.in_one[1] or space.no_nx is None:
         return []
-    why = "32-bit paging has no NX" if space.mode == "32-bit" else "EFER.NXE is off"
-    return [f"{why}: whatever is mapped is executable\n"]
+    return [f"{space.no_nx}: whatever is mapped is executable\n"]
 
 
 def _end(space: AddressSpace, made: Map, cut: bool) -> list[str]:
@@ -291,11 +283,6 @@ def _end(space: AddressSpace, made: Map, cut: bool) -> list[str]:
         f"{plural(made.tables, 'table')}; pages: {pages or 'none'}; {whole}\n",
         *summary.missing(space, made, cut),
     ]
-
-
-def _gap(gap: Gap) -> dict[str, Any]:
-    return {"va": hex(gap.va), "size": hex(gap.size), "table": hex(gap.table),
-            "level": gap.level, "why": gap.why}  # fmt: skip
 
 
 def register() -> None:

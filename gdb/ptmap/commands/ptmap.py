@@ -8,7 +8,7 @@ from .. import address_space, attributes, cpus
 from ..address_space import AddressSpace
 from ..command import JSON, Command, Option, write, write_json
 from ..errors import Refusal
-from ..map_view import LEVELS, MapView
+from ..map_view import MapView
 
 
 class PtmapCommand(Command):
@@ -77,7 +77,7 @@ class PtmapCommand(Command):
         Option("filter", "ATTRS", "ranges with these attributes", words=attributes.WORDS),
         Option("as", "MODE", "rights as this mode has them now", choices=("user", "kernel")),
         Option("at", "VA", "the grid of one table"),
-        Option("level", "N", "of that table", choices=tuple(LEVELS)),
+        Option("level", "N", "of that table", choices=tuple(address_space.LEVELS)),
         Option("trampoline", "", "what KPTI's user root keeps of the kernel"),
         Option("all-cpus", "", "one map for each distinct root"),
         *address_space.OPTIONS,

@@ -9,12 +9,12 @@ from .. import address_space, attributes, maps, native, progress, settings, vdso
 from ..address_space import AddressSpace
 from ..command import evaluate
 from ..errors import Refusal
+from ..linux import kernel
 from ..sources.source import INTERRUPTED
 from ..text import plural
-from . import finding
+from . import finding, sections
 from .finding import OK, UNDECIDED, Finding
 
-_EFER_NXE = 1 << 11
 _SIZES = {1 << 12: "4K", 1 << 21: "2M", 1 << 22: "4M", 1 << 30: "1G"}
 
 
@@ -41,23 +41,12 @@ class Evidence:
 
     def stretch(self, start: str, end: str) -> tuple[int, int]:
         """First and last address of START END; END is not in it, 0 is the top."""
-        first, after = self.address(start), evaluate(end)
-        beyond = after in (0, self.top + 1)
-        last = self.top if beyond else address_space.in_space(self.space, after - 1)
-        if last < first:
-            raise Refusal(f"{start} {end} is empty: END comes after START")
-        return first, last
+        first, after = evaluate(start), evaluate(end)
+        return address_space.stretch(self.space, first, after, shown=f"{start} {end}")
 
     def shown(self, first: int, last: int) -> str:
         end = (last + 1) & self.top
         return f"{self.space.hex(first)} - {self.space.hex(end)}"
-
-    @property
-    def no_nx(self) -> str:
-        """Why nothing can be no-exec here; "" where it can."""
-        if self.space.mode == "32-bit":
-            return "32-bit paging has no NX"
-        return "" if self.space.efer & _EFER_NXE else "NX is off (EFER.NXE=0)"
 
     # What was read
 
@@ -66,24 +55,54 @@ class Evidence:
         return maps.scan(self.space, 0, self.space.paging.last_offset)
 
     @cached_property
-    def made(self) -> Any:
-        """The exact map. Error: Refusal where Ctrl-C cut the reading short."""
-        made = maps.exact(self.space, self.scanned)
-        if not made.complete and any(gap.why == INTERRUPTED for gap in made.unreadable):
+    def _exact(self) -> Any:
+        return maps.exact(self.space, self.scanned)
+
+    def _require_whole(self) -> None:
+        """Raises KeyboardInterrupt where Ctrl-C cut the reading short: no rule is decided then."""
+        if any(gap.why == INTERRUPTED for gap in self._exact.unreadable):
             raise KeyboardInterrupt
-        return made
+
+    @cached_property
+    def made(self) -> Any:
+        """The exact map."""
+        self._require_whole()
+        return self._exact
 
     @cached_property
     def merged(self) -> Any:
         """The map as ptmap -ranges shows it."""
-        self.made  # whole, or an error
+        self._require_whole()
         return maps.flatten(self.space, self.scanned, 0, self.space.paging.last_offset)
 
-    @property
+    @cached_property
     def grid(self) -> Any:
         """The classic grid."""
-        self.made
+        self._require_whole()
         return native.core().draw_grid(self.scanned, len(self.space.paging.levels) - 2)
+
+    @cached_property
+    def _sections(self) -> list[sections.Section] | Refusal:
+        try:
+            return sections.loaded()
+        except Refusal as refusal:
+            return refusal
+
+    @property
+    def sections(self) -> list[sections.Section]:
+        """Of the ELF files that GDB has loaded. Error: Refusal."""
+        if isinstance(self._sections, Refusal):
+            raise Refusal(str(self._sections))
+        return self._sections
+
+    def placed(self, found: list[sections.Section]) -> sections.Placed:
+        """Where sections are in this space. Error: Refusal."""
+        linux = self._linux if any(section.kernel for section in found) else None
+        return sections.placed(self.space, linux, found)
+
+    @cached_property
+    def _linux(self) -> kernel.Kernel | None:
+        return kernel.find(self.space)
 
     @cached_property
     def vdso(self) -> vdso.Vdso:
@@ -91,7 +110,7 @@ class Evidence:
 
     @property
     def was_scanned(self) -> bool:
-        return "made" in self.__dict__
+        return "_exact" in self.__dict__
 
     # Questions
 

@@ -14,7 +14,7 @@ from typing import Callable, Sequence
 import gdb
 
 from .. import attributes, native
-from ..command import evaluate
+from ..command import evaluate, physical
 from ..errors import Refusal
 from ..text import plural, printable
 from . import grid_file, sections
@@ -132,22 +132,29 @@ def _only(context: Context, words: Sequence[str]) -> Question | None:
 def _section(context: Context, words: Sequence[str]) -> Question | None:
     if len(words) < 2:
         return None
-    found = sections.named(words[0])
+    found = sections.named(context.evidence.sections, words[0])
     predicate = Predicate.of(words[1:])
-    return lambda evidence: worst([
-        _in_sections(predicate.judge_stretch(evidence, one.pages), (one,)) for one in found
-    ])  # fmt: skip
+
+    def ask(evidence: Evidence) -> Finding:
+        placed = evidence.placed(found)
+        if not placed.sections:
+            raise Refusal("; ".join(placed.notes))
+        return worst([_in_sections(predicate.judge_stretch(evidence, one.pages), (one,))
+                      for one in placed.sections])  # fmt: skip
+
+    return ask
 
 
 def _sections(context: Context, words: Sequence[str]) -> Question | None:
     if words:
         return None
-    found = sections.by_pages(sections.loaded())
-    no_nx = context.evidence.no_nx
+    found = context.evidence.sections
+    no_nx = context.evidence.space.no_nx
 
     def ask(evidence: Evidence) -> Finding:
+        placed = evidence.placed(found)
         findings = []
-        for pages in found:
+        for pages in sections.by_pages(placed.sections):
             asked = ["write" if pages.write else "read-only"]
             asked += ["exec"] if pages.exec else [] if no_nx else ["no-exec"]
             finding = Predicate.of(asked).judge_stretch(evidence, (pages.first, pages.last))
@@ -156,7 +163,8 @@ def _sections(context: Context, words: Sequence[str]) -> Question | None:
         wrong = sum(finding.result == one.result for finding in findings)
         if one.result != OK and wrong > 1:
             one = replace(one, why=f"{one.why}; so are {plural(wrong - 1, 'other part')}")
-        return replace(one, notes=(f"{no_nx}: no-exec is not asked",)) if no_nx else one
+        notes = (f"{no_nx}: no-exec is not asked",) if no_nx else ()
+        return replace(one, notes=notes + placed.notes)
 
     return ask
 
@@ -180,9 +188,7 @@ _TIMES = {"once": 1, "twice": 2}
 def _physical(context: Context, words: Sequence[str]) -> Question | None:
     if len(words) < 2:
         return None
-    pa = int(evaluate(words[0]))
-    if not 0 <= pa < 1 << 52:
-        raise Refusal(f"{pa:#x} is no physical address")
+    pa = physical(words[0])
     said = list(words[1:])
     if said == [UNMAPPED]:
         return lambda evidence: _mapped_times(evidence, pa, 0)

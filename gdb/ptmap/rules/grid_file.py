@@ -30,6 +30,9 @@ def read(path: str, first: int, cell_size: int, count: int) -> str:
         cells = "".join(_PLAIN.findall(text))
     if not cells:
         raise Refusal(f"{printable(path)} has no row of cells")
+    if "?" in cells:
+        raise Refusal(f"{printable(path)} has a cell ?, which says that a table could not be read: "
+                      "no cell can be expected to be that")  # fmt: skip
     if len(cells) != count:
         raise Refusal(f"{printable(path)} has {plural(len(cells), 'cell')}, this grid {count}")
     return cells

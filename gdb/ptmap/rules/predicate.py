@@ -115,8 +115,9 @@ def judge_none(evidence: Evidence, text: str, stretch: tuple[int, int]) -> Findi
 
 def _noted(evidence: Evidence, text: str, finding: Finding) -> Finding:
     """With the reason why all that is mapped is executable, where the rule is about that."""
-    if evidence.no_nx and "exec" in text and finding.entry is not None:
-        return replace(finding, notes=(evidence.no_nx,))
+    no_nx = evidence.space.no_nx
+    if no_nx and "exec" in text and finding.entry is not None:
+        return replace(finding, notes=(no_nx,))
     return finding
 
 

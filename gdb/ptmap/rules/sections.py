@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import gdb
 
 from .. import elf_sections, native, symbol_files
+from ..address_space import AddressSpace
 from ..errors import Refusal
+from ..linux.kernel import Kernel
 from ..text import printable
 
 _PAGE = 4096
+# arch/x86/kernel/vmlinux.lds.S; modules have no .brk
+_OF_KERNELS = {".text", ".brk", "__ksymtab", ".init.text"}
+_PER_CPU = ".data..percpu"
 
 
 @dataclass(frozen=True)
 class Section:
-    """Where GDB has one, and the rights that its flags ask for."""
+    """Where it is, and the rights that its flags ask for."""
 
     name: str
     start: int
@@ -22,6 +30,7 @@ class Section:
     write: bool
     exec: bool
     file: str
+    kernel: KernelFile | None = None  # of a Linux kernel: then where it is linked for
 
     @property
     def pages(self) -> tuple[int, int]:
@@ -46,34 +55,88 @@ class Pages:
         return any(section.exec for section in self.sections)
 
 
+@dataclass(frozen=True)
+class KernelFile:
+    """What a Linux kernel's ELF file says of itself: link addresses."""
+
+    text: int
+    initial: tuple[int, int]  # of what is freed after boot, END exclusive
+
+
 def loaded() -> list[Section]:
-    """Of all files but an image of ptmap's own (vdso -load), by rising address. Error: Refusal
-    where there are none, or a file cannot be read."""
+    """Of all files but an image of ptmap's own (vdso -load), by rising address; a Linux kernel's
+    where they are linked for: see placed(). Error: Refusal where there are none, or a file cannot
+    be read."""
     found: list[Section] = []
-    for path, places in elf_sections.files().items():
-        if symbol_files.is_ours(path):
-            continue
-        flags = _flags(path)
-        for name, start, end in places:
-            kinds = flags.get((name, end - start))
-            if not kinds:
-                raise Refusal(f"{printable(path)} is not what GDB loaded: it has no such {name}")
-            kind = kinds.pop(0) if len(kinds) > 1 else kinds[0]
-            if kind is not None:
-                found.append(Section(name, start, end, *kind, path))
+    listed = elf_sections.files()
+    for path, places in listed.items():
+        if not symbol_files.is_ours(path):
+            found += _of_file(path, places)
+    for path in _symbol_files():
+        if path not in listed:  # GDB lists none of what `ptmap kaslr` loads
+            found += _of_kernel(path, _headers(path))
     if not found:
         raise Refusal("GDB has no sections of an ELF file (file FILE, add-symbol-file FILE)")
     return sorted(found, key=lambda section: (section.start, section.end))
 
 
-def named(name: str) -> list[Section]:
+def named(sections: list[Section], name: str) -> list[Section]:
     """Those of this name. Error: Refusal where there is none."""
-    sections = loaded()
     found = [section for section in sections if section.name == name]
     if not found:
         there = " ".join(dict.fromkeys(printable(section.name) for section in sections))
         raise Refusal(f"no loaded ELF file has a section {printable(name)}; there is {there}")
     return found
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Sections where they are in a space, and what was left out of them."""
+
+    sections: list[Section]
+    notes: tuple[str, ...] = ()
+
+
+def placed(space: AddressSpace, linux: Kernel | None, sections: list[Section]) -> Placed:
+    """Those of a Linux kernel where KASLR put it, whatever GDB believes; without what is no more
+    after boot, and what each CPU has a copy of. Error: Refusal where that cannot be told."""
+    if not any(section.kernel for section in sections):
+        return Placed(sections)
+    if space.half == "user":
+        raise Refusal("this is KPTI's user root, which does not map the kernel: -half kernel")
+    if linux is None:
+        raise Refusal("a Linux kernel's ELF file is loaded, and none is recognised in these tables")
+    if linux.offset is None:
+        raise Refusal("the Linux kernel's ELF file that is loaded is not that of this kernel, or "
+                      "has no symbols (`ptmap kaslr VMLINUX`)")  # fmt: skip
+    stay = [_moved(one, linux) for one in sections if not _is_per_cpu(one) and not _is_initial(one)]
+    notes = [
+        f"{', '.join(names)} left out: {why}"
+        for which, why in ((_is_per_cpu, "each CPU has a copy"),
+                           (_is_initial, "the kernel frees it after boot"))
+        if (names := [printable(one.name) for one in sections if which(one)])
+    ]  # fmt: skip
+    return Placed(stay, tuple(notes))
+
+
+def _moved(section: Section, linux: Kernel) -> Section:
+    if section.kernel is None:
+        return section
+    offset = linux.image.text.start - section.kernel.text
+    mask = (1 << (64 if linux.space.paging.canonical else 32)) - 1
+    start = section.start + offset & mask
+    return replace(section, start=start, end=start + section.end - section.start)
+
+
+def _is_per_cpu(section: Section) -> bool:
+    return section.kernel is not None and section.name == _PER_CPU
+
+
+def _is_initial(section: Section) -> bool:
+    if section.kernel is None or _is_per_cpu(section):
+        return False
+    first, end = section.kernel.initial
+    return first <= section.start < end
 
 
 def by_pages(sections: list[Section]) -> list[Pages]:
@@ -91,9 +154,62 @@ def by_pages(sections: list[Section]) -> list[Pages]:
     return pages
 
 
-def _flags(path: str) -> dict[tuple[str, int], list[tuple[bool, bool] | None]]:
-    """By name and size, in the file's order: (writable, executable) of each section that is loaded;
-    None for one that only looks as if it were (.tbss)."""
+def _of_file(path: str, places: list[tuple[str, int, int]]) -> list[Section]:
+    """Where GDB has them, but for a kernel's. Error: Refusal."""
+    headers = _headers(path)
+    if kernel := _of_kernel(path, headers):
+        return kernel
+    # By name and size, in the file's order.
+    kinds: dict[tuple[str, int], list[_Header]] = {}
+    for header in headers:
+        kinds.setdefault((header.name, header.size), []).append(header)
+    found = []
+    for name, start, end in places:
+        same = kinds.get((name, end - start))
+        if not same:
+            raise Refusal(
+                f"{printable(path)} is not what GDB loaded: it has no such {printable(name)}"
+            )
+        header = same.pop(0) if len(same) > 1 else same[0]
+        if header.has_memory:
+            found.append(Section(name, start, end, header.write, header.exec, path))
+    return found
+
+
+def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
+    """Where they are linked for; empty for another file."""
+    by_name = {header.name: header for header in headers}
+    if not _OF_KERNELS <= by_name.keys():
+        return []
+    initial = [one for one in headers if one.name.startswith((".init.", ".exit."))]
+    file = KernelFile(
+        by_name[".text"].start,
+        (min((one.start for one in initial), default=0),
+         max((one.start + one.size for one in initial), default=0)),
+    )  # fmt: skip
+    return [Section(one.name, one.start, one.start + one.size, one.write, one.exec, path, file)
+            for one in headers if one.has_memory and one.size]  # fmt: skip
+
+
+def _symbol_files() -> list[str]:
+    return [file.filename for file in gdb.objfiles()
+            if file.filename and os.path.isfile(file.filename)
+            and not symbol_files.is_ours(file.filename)]  # fmt: skip
+
+
+class _Header(NamedTuple):
+    """See _core.elf_sections."""
+
+    name: str
+    start: int
+    size: int
+    write: bool
+    exec: bool
+    has_memory: bool  # False for one that only looks as if it were (.tbss)
+
+
+def _headers(path: str) -> list[_Header]:
+    """Of the sections that are loaded, in the file's order. Error: Refusal."""
     try:
         with open(path, "rb") as file:
             sections = native.core().elf_sections(file.fileno())
@@ -101,8 +217,4 @@ def _flags(path: str) -> dict[tuple[str, int], list[tuple[bool, bool] | None]]:
         raise Refusal(f"{printable(path)}: {error.strerror}") from None
     except ValueError as error:
         raise Refusal(f"{printable(path)}: its sections cannot be read: {error}") from None
-    found: dict[tuple[str, int], list[tuple[bool, bool] | None]] = {}
-    for name, size, write, exec_, has_memory in sections:
-        kind = (write, exec_) if has_memory else None
-        found.setdefault((os.fsdecode(name), size), []).append(kind)
-    return found
+    return [_Header(os.fsdecode(name), *more) for name, *more in sections]

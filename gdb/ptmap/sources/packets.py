@@ -155,7 +155,7 @@ class Packets(Source):
         except HexError:
             content = b""
         if len(content) != length:
-            return f"the stub answers {reply[:16].decode('ascii', 'replace')!r}"
+            return f"the stub answers {reply[:16].decode('ascii', 'replace')!a}"
         return content
 
 
@@ -173,5 +173,5 @@ class MonitorPackets(Packets):
         numbers = re.findall(rf" 0x([0-9a-f]{{{2 * size}}})\b", said)
         content = b"".join(int(number, 16).to_bytes(size, "little") for number in numbers)
         if len(content) != length:
-            return f"QEMU's monitor answers {said[:40]!r}"
+            return f"QEMU's monitor answers {said[:40]!a}"
         return content
