@@ -853,3 +853,60 @@ def test_ctrl_c_and_quit(lab: Qemu, elf: Path, tmp_path: Path) -> None:
         assert "interrupted: not all rules were checked" in said
         assert tap_of(tmp_path / "tap")[1][0] == "bailout"
         assert is_paused(lab)
+
+
+# What is left of an earlier check
+
+
+@pytest.mark.parametrize("arguments", [
+    "-tap {0}/tap -bogus no user", "-bogus -tap {0}/tap no user", "-json {0}/json -file /nonesuch",
+    "-json {0}/json -root 1 no user", "-tap {0}/tap -json {0}/json -mode", "-o {0}/o -bogus x",
+    "-tap - -o {0}/tap -file /nonesuch", "-tap {0}/tap -json /nonesuch/x null page unmapped",
+    "-json {0}/json -tap /nonesuch/x null page unmapped",
+])  # fmt: skip
+def test_no_older_results(gdb: GdbSession, pae: Any, tmp_path: Path, arguments: str) -> None:
+    """Whatever was wrong with the command."""
+    for name, option in (("tap", "-tap"), ("json", "-json"), ("o", "-o")):
+        gdb.run(f"ptmap check {option} {tmp_path}/{name} null page unmapped")
+        assert "ok" in (tmp_path / name).read_text()
+    words = arguments.format(tmp_path)
+    log = len(gdb.log)
+    refused(gdb, f"ptmap check {words}", "ptmap check: ")
+    assert "Bail out!" not in gdb.log[log:]
+    for name in ("tap", "json", "o"):
+        content = (tmp_path / name).read_text()
+        if f"{tmp_path}/{name}" not in words:
+            assert "ok" in content
+        elif name == "tap":
+            assert [row[0] for row in tap_of(tmp_path / name)] == ["version", "bailout"]
+        else:
+            assert content == ""
+
+
+def test_names_are_escaped_once(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
+    (tmp_path / "rules").write_text("grid /nonesuch/\u00e9\nsection \u00e9 user\n\u00e9 user\n")
+    with pytest.raises(GdbFailure):
+        gdb.run(f"ptmap check -file {tmp_path}/rules -o {tmp_path}/o")
+    shown = (tmp_path / "o").read_text("ascii")
+    assert r"/nonesuch/\xc3\xa9: No such file" in shown and r"\x5c" not in shown
+    refused(gdb, "ptmap check grid /nonesuch/\u00e9", r"malformed: /nonesuch/\xc3\xa9: No such")
+    refused(gdb, f"ptmap check -tap {tmp_path}/tap -file /nonesuch/\u00e9", "No such file")
+    assert tap_of(tmp_path / "tap")[1][2] == (
+        r"ptmap check: /nonesuch/\xc3\xa9: No such file or directory")
+
+
+def test_files_are_read_once(gdb: GdbSession, pae: Any, program: Path, tmp_path: Path) -> None:
+    """However many rules there are about sections."""
+    gdb.run(f"file {program}")
+    module = "import ptmap.elf_sections as e\n"
+    gdb.python(module + "e.calls, e.real = [], e.files\n"
+               "e.files = lambda: e.calls.append(1) or e.real()\nresult = 0")
+    try:
+        check(gdb, tmp_path, *["sections", "section .text exec", "section .nope exec"] * 5)
+        assert gdb.python(module + "result = len(e.calls)") == 1
+        gdb.run("file")
+        check(gdb, tmp_path, *["sections", "section .text exec"] * 5)
+        assert gdb.python(module + "result = len(e.calls)") == 2
+    finally:
+        gdb.python(module + "e.files = e.real\nresult = 0")
+        gdb.run("file")

@@ -148,11 +148,11 @@ def _section(context: Context, words: Sequence[str]) -> Question | None:
 def _sections(context: Context, words: Sequence[str]) -> Question | None:
     if words:
         return None
-    found = context.evidence.sections
+    found = sections.by_flags(context.evidence.sections)
     no_nx = context.evidence.space.no_nx
 
     def ask(evidence: Evidence) -> Finding:
-        placed = evidence.placed(found)
+        placed = evidence.placed(found.sections)
         findings = []
         for pages in sections.by_pages(placed.sections):
             asked = ["write" if pages.write else "read-only"]
@@ -164,7 +164,7 @@ def _sections(context: Context, words: Sequence[str]) -> Question | None:
         if one.result != OK and wrong > 1:
             one = replace(one, why=f"{one.why}; so are {plural(wrong - 1, 'other part')}")
         notes = (f"{no_nx}: no-exec is not asked",) if no_nx else ()
-        return replace(one, notes=notes + placed.notes)
+        return replace(one, notes=notes + placed.notes + found.notes)
 
     return ask
 

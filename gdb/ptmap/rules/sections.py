@@ -16,7 +16,7 @@ from ..text import printable
 
 _PAGE = 4096
 # arch/x86/kernel/vmlinux.lds.S; modules have no .brk
-_OF_KERNELS = {".text", ".brk", "__ksymtab", ".init.text"}
+_OF_KERNELS = {".text", ".data", ".brk", ".init.text"}
 _PER_CPU = ".data..percpu"
 
 
@@ -60,6 +60,7 @@ class KernelFile:
     """What a Linux kernel's ELF file says of itself: link addresses."""
 
     text: int
+    data: int
     initial: tuple[int, int]  # of what is freed after boot, END exclusive
 
 
@@ -95,6 +96,16 @@ class Placed:
 
     sections: list[Section]
     notes: tuple[str, ...] = ()
+
+
+def by_flags(sections: list[Section]) -> Placed:
+    """Those whose flags say what rights they have: Linux writes to all behind .data."""
+    among = [one for one in sections
+             if one.kernel is not None and not one.write and one.start >= one.kernel.data
+             and not _is_per_cpu(one) and not _is_initial(one)]  # fmt: skip
+    names = ", ".join(printable(one.name) for one in among)
+    notes = (f"{names} left out: Linux leaves writable what lies behind .data",) if among else ()
+    return Placed([one for one in sections if one not in among], notes)
 
 
 def placed(space: AddressSpace, linux: Kernel | None, sections: list[Section]) -> Placed:
@@ -183,7 +194,7 @@ def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
         return []
     initial = [one for one in headers if one.name.startswith((".init.", ".exit."))]
     file = KernelFile(
-        by_name[".text"].start,
+        by_name[".text"].start, by_name[".data"].start,
         (min((one.start for one in initial), default=0),
          max((one.start + one.size for one in initial), default=0)),
     )  # fmt: skip
