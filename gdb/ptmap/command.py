@@ -110,14 +110,12 @@ def number_of(value: gdb.Value, expression: str) -> Number:
             with expressions.without_effects():  # a string would be put into the target first
                 place, code = value.address, gdb.TYPE_CODE_PTR  # what x and info symbol do
             if place is None:
-                raise Refusal(f"{expression} is no integer, and nowhere in memory")
+                raise Refusal(f"{expression} lies nowhere in memory, and is no integer")
             value = place
         elif code == gdb.TYPE_CODE_VOID:
             without = "" if gdb.selected_thread() else ": without a target GDB knows no registers"
             raise Refusal(f"{expression} has no value{without}")
-        if value is None:
-            raise Refusal(f"{expression} lies nowhere in memory, and is no integer")
-        if code == gdb.TYPE_CODE_FLT:
+        elif code == gdb.TYPE_CODE_FLT:
             raise Refusal(f"{expression} is no integer")
         number = Number(value)
         number.is_pointer = code == gdb.TYPE_CODE_PTR
