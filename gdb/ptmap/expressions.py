@@ -9,8 +9,8 @@ from typing import Iterator
 
 import gdb
 
-# Through these an expression would write (counter++) or run code (f(), "a string", which GDB has the
-# target's malloc make room for). may-write-registers cannot be changed while there is a target.
+# Through these an expression would write (counter++) or run code (f(), "a string", for which the
+# target's malloc makes room). may-write-registers cannot be changed while there is a target.
 _EFFECTS = ("may-write-memory", "may-call-functions")
 
 # So what assigns to a register, which a local variable may be kept in, is told by its text.

@@ -12,7 +12,8 @@ from ..errors import Refusal
 from ..linux import kernel
 from ..sources.source import INTERRUPTED
 from ..text import plural
-from . import finding, sections
+from . import finding
+from . import sections as elf
 from .finding import OK, UNDECIDED, Finding
 
 _SIZES = {1 << 12: "4K", 1 << 21: "2M", 1 << 22: "4M", 1 << 30: "1G"}
@@ -82,23 +83,23 @@ class Evidence:
         return native.core().draw_grid(self.scanned, len(self.space.paging.levels) - 2)
 
     @cached_property
-    def _sections(self) -> list[sections.Section] | Refusal:
+    def _sections(self) -> list[elf.Section] | Refusal:
         try:
-            return sections.loaded()
+            return elf.loaded()
         except Refusal as refusal:
             return refusal
 
     @property
-    def sections(self) -> list[sections.Section]:
+    def sections(self) -> list[elf.Section]:
         """Of the ELF files that GDB has loaded. Error: Refusal."""
         if isinstance(self._sections, Refusal):
             raise Refusal(str(self._sections))
         return self._sections
 
-    def placed(self, found: list[sections.Section]) -> sections.Placed:
+    def placed(self, found: list[elf.Section]) -> elf.Placed:
         """Where sections are in this space. Error: Refusal."""
         linux = self._linux if any(section.kernel for section in found) else None
-        return sections.placed(self.space, linux, found)
+        return elf.placed(self.space, linux, found)
 
     @cached_property
     def _linux(self) -> kernel.Kernel | None:

@@ -148,23 +148,24 @@ def _section(context: Context, words: Sequence[str]) -> Question | None:
 def _sections(context: Context, words: Sequence[str]) -> Question | None:
     if words:
         return None
-    found = sections.by_flags(context.evidence.sections)
+    found = context.evidence.sections
     no_nx = context.evidence.space.no_nx
 
     def ask(evidence: Evidence) -> Finding:
-        placed = evidence.placed(found.sections)
+        placed = evidence.placed(found)
         findings = []
         for pages in sections.by_pages(placed.sections):
-            asked = ["write" if pages.write else "read-only"]
+            asked = ["read-only"] if not pages.write else ["write"] if pages.must_write else []
             asked += ["exec"] if pages.exec else [] if no_nx else ["no-exec"]
-            finding = Predicate.of(asked).judge_stretch(evidence, (pages.first, pages.last))
+            predicate = Predicate.of(asked or [MAPPED])
+            finding = predicate.judge_stretch(evidence, (pages.first, pages.last))
             findings.append(_in_sections(finding, pages.sections, " ".join(asked)))
         one = worst(findings)
         wrong = sum(finding.result == one.result for finding in findings)
         if one.result != OK and wrong > 1:
             one = replace(one, why=f"{one.why}; so are {plural(wrong - 1, 'other part')}")
         notes = (f"{no_nx}: no-exec is not asked",) if no_nx else ()
-        return replace(one, notes=notes + placed.notes + found.notes)
+        return replace(one, notes=notes + placed.notes)
 
     return ask
 

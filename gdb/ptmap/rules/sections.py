@@ -51,6 +51,11 @@ class Pages:
         return any(section.write for section in self.sections)
 
     @property
+    def must_write(self) -> bool:
+        """Linux makes a part of its data read-only, such as the IDT in .bss."""
+        return any(section.write and section.kernel is None for section in self.sections)
+
+    @property
     def exec(self) -> bool:
         return any(section.exec for section in self.sections)
 
@@ -60,7 +65,6 @@ class KernelFile:
     """What a Linux kernel's ELF file says of itself: link addresses."""
 
     text: int
-    data: int
     initial: tuple[int, int]  # of what is freed after boot, END exclusive
 
 
@@ -98,16 +102,6 @@ class Placed:
     notes: tuple[str, ...] = ()
 
 
-def by_flags(sections: list[Section]) -> Placed:
-    """Those whose flags say what rights they have: Linux writes to all behind .data."""
-    among = [one for one in sections
-             if one.kernel is not None and not one.write and one.start >= one.kernel.data
-             and not _is_per_cpu(one) and not _is_initial(one)]  # fmt: skip
-    names = ", ".join(printable(one.name) for one in among)
-    notes = (f"{names} left out: Linux leaves writable what lies behind .data",) if among else ()
-    return Placed([one for one in sections if one not in among], notes)
-
-
 def placed(space: AddressSpace, linux: Kernel | None, sections: list[Section]) -> Placed:
     """Those of a Linux kernel where KASLR put it, whatever GDB believes; without what is no more
     after boot, and what each CPU has a copy of. Error: Refusal where that cannot be told."""
@@ -127,6 +121,7 @@ def placed(space: AddressSpace, linux: Kernel | None, sections: list[Section]) -
                            (_is_initial, "the kernel frees it after boot"))
         if (names := [printable(one.name) for one in sections if which(one)])
     ]  # fmt: skip
+    notes.append("of Linux's own sections those before .data are read-only, others may be writable")
     return Placed(stay, tuple(notes))
 
 
@@ -194,12 +189,14 @@ def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
         return []
     initial = [one for one in headers if one.name.startswith((".init.", ".exit."))]
     file = KernelFile(
-        by_name[".text"].start, by_name[".data"].start,
+        by_name[".text"].start,
         (min((one.start for one in initial), default=0),
          max((one.start + one.size for one in initial), default=0)),
     )  # fmt: skip
-    return [Section(one.name, one.start, one.start + one.size, one.write, one.exec, path, file)
-            for one in headers if one.has_memory and one.size]  # fmt: skip
+    # After boot it has rights by region, whatever the flags (mark_rodata_ro()).
+    data = by_name[".data"].start
+    return [Section(one.name, one.start, one.start + one.size, one.start >= data, one.exec, path,
+                    file) for one in headers if one.has_memory and one.size]  # fmt: skip
 
 
 def _symbol_files() -> list[str]:
