@@ -41,9 +41,14 @@ class Evidence:
         return address_space.in_space(self.space, evaluate(word))
 
     def stretch(self, start: str, end: str) -> tuple[int, int]:
-        """First and last address of START END; END is not in it, 0 is the top."""
-        first, after = evaluate(start), evaluate(end)
-        return address_space.stretch(self.space, first, after, shown=f"{start} {end}")
+        """First and last address of START END; END is not in it, 0 is the top. A rule means each
+        of them: what is not canonical is not mapped."""
+        first, after = self.address(start), evaluate(end)
+        beyond = after in (0, self.top + 1)
+        last = self.top if beyond else address_space.in_space(self.space, after - 1)
+        if last < first:
+            raise Refusal(f"{start} {end} is empty: END comes after START")
+        return first, last
 
     def shown(self, first: int, last: int) -> str:
         end = (last + 1) & self.top
