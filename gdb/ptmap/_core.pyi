@@ -856,6 +856,10 @@ def table_count(space: Space) -> int:
 def table(space: Space, index: int) -> Table:
     """The root is table 0. IndexError."""
 
+def elf_sections(file: int) -> list[tuple[bytes, int, int, bool, bool, bool]]:
+    """(name, link address, size, writable, executable, whether it has memory of its own) of each
+    section with SHF_ALLOC of the ELF file that is open as this descriptor. Error: ValueError."""
+
 def read_elf(image: bytes) -> Elf:
     """Reads a vDSO's image, which may be damaged or lack its end. ValueError where it is none."""
 
