@@ -38,15 +38,4 @@ void bind_query(py::module_& m) {
         "What the map cannot say about the addresses first to last: (the first Gap or None, "
         "whether "
         "that is a reserved bit, how many gaps, whether a limit cut the map there).");
-    m.def(
-        "mappings",
-        [](const Map& map, std::uint64_t pa, std::size_t limit) {
-            const Mappings found = mappings(map, {pa}, limit);
-            std::vector<std::uint64_t> places;
-            for (const VirtAddr va : found.first) places.push_back(va.value);
-            return py::make_tuple(places, found.count);
-        },
-        py::arg("map"), py::arg("pa"), py::arg("limit"),
-        "([address, ...], how many there are) where a physical address is mapped; of a map that is "
-        "split physically.");
 }

@@ -3,5 +3,5 @@
 
 #include <pybind11/pybind11.h>
 
-/// Adds matches(), first_hole(), unknown() and mappings().
+/// Adds matches(), first_hole() and unknown().
 void bind_query(pybind11::module_& m);

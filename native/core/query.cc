@@ -49,17 +49,12 @@ private:
     const std::vector<Gap>* gaps_;
 };
 
-// The last address that a truncated map speaks of; nothing where it speaks of none.
+// The last address that a map speaks of; nothing where it speaks of none. What a limit of tables
+// leaves out are gaps like others.
 std::optional<VirtAddr> last_known(const Map& map) {
-    if (!map.truncated) return VirtAddr{top};
-    std::optional<VirtAddr> last;
-    const auto reach = [&](const auto& list) {
-        if (!list.empty()) last = std::max(last.value_or(VirtAddr{0}), last_of(list.back()));
-    };
-    reach(map.ranges);
-    reach(map.unreadable);
-    reach(map.malformed);
-    return last;
+    if (!map.end) return VirtAddr{top};
+    if (map.end->value == 0) return {};
+    return VirtAddr{map.end->value - 1};
 }
 
 }  // namespace
@@ -112,15 +107,6 @@ Unknown unknown(const Map& map, const Span& span) {
     count(map.malformed, true);
     const auto known = last_known(map);
     found.truncated = !known || *known < span.last;
-    return found;
-}
-
-Mappings mappings(const Map& map, PhysAddr pa, std::size_t limit) {
-    Mappings found;
-    for (const Range& r : map.ranges) {
-        if (!r.contiguous || pa < r.pa || pa.value - r.pa.value >= r.size) continue;
-        if (found.count++ < limit) found.first.push_back({r.va.value + (pa.value - r.pa.value)});
-    }
     return found;
 }
 

@@ -28,7 +28,7 @@ struct Matches {
 Matches matches(const Map& map, const Span& span, std::span<const Wanted> wanted, bool others);
 
 /// The first address of a span where nothing is mapped for certain: no range is there, no gap, and
-/// the map is not truncated before. Nothing where there is none.
+/// the map does not end before (Map::end). Nothing where there is none.
 std::optional<VirtAddr> first_hole(const Map& map, const Span& span);
 
 /// What a map cannot say about a span.
@@ -36,16 +36,8 @@ struct Unknown {
     std::optional<Gap> first;  ///< by address; whole, not cut
     bool malformed = false;    ///< it is a reserved bit, not a table that could not be read
     std::size_t count = 0;     ///< gaps
-    bool truncated = false;    ///< a limit was reached, and the span goes on behind it
+    bool truncated = false;    ///< the span goes on behind the end of the map (Map::end)
 };
 Unknown unknown(const Map& map, const Span& span);
-
-/// Where a physical address is mapped, by rising address: the first `limit` places, and how many
-/// there are. Only of maps with MapOptions::split_physical.
-struct Mappings {
-    std::vector<VirtAddr> first;
-    std::size_t count = 0;
-};
-Mappings mappings(const Map& map, PhysAddr pa, std::size_t limit);
 
 }  // namespace ptmap

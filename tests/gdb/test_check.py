@@ -287,6 +287,40 @@ def test_limits(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
     assert [rule["result"] for rule in rules] == ["undecided", "undecided", "ok"]
 
 
+def test_behind_the_end_nothing_is_known(machine: BareMachine, gdb: GdbSession,
+                                         tmp_path: Path) -> None:
+    """A page is not finished as a range when the limit is reached, and a gap behind it is told."""
+    space = Tables("4-level")
+    space.map(0x1000, 0x1000000, KIB4, USER_RW)
+    space.map(0x2000, 1 << 45, KIB4, USER_RW)  # beyond MAXPHYADDR
+    space.write_to(machine)
+    machine.set_mode("4-level", space.root)
+    gdb.run("set ptmap maxphyaddr 40")
+    rules = ("range 0x1000 0x2000 unmapped", "no write in 0x1000 0x2000",
+             "range 0x2000 0x3000 unmapped", "range 0 0x1000 unmapped")  # fmt: skip
+    results = [rule["result"] for rule in check(gdb, tmp_path, *rules)[0]]
+    assert results == ["failed", "failed", "undecided", "ok"]
+    gdb.run("set ptmap max-ranges 1")
+    results = [rule["result"] for rule in check(gdb, tmp_path, *rules)[0]]
+    assert results == ["undecided", "undecided", "undecided", "ok"]
+    wipe(machine, space)
+
+
+def test_what_too_few_tables_leave_out(machine: BareMachine, gdb: GdbSession,
+                                       tmp_path: Path) -> None:
+    """They are gaps, and behind them all is known."""
+    space = Tables("4-level")
+    space.map(0x1000, 0x1000000, KIB4, USER_RW)
+    space.write_to(machine)
+    machine.set_mode("4-level", space.root)
+    gdb.run("set ptmap max-tables 3")
+    rules, _ = check(gdb, tmp_path, "no user in 0 0x200000", "no user in 0x200000 0x400000",
+                     "range 0x200000 0x400000 unmapped")  # fmt: skip
+    assert [rule["result"] for rule in rules] == ["undecided", "ok", "ok"], rules
+    assert "limit of tables reached" in rules[0]["why"]
+    wipe(machine, space)
+
+
 def test_memory_types_are_known_by_pat(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
     gdb.run("set ptmap pat 0x0007040600070106")  # Linux's: slot 1 is WC
     rules, error = check(gdb, tmp_path, "0xd0000000 WC", "no WT", "range 0xd0000000 0xd0001000 WC")

@@ -84,24 +84,57 @@ TEST(Query, FirstHole) {
     EXPECT_EQ(hole(Map{Mode::bits32}, 5, 6), 5);
 }
 
-// What lies behind the last thing that a truncated map has is not known.
+// A page of the user's at 0x1000, and an entry with a reserved bit behind it: 0x2000.
+Machine page_and_reserved_bit() {
+    Machine m(Mode::level4);
+    m.registers.maxphyaddr = 40;
+    for (const std::uint64_t table : {0x1000, 0x2000, 0x3000})
+        m.set(table, 0, (table + 0x1000) | bit::table);
+    m.set(0x4000, 1, 0x10000 | bit::table);
+    m.set(0x4000, 2, std::uint64_t{1} << 45 | bit::table);
+    return m;
+}
+
+// What lies behind the end of a map is not known, even where a gap behind it is told: the page is
+// a range as yet unfinished when the limit is reached.
 TEST(Query, Truncated) {
-    Map map = sample();
-    map.ranges.pop_back();
-    map.truncated = true;
-    EXPECT_EQ(hole(map, 0x1000, top), 0x3000);
-    EXPECT_EQ(hole(map, 0x4000, top), std::nullopt);
-    EXPECT_EQ(hole(map, 0x9000, top), std::nullopt);
-    EXPECT_FALSE(unknown(map, {{0}, {0x3fff}}).truncated);
-    EXPECT_FALSE(unknown(map, {{0}, {0x7fff}}).truncated);
-    EXPECT_TRUE(unknown(map, {{0}, {0x8000}}).truncated);
-    map.malformed.push_back(gap(0x9000, 0x1000));
-    EXPECT_EQ(hole(map, 0x6000, top), 0x8000);
-    EXPECT_FALSE(unknown(map, {{0}, {0x9fff}}).truncated);
-    Map nothing{Mode::bits32, {0x1000}, 1};
-    nothing.truncated = true;
+    Machine m = page_and_reserved_bit();
+    MapOptions options;
+    options.max_ranges = 1;
+    const Map map = m.map(options);
+    ASSERT_TRUE(map.ranges.empty());
+    ASSERT_EQ(map.malformed.size(), 1u);
+    EXPECT_EQ(hole(map, 0x1000, 0x1fff), std::nullopt);
+    EXPECT_EQ(hole(map, 0xfff, top), 0xfff);
+    EXPECT_FALSE(unknown(map, {{0}, {0xfff}}).truncated);
+    EXPECT_TRUE(unknown(map, {{0}, {0x1000}}).truncated);
+    EXPECT_TRUE(unknown(map, {{0x1000}, {0x1fff}}).truncated);
+    options.max_ranges = 2;
+    const Map whole = m.map(options);
+    EXPECT_FALSE(unknown(whole, {{0}, {top}}).truncated);
+    EXPECT_EQ(hole(whole, 0x1000, top), 0x3000);
+    // One that ends where it begins.
+    m.set(0x4000, 0, 0x20000 | bit::table);
+    options.max_ranges = 0;
+    const Map nothing = m.map(options);
+    ASSERT_EQ(nothing.end, VirtAddr{0});
     EXPECT_EQ(hole(nothing, 0, 0), std::nullopt);
     EXPECT_TRUE(unknown(nothing, {{0}, {0}}).truncated);
+}
+
+// The limit of tables ends nothing: what it leaves out are gaps, and all the rest is known.
+TEST(Query, TooManyTables) {
+    Machine m = page_and_reserved_bit();
+    m.set(0x3000, 1, 0x5000 | bit::table);
+    m.memory.ram(0x5000);
+    const Map map = make_map(m.scan({}, 4), {});
+    ASSERT_TRUE(map.truncated);
+    ASSERT_EQ(map.unreadable.size(), 1u);
+    EXPECT_EQ(hole(map, 0x200000, 0x3fffff), std::nullopt);
+    EXPECT_EQ(hole(map, 0x200000, top), 0x400000);
+    EXPECT_EQ(unknown(map, {{0x200000}, {0x3fffff}}).count, 1u);
+    const Unknown behind = unknown(map, {{0x400000}, {top}});
+    EXPECT_FALSE(behind.first || behind.truncated);
 }
 
 TEST(Query, Unknown) {
@@ -136,25 +169,6 @@ TEST(Query, UnreadableRoot) {
     const Map map = Machine(Mode::bits32).map();
     EXPECT_EQ(unknown(map, {{0}, {0xffffffff}}).count, 1u);
     EXPECT_EQ(hole(map, 0, 0xffffffff), std::nullopt);
-}
-
-TEST(Query, Mappings) {
-    const Map map = sample();
-    const auto places = [&](std::uint64_t pa, std::size_t limit = 9) {
-        const Mappings m = mappings(map, {pa}, limit);
-        std::vector<std::uint64_t> all{m.count};
-        for (const VirtAddr va : m.first) all.push_back(va.value);
-        return all;
-    };
-    using Places = std::vector<std::uint64_t>;
-    EXPECT_EQ(places(0x10000), (Places{2, 0x1000, 0x6000}));
-    EXPECT_EQ(places(0x10fff), (Places{2, 0x1fff, 0x6fff}));
-    EXPECT_EQ(places(0x11000), (Places{1, 0x7000}));
-    EXPECT_EQ(places(0x12000), (Places{0}));
-    EXPECT_EQ(places(0xffff), (Places{0}));
-    EXPECT_EQ(places(0x30fff), (Places{1, top}));
-    EXPECT_EQ(places(0x10000, 1), (Places{2, 0x1000}));
-    EXPECT_EQ(places(top), (Places{0}));
 }
 
 }  // namespace

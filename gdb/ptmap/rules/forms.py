@@ -184,6 +184,7 @@ def _in_sections(
 # Physical memory
 
 _TIMES = {"once": 1, "twice": 2}
+_WALKED = 1 << 16  # addresses of one byte that a rule looks at
 
 
 def _physical(context: Context, words: Sequence[str]) -> Question | None:
@@ -213,8 +214,8 @@ def _physical(context: Context, words: Sequence[str]) -> Question | None:
 
 
 def _places(evidence: Evidence, pa: int) -> tuple[list[int], int]:
-    found, count = native.core().mappings(evidence.made, pa, 1 << 16)
-    return list(found), count
+    found = native.core().find(evidence.made, pa, pa)
+    return [one.va for one in found[:_WALKED]], len(found)
 
 
 def _mapped_times(evidence: Evidence, pa: int, times: int | None) -> Finding:
