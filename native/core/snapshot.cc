@@ -275,8 +275,7 @@ private:
                 "its end can be none");
     }
 
-    // `pages` pages of `size` bytes from `va` on. Pages lie in one half of the space; an unreadable
-    // root is a gap of both.
+    // `pages` pages of `size` bytes from `va` on, in one half of the space or in `both`.
     void require_place(std::uint64_t va, std::uint64_t pages, std::uint64_t size, bool both) const {
         require(va % size == 0 && paging_->translatable({va}), "an address can be none");
         const std::uint64_t offset = paging_->offset_of({va}), upper = paging_->upper_part();
@@ -303,7 +302,7 @@ private:
         std::vector<Range>& list = into_.map.ranges;
         const std::size_t count = length(2);
         list.reserve(count);
-        std::uint64_t va = 0, pa = 0;
+        std::uint64_t va = 0, pa = 0, before = 0;  // the index of a sort
         std::size_t used = 0;
         for (std::size_t i = 0; i < count; ++i) {
             tick_();
@@ -325,6 +324,9 @@ private:
             r.pa = {frame << page_shift};
             require(!into_.map.end || r.va.value + (r.size - 1) < into_.map.end->value,
                     "a range lies behind its end");
+            const bool goes_on = i && !apart && r.pa.value == pa && head >> 2 == before;
+            require(!goes_on, "two ranges are one");
+            before = head >> 2;
             counted_[size_index] += more + 1;
             list.push_back(r);
             va = r.va.value + r.size;
@@ -361,7 +363,11 @@ private:
             Gap gap{};
             gap.va = {after(va, i == 0, number(), page_shift)};
             const std::uint64_t pages = number(), table = number(), level = number();
-            require_place(gap.va.value, pages, page_bytes[0], true);
+            // Only an unreadable root is one of both halves.
+            const bool is_root = &list == &into_.map.unreadable &&
+                                 level == paging_->levels().front().level->number &&
+                                 table << 5 == into_.map.root.value;
+            require_place(gap.va.value, pages, page_bytes[0], is_root);
             gap.size = pages << page_shift;
             require(level && paging_->position(
                                  static_cast<unsigned>(std::min(level, std::uint64_t{9}))) >= 0,

@@ -206,6 +206,35 @@ TEST(SnapshotTest, MapsThatCannotBe) {
               "");
 }
 
+// Neighbours of one sort in neighbouring frames are one range, and only a root is of both halves.
+TEST(SnapshotTest, AMapHasOneForm) {
+    Snapshot s = sample(Mode::pae);
+    ASSERT_EQ(s.map.ranges[0].size, 3u * 4096);
+    s.map.ranges.insert(s.map.ranges.begin() + 1, s.map.ranges[0]);
+    s.map.ranges[0].size = 4096;
+    Range& rest = s.map.ranges[1];
+    rest.va.value += 4096, rest.pa.value += 4096, rest.size -= 4096;
+    EXPECT_EQ(refusal(write_snapshot(s)), "a damaged ptmap snapshot: two ranges are one");
+    rest.pa.value += 4096;  // another frame
+    EXPECT_EQ(refusal(write_snapshot(s)), "");
+
+    const auto with = [](std::uint64_t at, std::uint64_t size, std::uint64_t table, unsigned level,
+                         bool malformed) {
+        Machine m(Mode::level4);
+        Snapshot s{{Mode::level4, {0x1000}, 1}, m.registers, {}, {}, {}, {}};
+        (malformed ? s.map.malformed : s.map.unreadable)
+            .push_back({{at}, size, {table}, level, ""});
+        return refusal(write_snapshot(s));
+    };
+    const std::uint64_t half = std::uint64_t{1} << 47;
+    EXPECT_EQ(with(0, 2 * half, 0x1000, 4, false), "");
+    EXPECT_EQ(with(half - 4096, 4096, 0x2000, 1, false), "");
+    EXPECT_NE(with(half - 4096, 8192, 0x2000, 1, false), "");
+    EXPECT_NE(with(0, 2 * half, 0x2000, 4, false), "");
+    EXPECT_NE(with(0, 2 * half, 0x1000, 3, false), "");
+    EXPECT_NE(with(0, 2 * half, 0x1000, 4, true), "");
+}
+
 TEST(SnapshotTest, TextsOfAGuestBecomePrintable) {
     Snapshot s = sample(Mode::level4);
     s.words = {"a\x1b[2J\xff\n"};
