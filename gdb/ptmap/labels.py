@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass, replace
 from typing import Iterable, Sequence
 
@@ -40,6 +41,12 @@ def _uncovered(layer: Iterable[Label], covers: Sequence[Label]) -> list[Label]:
         if at < label.end:
             found.append(replace(label, start=at))
     return found
+
+
+def at(labels: Sequence[Label], va: int) -> Label | None:
+    """The label of an address, of a list that is sorted and disjoint as layered() makes it."""
+    after = bisect.bisect_right(labels, va, key=lambda label: label.start)
+    return labels[after - 1] if after and va < labels[after - 1].end else None
 
 
 def to_pages(labels: Sequence[Label]) -> list[Label]:

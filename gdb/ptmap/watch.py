@@ -13,7 +13,7 @@ from typing import Any
 
 import gdb
 
-from . import address_space, maps, space_labels, target
+from . import address_space, labels, maps, space_labels, target
 from .address_space import AddressSpace
 from .errors import Refusal
 from .text import printable
@@ -94,18 +94,19 @@ def _alias(space: AddressSpace, step: Any, size: int) -> _Alias:
     made = maps.find(space, maps.scan(space, 0, top), pa, pa + size - 1)
     if not len(made):
         raise _unreached(space, step, "" if made.complete else " (as far as it could be read)")
-    labels = space_labels.of(space, top).all
-    found = []
-    for r in made:
-        label = next((one for one in labels if one.start <= r.va < one.end), None)
-        is_direct = label is not None and label.name in _DIRECT
-        what = f"{printable(label.name)} ({label.source})" if label else "an alias"
-        what = f"the {what}" if what.startswith("direct map") else what
-        rights = f"{'user' if r.user else 'supervisor'}, {'writable' if r.write else 'read-only'}"
-        rank = (r.user or not r.write, not r.write, not is_direct, r.va)
-        found.append((rank, r.va, f"{what}, {rights}"))
-    _, va, what = min(found)
-    return _Alias(va, what, len(found) - 1, made.complete)
+    known = space_labels.of(space, top).all
+    direct = [one for one in known if one.name in _DIRECT]
+
+    def rank(r: Any) -> tuple[bool, bool, bool, int]:
+        return (r.user or not r.write, not r.write, labels.at(direct, r.va) is None, r.va)
+
+    best = min(made, key=rank)
+    label = labels.at(known, best.va)
+    what = f"{printable(label.name)} ({label.source})" if label else "an alias"
+    what = f"the {what}" if what.startswith("direct map") else what
+    rights = (f"{'user' if best.user else 'supervisor'}, "
+              f"{'writable' if best.write else 'read-only'}")  # fmt: skip
+    return _Alias(best.va, f"{what}, {rights}", len(made) - 1, made.complete)
 
 
 def _unreached(space: AddressSpace, step: Any, read: str) -> Refusal:
