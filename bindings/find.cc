@@ -80,7 +80,12 @@ void bind_find(py::module_& m) {
                                [](const Aliases& a) { return as_tuple(a.write_exec); })
         .def_property_readonly("in_one", [](const Aliases& a) { return as_tuple(a.in_one); })
         .def_property_readonly("user_kernel",
-                               [](const Aliases& a) { return as_tuple(a.user_kernel); });
+                               [](const Aliases& a) { return as_tuple(a.user_kernel); })
+        .def_property_readonly(
+            "first_write_exec", [](const Aliases& a) { return a.write_exec.first; },
+            "The first of these stretches alone or None, however many groups there are.")
+        .def_property_readonly("first_user_kernel",
+                               [](const Aliases& a) { return a.user_kernel.first; });
 
     m.def(
         "aliases",

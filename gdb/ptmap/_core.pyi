@@ -426,6 +426,11 @@ class Aliases:
         """Of these, what one address alone may write and execute."""
     @property
     def user_kernel(self) -> _Total: ...
+    @property
+    def first_write_exec(self) -> AliasGroup | None:
+        """The first of these stretches alone or None, however many groups there are."""
+    @property
+    def first_user_kernel(self) -> AliasGroup | None: ...
 
 class DiffSide:
     """Pages of one size with equal attributes: a Difference before, or after."""
@@ -818,10 +823,6 @@ def first_hole(map: Map, first: int, last: int) -> int | None:
 def unknown(map: Map, first: int, last: int) -> tuple[Gap | None, bool, int, bool]:
     """What a map cannot say about the addresses FIRST to LAST: (the first gap, whether that is a
     reserved bit, how many gaps, whether a limit cut the map there)."""
-
-def mappings(map: Map, pa: int, limit: int) -> tuple[list[int], int]:
-    """(LIMIT addresses at most, how many there are) where a physical address is mapped; of a map
-    that was made with split_physical."""
 
 def overview(
     map: Map, labels: Sequence[Label], rows: int, cells: int

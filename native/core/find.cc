@@ -27,110 +27,165 @@ public:
         : space_(space),
           options_(options),
           map_(map),
-          tick_(options.pulse),
-          leads_on_(space.nodes()) {
-        // Children come after their parents.
-        for (std::size_t n = space.nodes(); n-- > 0;)
-            leads_on_[n] = has_something(space.node(static_cast<std::uint32_t>(n)));
-    }
+          made_tick_(options.pulse),
+          look_tick_(options.pulse) {}
 
     void run(const Window& window) {
-        if (leads_on_[0]) visit(0, 0, window, Rights::all);
+        visit(0, 0, window, Rights::all);
         close();
     }
 
 private:
-    // Whether below a node is a page with one of the frames, or a gap.
-    bool has_something(const Node& node) const {
-        if (!node.readable) return true;
+    // Of some entries what is in the frames, as far as that is one range.
+    struct Part {
+        enum : std::uint8_t { unknown, mixed, hole, run } is = unknown;
+        Range range;                           // its `va` counts from the table's first byte
+        std::array<std::uint64_t, 4> pages{};  // that hold a byte of it, as in Map
+    };
+
+    // A whole table, under the rights of a path to it.
+    const Part& whole(std::uint32_t n, Rights path) {
+        std::vector<Part>& parts = wholes_[static_cast<unsigned>(path)];
+        if (parts.empty()) parts.resize(space_.nodes());
+        if (parts[n].is == Part::unknown) parts[n] = work_out(space_.node(n), path);
+        return parts[n];
+    }
+
+    Part work_out(const Node& node, Rights path) {
+        look_tick_();
+        Part all{Part::hole, {}};
+        if (!node.readable) return {Part::mixed, {}};
         const PagingLevel& level = space_.level(node);
-        const unsigned end = level.index(node.needed.last) + 1;
-        auto child = node.children.begin();
-        for (unsigned i = level.index(node.needed.first); i < end; ++i) {
+        const unsigned end = level.entries();
+        const std::uint64_t span = level.entry_span();
+        for (unsigned i = 0, after; i < end; i = after) {
+            after = i + 1;
             const std::uint64_t raw = space_.entry(node, i);
-            switch (level.kind(raw)) {
-                case Kind::not_present: break;
-                case Kind::malformed: return true;
-                case Kind::page:
-                    if (overlaps(options_.frames, level.page.target(raw), level.entry_span()))
-                        return true;
-                    break;
-                case Kind::table:
-                    while (child->index < i) ++child;
-                    if (leads_on_[child->node]) return true;
-                    break;
+            const Kind kind = level.kind(raw);
+            if (kind == Kind::malformed) return {Part::mixed, {}};
+            // Most are of no interest.
+            if (kind == Kind::not_present ||
+                (kind == Kind::page && !overlaps(options_.frames, level.page.target(raw), span)))
+                continue;
+            Part part;
+            if (kind == Kind::page) {
+                after = end_of(node, i, end);
+                part = pages(level, raw, {0, (after - i) * span - 1}, path);
+            } else {
+                part = whole(space_.child_index(node, i), path & level.table.rights(raw));
             }
+            part.range.va.value += i * span;
+            if (!join(all, part)) return {Part::mixed, {}};
         }
-        return false;
+        return all;
+    }
+
+    // Adds what comes behind; false where the two are not one.
+    static bool join(Part& all, const Part& part) {
+        if (part.is == Part::hole) return true;
+        if (all.is == Part::hole) {
+            all = part;
+            return part.is == Part::run;
+        }
+        if (part.is != Part::run || !follows(all.range, part.range)) return false;
+        append(all.range, part.range);
+        for (std::size_t i = 0; i < all.pages.size(); ++i) all.pages[i] += part.pages[i];
+        return true;
+    }
+
+    static bool follows(const Range& first, const Range& second) {
+        return first.va.value + first.size == second.va.value &&
+               first.pa.value + first.size == second.pa.value &&
+               first.attributes == second.attributes;
+    }
+    static void append(Range& first, const Range& second) {
+        first.size += second.size;
+        first.page_sizes |= second.page_sizes;
+    }
+
+    // Entries that are taken together: none of them present, or contiguous pages alike.
+    unsigned end_of(const Node& node, unsigned index, unsigned end) const {
+        const unsigned after = space_.end_of_run(node, index, end);
+        const bool is_page = space_.level(node).kind(space_.entry(node, index)) == Kind::page;
+        return is_page ? space_.contiguous_end(node, index, after) : after;
+    }
+
+    // What of `part` of contiguous pages (offsets from the first on, whose entry is `raw`) is in
+    // the frames; its `va` counts from there too.
+    Part pages(const PagingLevel& level, std::uint64_t raw, const Window& part, Rights path) const {
+        const EntryRules& rules = level.page;
+        const std::uint64_t size = part.last - part.first + 1;
+        const PhysAddr pa{rules.target(raw).value + part.first};
+        if (!overlaps(options_.frames, pa, size)) return {Part::hole, {}};
+        const Window cut = inside(options_.frames, pa, size);
+        const std::uint64_t first = part.first + cut.first, last = part.first + cut.last;
+        const unsigned size_index = page_size_index(level.entry_span());
+        Part found{Part::run,
+                   {{first},
+                    last - first + 1,
+                    {pa.value + cut.first},
+                    true,
+                    static_cast<std::uint8_t>(1u << size_index),
+                    {path & rules.rights(raw)}}};
+        found.range.attributes.global = raw & rules.global;
+        found.range.attributes.type = options_.types[rules.cache_slot(raw)];
+        found.pages[size_index] = last / level.entry_span() - first / level.entry_span() + 1;
+        return found;
     }
 
     // Emits what of `part` (offsets inside the table) of a node at offset `base` is in the frames.
+    // Of a whole table more than one range or gap comes out, or it is not gone into: so cost
+    // follows them.
     void visit(std::uint32_t n, std::uint64_t base, const Window& part, Rights path) {
         const Node& node = space_.node(n);
         const PagingLevel& level = space_.level(node);
         if (!node.readable)
             return gap(map_.unreadable, base + part.first, part.last - part.first + 1, node,
                        space_.why(node));
+        if (part.first == 0 && part.last == level.table_span() - 1) {
+            const Part& all = whole(n, path);
+            // The two halves of a canonical space never join, whatever their pages.
+            if (all.is == Part::hole || (all.is == Part::run && node.level > 0))
+                return emit(base, all);
+        }
         const std::uint64_t span = level.entry_span();
         const unsigned end = level.index(part.last) + 1;
-        for (unsigned i = level.index(part.first); i < end && !map_.truncated; ++i) {
+        for (unsigned i = level.index(part.first), after; i < end && !map_.truncated; i = after) {
+            after = end_of(node, i, end);
             const std::uint64_t raw = space_.entry(node, i), begin = i * span;
             const Window inner{std::max(part.first, begin) - begin,
-                               std::min(part.last, begin + span - 1) - begin};
+                               std::min(part.last, after * span - 1) - begin};
             switch (level.kind(raw)) {
                 case Kind::not_present: break;
                 case Kind::malformed:
                     gap(map_.malformed, base + begin + inner.first, inner.last - inner.first + 1,
                         node, reserved_bits(space_.paging(), level, raw));
                     break;
-                case Kind::page: page(level, raw, base + begin, inner, path); break;
-                case Kind::table: {
-                    const std::uint32_t child = space_.child_index(node, i);
-                    if (leads_on_[child])
-                        visit(child, base + begin, inner, path & level.table.rights(raw));
+                case Kind::page: emit(base + begin, pages(level, raw, inner, path)); break;
+                case Kind::table:
+                    visit(space_.child_index(node, i), base + begin, inner,
+                          path & level.table.rights(raw));
                     break;
-                }
             }
         }
     }
 
-    void page(const PagingLevel& level, std::uint64_t raw, std::uint64_t offset, const Window& part,
-              Rights path) {
-        const EntryRules& rules = level.page;
-        const std::uint64_t size = part.last - part.first + 1;
-        const PhysAddr pa{rules.target(raw).value + part.first};
-        if (!overlaps(options_.frames, pa, size)) return;
-        const Window cut = inside(options_.frames, pa, size);
-        const unsigned size_index = page_size_index(level.entry_span());
-        ++map_.pages[size_index];
-        Range found{{offset + part.first + cut.first},
-                    cut.last - cut.first + 1,
-                    {pa.value + cut.first},
-                    true,
-                    static_cast<std::uint8_t>(1u << size_index),
-                    {path & rules.rights(raw)}};
-        found.attributes.global = raw & rules.global;
-        found.attributes.type = options_.types[rules.cache_slot(raw)];
-        emit(found);
-    }
-
-    // `next.va` is an offset, as is run_.va.
-    void emit(const Range& next) {
+    // A part that counts from offset `base` on. The `va` of run_ is an offset.
+    void emit(std::uint64_t base, const Part& part) {
+        if (part.is == Part::hole) return;
+        for (std::size_t i = 0; i < part.pages.size(); ++i) map_.pages[i] += part.pages[i];
+        Range next = part.range;
+        next.va.value += base;
         const std::uint64_t upper = space_.paging().upper_part();
-        if (run_.size && run_.va.value + run_.size == next.va.value &&
-            run_.pa.value + run_.size == next.pa.value && run_.attributes == next.attributes &&
-            !(upper && next.va.value == upper)) {
-            run_.size += next.size;
-            run_.page_sizes |= next.page_sizes;
-            return;
-        }
+        if (run_.size && follows(run_, next) && !(upper && next.va.value == upper))
+            return append(run_, next);
         close();
         run_ = next;
     }
 
     // Ends the range that is being built.
     void close() {
-        if (run_.size && room()) {
+        if (run_.size && room(run_.va.value)) {
             run_.va = space_.paging().address_of(run_.va.value);
             map_.ranges.push_back(run_);
         }
@@ -139,25 +194,27 @@ private:
 
     void gap(std::vector<Gap>& gaps, std::uint64_t offset, std::uint64_t size, const Node& node,
              std::string why) {
-        if (room())
+        if (room(offset))
             gaps.push_back({space_.paging().address_of(offset), size, node.table,
                             space_.level(node).level->number, std::move(why)});
     }
 
-    bool room() {
-        tick_();
+    bool room(std::uint64_t offset) {
+        made_tick_();
         if (made_++ < options_.max_ranges) return true;
         map_.truncated = true;
+        const VirtAddr va = space_.paging().address_of(offset);
+        map_.end = std::min(map_.end.value_or(va), va);  // a range may begin before a gap
         return false;
     }
 
     const Space& space_;
     const FindOptions& options_;
     Map& map_;
-    Ticker tick_;
-    std::vector<bool> leads_on_;  // by node
-    std::size_t made_ = 0;        // ranges and gaps so far
-    Range run_{};                 // that is being built; of size 0 for none
+    Ticker made_tick_, look_tick_;
+    std::array<std::vector<Part>, 8> wholes_;  // by the rights of a path, by node
+    std::size_t made_ = 0;                     // ranges and gaps so far
+    Range run_{};                              // that is being built; of size 0 for none
 };
 
 // Sweeps over the ranges of a map by physical address.
@@ -339,7 +396,23 @@ Aliases aliases(const Map& map, Conflict wanted, const Pulse& pulse, std::size_t
     const auto changed = [&](std::uint32_t range, bool begins) {
         begins ? here.add(runs.of[range]) : here.remove(runs.of[range]);
     };
-    const auto add = [](Aliases::Total& total, const Shared& shared) {
+    const auto alone = [&](const Shared& shared) {
+        SharedGroup group{};
+        group.conflict = shared.conflict;
+        group.in_one = shared.in_one;
+        group.pa = shared.pa;
+        group.count = shared.count;
+        for (const std::uint32_t i : shared.ranges)
+            group.mappings.push_back(
+                {address_in(map.ranges[i], shared.pa), i, runs.extents[runs.of[i]]});
+        return group;
+    };
+    const auto add = [&](Aliases::Total& total, const Shared& shared) {
+        if (!total.first) {
+            total.first = alone(shared);
+            total.first->bytes = shared.size;
+            total.first->stretches = 1;
+        }
         total.bytes += shared.size;
         ++total.stretches;
     };
@@ -354,14 +427,7 @@ Aliases aliases(const Map& map, Conflict wanted, const Pulse& pulse, std::size_t
                 return;
             }
             known = group_of.emplace(here, all.groups.size()).first;
-            SharedGroup& group = all.groups.emplace_back();
-            group.conflict = shared.conflict;
-            group.in_one = shared.in_one;
-            group.pa = shared.pa;
-            group.count = shared.count;
-            for (const std::uint32_t i : shared.ranges)
-                group.mappings.push_back(
-                    {address_in(map.ranges[i], shared.pa), i, runs.extents[runs.of[i]]});
+            all.groups.push_back(alone(shared));
         }
         SharedGroup& group = all.groups[known->second];
         group.bytes += shared.size;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,15 +23,17 @@ struct FindOptions {
     std::array<MemoryType, 8> types = memory_types(std::nullopt);
     /// Of ranges and gaps; the map is truncated there.
     std::size_t max_ranges = std::numeric_limits<std::size_t>::max();
-    Pulse pulse;  ///< by ranges and gaps
+    Pulse pulse;  ///< by ranges and gaps, and by tables looked at
 };
 
 /// A map of those bytes of a space that lie in these frames, and of nothing else: each of its
 /// ranges is contiguous and cut to them, and no two neighbours could be one. `pages` counts the
 /// pages that hold a byte of them; the gaps are the whole space's, as what they hide may be here.
 ///
-/// It looks at each table once, and goes only where there is something to be found: cost follows
-/// distinct tables and what comes out, not the ranges of the space.
+/// It looks at each table once for each combination of rights that lead to it, and takes one whole
+/// that has nothing to be found or one range of it. Into others it goes again for each path, which
+/// makes a range or a gap at least: so cost follows distinct tables and what comes out (up to a
+/// table's entries for each), not the paths nor the ranges of the space.
 Map find(const Space& space, const FindOptions& options);
 
 /// The same of a map that is there already, as ranges by rising address, each with the page sizes
@@ -97,6 +100,7 @@ struct Aliases {
     struct Total {
         std::uint64_t bytes = 0;  ///< of physical memory
         std::size_t stretches = 0;
+        std::optional<SharedGroup> first;  ///< the first of them alone, whether it is in a group
     };
     Total write_exec, in_one, user_kernel;
     std::size_t ungrouped = 0;  ///< stretches that are in no group, as there were too many

@@ -149,7 +149,7 @@ private:
                 case Kind::malformed: return {Uniform::mixed, {}};
                 case Kind::page:
                     part = {Uniform::run, page(level, raw, path)};
-                    part.pages.contiguous = contiguous_end(node, i, after) == after;
+                    part.pages.contiguous = space_.contiguous_end(node, i, after) == after;
                     if (options_.split_physical && !part.pages.contiguous)
                         return {Uniform::mixed, {}};
                     break;
@@ -160,15 +160,6 @@ private:
             if (!join(whole, i * level.entry_span(), part)) return {Uniform::mixed, {}};
         }
         return whole;
-    }
-
-    // Where a run of pages stops being physically contiguous, `end` at most.
-    unsigned contiguous_end(const Node& node, unsigned index, unsigned end) const {
-        const PagingLevel& level = space_.level(node);
-        std::uint64_t next = level.page.target(space_.entry(node, index)).value;
-        do next += level.entry_span();
-        while (++index < end && level.page.target(space_.entry(node, index)).value == next);
-        return index;
     }
 
     // Whether two runs may be one range, but for where their frames are.
@@ -213,7 +204,7 @@ private:
             if (map_.truncated) return;
             const std::uint64_t raw = space_.entry(node, i), begin = i * span;
             after = space_.end_of_run(node, i, end);
-            if (level.kind(raw) == Kind::page) after = contiguous_end(node, i, after);
+            if (level.kind(raw) == Kind::page) after = space_.contiguous_end(node, i, after);
             // Of what these entries translate, what is in the window: offsets from `begin` on.
             const Window inner{std::max(part.first, begin) - begin,
                                std::min(part.last, after * span - 1) - begin};

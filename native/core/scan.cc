@@ -142,6 +142,14 @@ private:
     std::unordered_map<std::uint64_t, Table> read_;
 };
 
+unsigned Space::contiguous_end(const Node& of, unsigned index, unsigned end) const {
+    const EntryRules& page = level(of).page;
+    std::uint64_t next = page.target(entry(of, index)).value;
+    do next += level(of).entry_span();
+    while (++index < end && page.target(entry(of, index)).value == next);
+    return index;
+}
+
 std::uint32_t Space::child_index(const Node& node, unsigned index) const {
     return std::ranges::lower_bound(node.children, index, {}, &Node::Child::index)->node;
 }

@@ -71,6 +71,9 @@ public:
     unsigned end_of_run(const Node& node, unsigned index, unsigned end) const {
         return paging_.end_of_run(level(node), tables_[node.bytes], index, end);
     }
+    /// Where the pages that entry `index` begins stop following each other physically, `end` at
+    /// most: all before it are of kind Kind::page.
+    unsigned contiguous_end(const Node& node, unsigned index, unsigned end) const;
     /// The table that an entry of kind Kind::table names.
     const Node& child(const Node& node, unsigned index) const;
     std::uint32_t child_index(const Node& node, unsigned index) const;

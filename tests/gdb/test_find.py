@@ -335,6 +335,25 @@ def test_recursive(machine: BareMachine, gdb: GdbSession) -> None:
         gdb.run("set ptmap max-ranges auto")
 
 
+def test_more_conflicts_than_groups(machine: BareMachine, gdb: GdbSession) -> None:
+    """Pages apart that are writable and executable, more than are told apart; behind them a frame
+    that the user and the kernel map."""
+    space = Tables("4-level", at=0x100000)
+    for table in range(260):
+        at = space.table_for(table * MIB2, 1)
+        for index in range(512):
+            space.set(at, index, (table << 21 | index << 12) | (USER_RW, USER_RO)[index % 2])
+    space.map(0x4000000000, 0xF0000000, KIB4, USER_RO | NX)
+    space.map(0x5000000000, 0xF0000000, KIB4, KERNEL | NX)
+    space.write_to(machine)
+    machine.set_mode("4-level", space.root)
+    text = gdb.run("ptmap find 0 0x100000000")
+    assert "write+exec: 260 MiB of it, the first at 0x0:\n" in text
+    assert ("user+kernel: 4 KiB of it, the first at 0xf0000000:\n"
+            "  user at 0x0000004000000000, supervisor at 0x0000005000000000\n") in text
+    assert "of none of these: all with -json FILE\n" in gdb.run("ptmap find -aliases")
+
+
 def test_costs_about_a_scan(machine: BareMachine, gdb: GdbSession) -> None:
     """A million pages in frames anywhere: found in no more than the map takes."""
     space = Tables("4-level", at=0x100000)

@@ -158,6 +158,69 @@ TEST(Find, OtherMappingsDoNotCount) {
     EXPECT_TRUE(map.complete());
 }
 
+// 512 page tables that make 1 GiB, which 4096 paths lead to: 2^30 pages, none of them looked at
+// twice. A generous limit, as sanitizers and a busy host take their part.
+TEST(Find, SharedTablesAreTakenWhole) {
+    Machine m(Mode::level4);
+    m.fill(0x1000, 0, 7, 0x2000 | bit::table);
+    m.fill(0x2000, 0, 511, 0x3000 | bit::table);
+    m.fill(0x3000, 0, 511, 0x100000 | bit::table, page_bytes);
+    for (std::uint64_t i = 0; i < 512; ++i)
+        m.fill(0x100000 + i * page_bytes, 0, 511, i << 21 | bit::table, page_bytes);
+    const auto began = std::chrono::steady_clock::now();
+    const Map all = found(m, 0, ~std::uint64_t{0});
+    EXPECT_EQ(said(all.ranges), said(m.map({.split_physical = true}).ranges));
+    ASSERT_EQ(all.ranges.size(), 4096u);
+    EXPECT_EQ(all.pages, (std::array<std::uint64_t, 4>{1u << 30, 0, 0, 0}));
+    // Two tables of it, cut in both.
+    const Map some = found(m, 0x3ff123, 0x400122);
+    ASSERT_EQ(some.ranges.size(), 4096u);
+    EXPECT_EQ(said(some.ranges[1]), (Said{0x403ff123, 0x1000, 0x3ff123, "uwx WB 4K"}));
+    EXPECT_EQ(some.pages[0], 8192u);
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(10));
+}
+
+// Pages of a shared table that are alike on a path that takes their rights away.
+TEST(Find, AlikeOnThePath) {
+    Machine m(Mode::level4);
+    m.set(0x1000, 0, 0x2000 | bit::table);
+    m.set(0x2000, 0, 0x3000 | bit::P | bit::US);
+    m.set(0x2000, 1, 0x3000 | bit::table);
+    m.set(0x3000, 0, 0x4000 | bit::table);
+    m.set(0x4000, 0, 0x10000 | bit::P | bit::US);
+    m.set(0x4000, 1, 0x11000 | bit::table);
+    EXPECT_EQ(said(found(m, 0x10000, 0x11fff).ranges),
+              (AllSaid{{0, 0x2000, 0x10000, "ux WB 4K"},
+                       {0x40000000, 0x1000, 0x10000, "ux WB 4K"},
+                       {0x40001000, 0x1000, 0x11000, "uwx WB 4K"}}));
+}
+
+TEST(Find, APulseEndsIt) {
+    Machine m(Mode::level4);
+    m.fill(0x1000, 0, 511, 0x2000 | bit::table);
+    m.fill(0x2000, 0, 511, 0x3000 | bit::table);
+    m.set(0x3000, 0, bit::P | bit::PS);
+    m.set(0x3000, 2, bit::P | bit::PS);
+    struct Interrupted {};
+    EXPECT_THROW(find(m.scan(), {.frames = {{0}, {0xfff}},
+                                 .pulse = [](std::size_t) { throw Interrupted{}; }}),
+                 Interrupted);
+}
+
+// Where a limit ends it, nothing more is said: the range that is not finished is left out.
+TEST(Find, EndsWhereAMapDoes) {
+    Machine m = two_kinds();
+    m.set(0x4000, 7, 0x10000 | bit::table);
+    m.set(0x4000, 8, 0x10000 | bit::table);
+    m.set(0x4000, 9, 0x10000 | bit::P | std::uint64_t{1} << 51);
+    m.registers.maxphyaddr = 40;
+    const Map map = found(m, 0x10000, 0x10fff, 2);
+    EXPECT_EQ(map.ranges.size(), 1u);
+    EXPECT_EQ(map.malformed.size(), 1u);
+    ASSERT_TRUE(map.truncated);
+    EXPECT_EQ(map.end, VirtAddr{0x8000});
+}
+
 TEST(Find, InAWindow) {
     Machine m = two_kinds();
     m.fill(0x4000, 7, 9, 0x10000 | bit::table, page_bytes);
@@ -199,6 +262,9 @@ TEST(Find, AsTheWholeMap) {
         const Space space = m.scan();
         const Map whole = make_map(space, {.split_physical = true, .split_sizes = true});
         ASSERT_TRUE(whole.complete());
+        const Map all = find(space, {.frames = {{0}, {~std::uint64_t{0}}}});
+        ASSERT_EQ(said(all.ranges), said(make_map(space, {.split_physical = true}).ranges));
+        ASSERT_EQ(all.pages, whole.pages);
         for (int k = 0; k < 20; ++k) {
             const std::uint64_t first = random() % (70 << 12), last = first + random() % 0x5000;
             const Map map = find(space, {.frames = {{first}, {last}}});
@@ -341,6 +407,15 @@ TEST(Aliases, Groups) {
     EXPECT_EQ(first.groups[0].stretches, 10u);
     EXPECT_EQ(first.ungrouped, 1u);
     EXPECT_EQ(first.user_kernel.bytes, 11u << 12);
+    // The first of each conflict is told all the same.
+    EXPECT_FALSE(first.in_one.first);
+    ASSERT_TRUE(first.write_exec.first);
+    EXPECT_EQ(first.write_exec.first->pa.value, 0x90000u);
+    EXPECT_EQ(first.write_exec.first->mappings.size(), 2u);
+    ASSERT_TRUE(first.user_kernel.first);
+    EXPECT_EQ(first.user_kernel.first->pa.value, heap.pa.value);
+    EXPECT_EQ(first.user_kernel.first->stretches, 1u);
+    EXPECT_EQ(first.user_kernel.first->bytes, 0x1000u);
 }
 
 TEST(Aliases, Json) {

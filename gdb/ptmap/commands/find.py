@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Sequence
 
-from .. import address_space, maps, native, progress, space_labels, summary
+from .. import address_space, labels, maps, native, progress, space_labels, summary
 from ..address_space import AddressSpace
 from ..command import (JSON, PHYSICAL_END, Command, Option, evaluate, is_for_eyes, physical, write,
                        write_json)  # fmt: skip
@@ -120,13 +120,13 @@ class _Found:
         self.aliases: Aliases = native.core().aliases(self.made, pulse=progress.flattening)
 
     def json(self) -> str:
-        labels = self.known.core()
-        shared = native.core().aliases_json(self.made, labels=labels, pulse=progress.writing)
+        names = self.known.core()
+        shared = native.core().aliases_json(self.made, labels=names, pulse=progress.writing)
         more = (
             f', "pa": "{self.first:#x}", "size": "{self.last - self.first + 1:#x}"'
             f', "aliases": [{shared}]'
         )
-        return self.made.json(labels, more, progress.writing, kind="find")
+        return self.made.json(names, more, progress.writing, kind="find")
 
     def text(self) -> str:
         space, made, size = self.space, self.made, self.last - self.first + 1
@@ -142,11 +142,13 @@ class _Found:
 
     def _conflicts(self, size: int) -> list[str]:
         lines = []
-        for conflict, total in (("write+exec", self.aliases.write_exec),
-                                ("user+kernel", self.aliases.user_kernel)):  # fmt: skip
-            if not total[1]:
+        aliases = self.aliases
+        for conflict, total, group in (
+            ("write+exec", aliases.write_exec, aliases.first_write_exec),
+            ("user+kernel", aliases.user_kernel, aliases.first_user_kernel),
+        ):
+            if group is None:
                 continue
-            group = next(g for g in self.aliases.groups if conflict in g.conflicts)
             part = f"{size_text(total[0])} of it, the first at {group.pa:#x}:\n  "
             lines.append(f"{conflict}: {'' if total[0] == size else part}"
                          f"{_witnesses(self.space, self.made, group, conflict)}\n")  # fmt: skip
@@ -248,10 +250,8 @@ class _Aliases:
         return lines
 
     def _label(self, va: int) -> str:
-        for label in self.known.all:
-            if label.start <= va < label.end:
-                return printable(label.name)
-        return ""
+        label = labels.at(self.known.all, va)
+        return printable(label.name) if label else ""
 
 
 def _severity(group: AliasGroup) -> int:
