@@ -863,9 +863,3 @@ def elf_sections(file: int) -> list[tuple[bytes, int, int, bool, bool, bool]]:
 
 def read_elf(image: bytes) -> Elf:
     """Reads a vDSO's image, which may be damaged or lack its end. ValueError where it is none."""
-
-def elf_sections(file: int) -> list[tuple[bytes, int, bool, bool, bool]]:
-    """(name, size, writable, executable, whether it has memory of its own) of each section with
-    SHF_ALLOC of the ELF file that is open as this descriptor. ValueError where it cannot be
-    read."""
-
