@@ -81,8 +81,8 @@ Usage: $ptmap_mapped (VA)
 
 0 too where an entry on the way has a reserved bit set, as every access then
 faults (`ptmap check` calls such a map damaged, and undecided), and where VA
-is not canonical; with paging off always 1. It is an error where a table cannot be
-read: then nobody knows. Rights do not count: see $ptmap_rights.
+is not canonical; with paging off always 1. It is an error where a table
+cannot be read: then nobody knows. Rights do not count: see $ptmap_rights.
 
 Examples:
   break vmalloc_fault if !$ptmap_mapped($cr2)

@@ -127,14 +127,14 @@ def test_grades(tmp_path: Path) -> None:
     """0 for the good kernel, 1 for the broken one, and the rules that it breaks."""
     good = grade(tmp_path)
     assert good.returncode == 0, good.stderr
-    assert good.stdout.splitlines()[-1] == "22 rules: 22 ok; the map is complete"
+    assert good.stdout.splitlines()[-1] == "23 rules: 23 ok; the map is complete"
     broken = grade(tmp_path, "--broken")
     assert broken.returncode == 1, broken.stderr
     failed = re.findall(r"^FAILED +\d+  (.*)", broken.stdout, re.M)
     assert failed == ["range 0xb7f37000 0xb7f38000 unmapped", "sections",
                       "only supervisor in 0xc0000000 0xffffe000",
-                      "range 0xc0100000 0xc0200000 read-only"]  # fmt: skip
-    assert "4 of 22 rules failed: lines 15, 20, 21, 22" in broken.stderr
+                      "range 0xc0100000 0xc0200000 read-only", "pa $cr3 supervisor"]  # fmt: skip
+    assert "5 of 23 rules failed: lines 15, 20, 21, 22, 29" in broken.stderr
 
 
 def test_grades_as_tap(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_grades_as_tap(tmp_path: Path) -> None:
         prove = subprocess.run(["prove", "-e", "cat", "/dev/stdin"], input=run.stdout, text=True,
                                capture_output=True)  # fmt: skip
         assert (prove.returncode != 0) == bool(status), prove.stdout
-        assert ("Failed 4/22 subtests" in prove.stdout) == bool(status)
+        assert ("Failed 5/23 subtests" in prove.stdout) == bool(status)
 
 
 def test_grades_what_is_handed_in(tmp_path: Path, labs: dict[str, Lab]) -> None:

@@ -115,7 +115,7 @@ def test_what_cannot_be_told(gdb: GdbSession, rule: str, va: str, words: tuple[s
 
 @pytest.mark.parametrize("rule, words", [
     ("usr", "'usr' is no attribute"), ("''", "-expect: "), ("user+supervisor", "contradicts"),
-    ("'mapped user'", "'mapped' is no attribute"), ("-user", "-expect needs"),
+    ("'mapped user'", "stand alone"), ("-user", "-expect needs"),
     ("\"'user\"", "the quote ' is not closed"), ("'range 0 1 user'", "'range' is no attribute"),
 ])  # fmt: skip
 def test_what_is_no_rule(gdb: GdbSession, rule: str, words: str) -> None:

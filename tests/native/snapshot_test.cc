@@ -221,10 +221,10 @@ TEST(SnapshotTest, AMapHasOneForm) {
     const auto with = [](std::uint64_t at, std::uint64_t size, std::uint64_t table, unsigned level,
                          bool malformed) {
         Machine m(Mode::level4);
-        Snapshot s{{Mode::level4, {0x1000}, 1}, m.registers, {}, {}, {}, {}};
-        (malformed ? s.map.malformed : s.map.unreadable)
+        Snapshot one{{Mode::level4, {0x1000}, 1}, m.registers, {}, {}, {}, {}};
+        (malformed ? one.map.malformed : one.map.unreadable)
             .push_back({{at}, size, {table}, level, ""});
-        return refusal(write_snapshot(s));
+        return refusal(write_snapshot(one));
     };
     const std::uint64_t half = std::uint64_t{1} << 47;
     EXPECT_EQ(with(0, 2 * half, 0x1000, 4, false), "");

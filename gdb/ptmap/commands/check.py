@@ -252,6 +252,10 @@ def _quoted(word: str) -> str:
 def _parsed(context: forms.Context, line: Line) -> forms.Question | Finding:
     """The question, or that it is malformed."""
     try:
+        line.text.encode()
+    except UnicodeError:
+        return Finding(MALFORMED, "this line is no UTF-8 text")
+    try:
         return forms.parse(context, forms.split(line.text))
     except Refusal as refusal:
         return Finding(MALFORMED, str(refusal))

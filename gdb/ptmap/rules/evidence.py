@@ -170,10 +170,12 @@ class Evidence:
 
     def _gap_text(self, gap: Any, malformed: bool, count: int) -> str:
         levels = {level.number: level for level in self.space.paging.levels}
-        what = self.shown(gap.va, gap.va + gap.size - 1)
+        last = gap.va + gap.size - 1
+        is_all = gap.va == 0 and last == self.top
+        what = "all of the space" if is_all else self.shown(gap.va, last)
         if malformed:
             level = levels[gap.level]
-            why = f"an entry of the {level.table_name} at {gap.table:#x} has a {gap.why} bit set"
+            why = f"an entry of the {level.table_name} at {gap.table:#x} has {gap.why} set"
         else:
             why = f"the {levels[gap.level].table_name} at {gap.table:#x} is unreadable: {gap.why}"
         more = f" (and {plural(count - 1, 'more part')})" if count > 1 else ""

@@ -209,7 +209,7 @@ def _physical(context: Context, words: Sequence[str]) -> Question | None:
     else:
         return None
     if times < 0:
-        raise Refusal(f"{times} times?")
+        raise Refusal(f"nothing is mapped {times} times")
     return lambda evidence: _mapped_times(evidence, pa, times)
 
 
@@ -222,7 +222,7 @@ def _mapped_times(evidence: Evidence, pa: int, times: int | None) -> Finding:
     """Mapped so often; None: at all."""
     places, count = _places(evidence, pa)
     unknown = evidence.unless_unknown(evidence.everything)
-    why = _times_text(evidence, pa, places, count)
+    why = _times_text(evidence, pa, places, count, unknown.result == OK)
     enough = count >= 1 if times is None else count == times and unknown.result == OK
     if enough:
         return Finding(OK)
@@ -236,12 +236,15 @@ def _mapped_times(evidence: Evidence, pa: int, times: int | None) -> Finding:
     return evidence.at(FAILED, why, evidence.walk(at))
 
 
-def _times_text(evidence: Evidence, pa: int, places: list[int], count: int) -> str:
+def _times_text(
+    evidence: Evidence, pa: int, places: list[int], count: int, all_known: bool
+) -> str:
     if not count:
         return f"physical {pa:#x} is mapped nowhere"
     listed = ", ".join(evidence.space.hex(va) for va in places[:_LISTED])
     more = f" and {count - _LISTED} more" if count > _LISTED else ""
-    return f"physical {pa:#x} is mapped {plural(count, 'time')}: at {listed}{more}"
+    least = "" if all_known else "at least "
+    return f"physical {pa:#x} is mapped {least}{plural(count, 'time')}: at {listed}{more}"
 
 
 def _mapped_at(evidence: Evidence, pa: int, va: int) -> Finding:
@@ -278,6 +281,8 @@ def _count(context: Context, words: Sequence[str]) -> Question | None:
     if len(words) != 3 or words[0] not in _COUNTED or words[1] not in _OPERATORS:
         return None
     what, sign, limit = words[0], words[1], int(evaluate(words[2]))
+    if limit < 0:
+        raise Refusal(f"there are never {limit} {what}")
     return lambda evidence: _compare(evidence, what, sign, limit)
 
 

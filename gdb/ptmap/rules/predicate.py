@@ -27,6 +27,8 @@ class Predicate:
         if not words:
             raise Refusal("what should be there? attributes, mapped or unmapped")
         text = attributes.joined(words)
+        if len(words) > 1 and {MAPPED, UNMAPPED} & set(words):
+            raise Refusal("mapped and unmapped stand alone")
         if text not in (MAPPED, UNMAPPED):
             attributes.parse(text)
         return cls(text)

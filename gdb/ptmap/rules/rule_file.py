@@ -47,7 +47,7 @@ def read_text(path: str) -> str:
         raise Refusal(f"{name} has more than 1 MiB")
     if b"\0" in content:
         raise Refusal(f"{name} is no text: it has NUL bytes")
-    text = content.decode("utf-8-sig", errors="replace")
+    text = content.decode("utf-8-sig", errors="surrogateescape")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
