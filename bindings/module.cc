@@ -176,18 +176,30 @@ PYBIND11_MODULE(_core, m) {
     py::class_<Walk> walk_class(m, "Walk",
                                 "One address, root to leaf, as the processor translates it.");
     walk_class.def_property_readonly("va", [](const Walk& w) { return w.va.value; })
-        .def_property_readonly("outcome", [](const Walk& w) { return ptmap::name(w.outcome); })
-        .def_readonly("steps", &Walk::steps)
-        .def_readonly("why", &Walk::why)
-        .def_property_readonly("pa", [](const Walk& w) { return w.pa.value; })
-        .def_readonly("page_size", &Walk::page_size)
+        .def_property_readonly(
+            "outcome", [](const Walk& w) { return ptmap::name(w.outcome); },
+            "mapped, not-present, reserved-bit, not-canonical or unreadable.")
+        .def_readonly("steps", &Walk::steps, "Root first; the last is where the walk ended.")
+        .def_readonly("why", &Walk::why, "What the memory said, where it is unreadable.")
+        .def_property_readonly(
+            "pa",
+            [](const Walk& w) {
+                if (w.outcome != Outcome::mapped) throw py::value_error("it is not mapped");
+                return w.pa.value;
+            },
+            "The physical address of `va` itself. ValueError where it is not mapped.")
+        .def_readonly("page_size", &Walk::page_size, "Bytes; 0 where it is not mapped.")
         .def_property_readonly("global_", [](const Walk& w) { return w.global; })
         .def_property_readonly(
             "rights",
-            [](const Walk& w) { return rights_text({.rights = w.rights, .global = w.global}); },
-            "As \"ur-xg\".")
-        .def_readonly("cache_slot", &Walk::cache_slot)
-        .def_readonly("key", &Walk::key);
+            [](const Walk& w) {
+                return w.outcome == Outcome::mapped
+                           ? rights_text({.rights = w.rights, .global = w.global})
+                           : std::string();
+            },
+            "As \"ur-xg\"; empty where it is not mapped.")
+        .def_readonly("cache_slot", &Walk::cache_slot, "Of IA32_PAT, 0 to 7.")
+        .def_readonly("key", &Walk::key, "The protection key, 0 where keys are off.");
     walk_class.def("__repr__", [](const Walk& w) {
         std::string text = "<ptmap.Walk ";
         put_hex(text, w.va.value);
@@ -283,6 +295,11 @@ PYBIND11_MODULE(_core, m) {
         .def_property_readonly(
             "rights", [](const Range& r) { return rights_text(r.attributes); }, "As \"ur-xg\".")
         .def_readonly("page_sizes", &Range::page_sizes, "Bits: 1 4K, 2 2M, 4 4M, 8 1G.")
+        .def_property_readonly("flags", &row_flags, "As a row of Map.buffer() has them.")
+        .def(
+            "__eq__", [](const Range& a, const Range& b) { return a == b; }, py::is_operator())
+        .def("__hash__",
+             [](const Range& r) { return std::hash<std::uint64_t>()(r.va.value ^ r.size); })
         .def("__repr__", [](const Range& r) {
             std::string text = "<ptmap.Range ";
             put_hex(text, r.va.value);
@@ -378,8 +395,8 @@ PYBIND11_MODULE(_core, m) {
         .def_property_readonly("va", [](const Gap& g) { return g.va.value; })
         .def_readonly("size", &Gap::size)
         .def_property_readonly("table", [](const Gap& g) { return g.table.value; })
-        .def_readonly("level", &Gap::level)
-        .def_readonly("why", &Gap::why);
+        .def_readonly("level", &Gap::level, "Of that table: 1 is PT, 5 is PML5.")
+        .def_readonly("why", &Gap::why, "\"not RAM\", \"reserved bit 52\".");
 
     m.def("make_map", &map_of, py::arg("space"), py::arg("first") = 0, py::arg("last") = no_limit,
           py::arg("split_physical") = false, py::arg("split_sizes") = false,

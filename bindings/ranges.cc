@@ -35,11 +35,8 @@ Rows range_rows(const Map& map) {
     Rows rows{4, {}};
     rows.numbers.reserve(rows.columns * map.ranges.size());
     for (const Range& r : map.ranges)
-        rows.numbers.insert(
-            rows.numbers.end(),
-            {r.va.value, r.size, r.contiguous ? r.pa.value : no_pa,
-             flags(r.attributes.rights, r.attributes.global, r.page_sizes, r.attributes.type) |
-                 std::uint64_t{r.attributes.read} << 4});
+        rows.numbers.insert(rows.numbers.end(),
+                            {r.va.value, r.size, r.contiguous ? r.pa.value : no_pa, row_flags(r)});
     return rows;
 }
 
@@ -90,6 +87,11 @@ py::memoryview entries_of(const py::object& self) {
 }
 
 }  // namespace
+
+std::uint64_t row_flags(const Range& r) {
+    const Attributes& a = r.attributes;
+    return flags(a.rights, a.global, r.page_sizes, a.type) | std::uint64_t{a.read} << 4;
+}
 
 void bind_ranges(py::module_& m) {
     py::class_<Rows>(m, "Rows", py::buffer_protocol(),

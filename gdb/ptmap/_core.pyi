@@ -136,10 +136,10 @@ class Walk:
     # The rest only where the outcome is "mapped".
     @property
     def pa(self) -> int:
-        """The physical address of `va` itself."""
+        """The physical address of `va` itself. ValueError where it is not mapped."""
     @property
     def page_size(self) -> int:
-        """Bytes."""
+        """Bytes; 0 where it is not mapped."""
     @property
     def user(self) -> bool:
         """Rights are those of the whole path."""
@@ -151,7 +151,7 @@ class Walk:
     def global_(self) -> bool: ...
     @property
     def rights(self) -> str:
-        """As "ur-xg"."""
+        """As "ur-xg"; empty where it is not mapped."""
     @property
     def cache_slot(self) -> int:
         """Of IA32_PAT, 0 to 7."""
@@ -228,6 +228,11 @@ class Range:
     @property
     def page_sizes(self) -> int:
         """Bits: 1 4K, 2 2M, 4 4M, 8 1G."""
+    @property
+    def flags(self) -> int:
+        """As a row of Map.buffer() has them."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 class Gap:
     """A part of the space that a map cannot speak of."""

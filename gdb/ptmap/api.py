@@ -1,7 +1,8 @@
 """ptmap as a library of scripts inside GDB: `import ptmap` once ptmap-gdb.py is loaded.
 
     space = ptmap.space()                      # of the selected CPU, now
-    print(hex(space.walk(0x401000).pa))
+    walk = space.walk(0x401000)
+    print(hex(walk.pa) if walk.outcome == "mapped" else walk.outcome)
     for r in space.map(filter="write+exec"):   # a ptmap.Map: a sequence of ptmap.Range
         print(hex(r.va), r.size, r.rights)
 
@@ -52,16 +53,19 @@ Address = Union[int, gdb.Value]
 # Flags of a row: rights, whatever all levels allow; which page sizes a range has; the memory type.
 USER, WRITE, EXEC, GLOBAL, READ = 1, 2, 4, 8, 16
 PAGE_4K, PAGE_2M, PAGE_4M, PAGE_1G = 1 << 8, 1 << 9, 1 << 10, 1 << 11
-_TYPE_SHIFT, _TYPE_MASK = 16, 0xF
+_TYPE_SHIFT = 16
 _PA_TOP = 1 << 52  # physical addresses have at most 52 bits
 NO_PA = (1 << 64) - 1  # a range's physical address where its frames are not contiguous
 
 
 def memory_type(flags: int) -> str:
     """The memory type in the flags of a Map's row: "WB", "UC-", or "PAT1" where it is not known
-    (`set ptmap pat`). MTRRs are not considered."""
+    (`set ptmap pat`). MTRRs are not considered. Error: for what are no flags."""
     names: list[str] = native.core().type_names()
-    return names[flags >> _TYPE_SHIFT & _TYPE_MASK]
+    number = flags >> _TYPE_SHIFT
+    if not 0 <= number < len(names):
+        raise Error(f"{flags:#x} are no flags of a row")
+    return names[number]
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def space(
         question.begin()
         if cpu is not None and question.in_stop():
             raise Error("cpu= cannot be used in a condition: GDB has to keep its thread there")
-        with cpus.selected(cpu) if cpu is not None else nullcontext():
+        with cpus.selected(_number(cpu, "cpu")) if cpu is not None else nullcontext():
             if root is not None:
                 options["root"] = _root(root)
             resolved = address_space.resolve(options)
@@ -143,7 +147,9 @@ def _root(root: Address | str) -> command.Number | command.Unread:
     if isinstance(root, str):
         option = next(option for option in address_space.OPTIONS if option.name == "root")
         return command.value_of(option, root)
-    return command.number_of(root, "root") if isinstance(root, gdb.Value) else command.Number(root)
+    if isinstance(root, gdb.Value):
+        return command.number_of(root, "root")
+    return command.Number(_number(root, "root"))
 
 
 class Space:
@@ -207,13 +213,16 @@ class Space:
         Reads every table there once; `set ptmap max-tables` and `max-ranges` bound it: then, and
         where a table cannot be read, Map.complete is False. Error: the filter; an empty window.
         """
+        if not isinstance(filter, (str, type(None))):
+            raise Error(f"filter is a str of attributes, not {filter!r}")
         if view not in (None, "user", "kernel"):
             raise Error(f"view={view!r} is none of user, kernel")
         with _question(self):
             wanted = attributes.parse(filter) if filter is not None else []
             window, scanned = self._scan(start, end)
             made = maps.flatten(
-                self._space, scanned, *window, split_physical=physical, split_sizes=sizes,
+                self._space, scanned, *window, split_physical=bool(physical),
+                split_sizes=bool(sizes),
                 as_=view, wanted=wanted,
             )  # fmt: skip
         exact = physical and sizes and filter is None and view is None
@@ -506,6 +515,8 @@ def diff(before: Map, after: Map, *, physical: bool = False) -> Differences:
     Reads nothing. Error: for other maps, or of two paging modes.
     """
     for which, one in (("before", before), ("after", after)):
+        if not isinstance(one, Map):
+            raise Error(f"diff compares two Maps, not {one!r} (load() makes one of a file)")
         if not one._origin.exact:
             raise Error(f"diff: the map {which} was not made {_EXACTLY}")
     if before.mode != after.mode:

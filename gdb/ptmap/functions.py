@@ -103,11 +103,13 @@ The five letters of `ptmap -ranges`, - where it is not so: u or s (user or
 supervisor), r, w (write), x (execute), g (global). All levels together
 decide, as in the processor. "" where VA is not mapped.
 
-Compare by $_streq or $_regex: `==` on strings would make GDB call malloc in
-the target.
+Compare by $_streq or $_regex, and for printf assign it to a variable first:
+`==` and %s would make GDB call malloc in the target.
 
 Examples:
   print $ptmap_rights($pc)
+  set $r = $ptmap_rights($pc)
+  printf "%s\\n", $r
   break *$pc if $_streq($ptmap_rights($sp), "srw-g")
   break f if $_regex($ptmap_rights($pc), "..wx")"""
 

@@ -44,8 +44,9 @@ class _Setting(gdb.Parameter):
         automatic = row.default is None
         usual = "auto (the target's, where it has one)" if automatic else str(row.default)
         self.__doc__ = row.doc
-        self.set_doc = f"Set {row.meaning} for ptmap."
-        self.show_doc = f"Show {row.meaning} for ptmap."
+        what = row.meaning.replace("The ", "the ", 1)
+        self.set_doc = f"Set {what} for ptmap."
+        self.show_doc = f"Show {what} for ptmap."
         self.__doc__ += f"\nAn expression, or auto. By default {usual}."
         super().__init__(f"ptmap {row.name}", gdb.COMMAND_DATA, gdb.PARAM_STRING_NOESCAPE)
         self.value = "auto"

@@ -45,6 +45,7 @@ struct Range {
     bool contiguous;          ///< physically
     std::uint8_t page_sizes;  ///< bit i: has pages of page_size_names[i]
     Attributes attributes;
+    bool operator==(const Range&) const = default;
 };
 
 /// A part of the space that the map cannot speak of.

@@ -250,10 +250,33 @@ def test_no_integers(gdb: GdbSession, long: Tables) -> None:
     fails(gdb, "ptmap.space().walk(1.5)", "not 1.5")
     fails(gdb, "ptmap.space().walk(gdb.Value('a'))", "lies nowhere in memory")
     fails(gdb, "ptmap.space().find(None)", "the physical address is an int")
+    fails(gdb, "ptmap.space(2.5)", "root is an int or a gdb.Value, not 2.5")
+    fails(gdb, "ptmap.space(cpu='x')", "cpu is an int")
+    fails(gdb, "ptmap.space().map(filter=5)", "filter is a str of attributes, not 5")
+    fails(gdb, "ptmap.diff('a', 'b')", "diff compares two Maps, not 'a'")
+    fails(gdb, "ptmap.memory_type(-1)", "no flags of a row")
+    fails(gdb, "ptmap.memory_type(1 << 64)", "no flags of a row")
     assert ask(gdb, """
 s = ptmap.space()
 result = [repr(s.walk(0x400800)), repr(s.map()[0])]
 """) == ["<ptmap.Walk 0x400800: mapped>", "<ptmap.Range 0x400000, 8K, ur-x->"]
+
+
+def test_values(gdb: GdbSession, long: Tables) -> None:
+    """Ranges compare by what they say; what is not mapped has no physical address."""
+    assert ask(gdb, """
+m = ptmap.space().map()
+one = m[0]
+result = [one == m[0], one != m[1], one in m, m.index(m[2]), len({one, m[0], m[1]}), one == 1,
+          one.flags == next(m.rows())[3], m.find(one.pa)[0] == m.find(one.pa)[0]]
+""") == [True, True, True, 2, 2, False, True, True]
+    assert ask(gdb, """
+walk = ptmap.space().walk(0x123456789000)
+try:
+    walk.pa
+except ValueError as error:
+    result = [walk.outcome, str(error), walk.rights, walk.page_size]
+""") == ["not-present", "it is not mapped", "", 0]
 
 
 # Differences
