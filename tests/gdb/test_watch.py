@@ -76,6 +76,7 @@ def go_on(gdb: GdbSession) -> str:
     """Continue; why GDB stops, which it says outside of the command's output."""
     before = len(gdb.log)
     said = gdb.run("continue")
+    gdb.python("gdb.flush()")  # without a terminal it is not written at once
     return said + gdb.log[before:]
 
 
