@@ -193,6 +193,7 @@ def test_two_cpus() -> None:
             ranges[cpu] = document["ranges"]
             assert f"root {root:#x}" in smp.gdb.run(f"pte -cpu {cpu} $pc")
             assert "physical" in smp.gdb.run(f"pte -cpu {cpu} $pc")  # that CPU's own $pc
+            assert smp.gdb.run("info threads") == before
         everything = json.loads(smp.gdb.run("ptmap -phys -all-cpus -json -"))
         assert everything["kind"] == "maps"
         assert [m["cpus"] for m in everything["maps"]] == [[0], [1]]

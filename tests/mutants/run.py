@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def _first(text: str, pattern: str) -> str:
 
 def _tests_of(patch: Path) -> list[str]:
     named = re.search(r"^tests: (.*)$", patch.read_text(), re.M)
-    return named[1].split() if named else TESTS_IN_GDB
+    return shlex.split(named[1]) if named else TESTS_IN_GDB
 
 
 def _file_of(patch: Path) -> str:
