@@ -3,7 +3,8 @@
 
 #include <pybind11/pybind11.h>
 
-#include "core/memory.h"
+#include "paging/memory.h"
+#include "paging/pulse.h"
 
 /// Memory that a Python callable reads:
 ///
@@ -31,5 +32,9 @@ private:
     ptmap::PhysicalMemory* memory_;
 };
 
-/// Adds PhysicalMemory, the base of all native sources, and ReadOnce.
-void bind_memory(pybind11::module_& m);
+/// A pulse that ends work for a Ctrl-C that is held back while memory is read, by
+/// KeyboardInterrupt, and goes on to another (if there is one).
+ptmap::Pulse until_interrupted(ptmap::Pulse pulse);
+
+/// These bytes as Python's.
+pybind11::bytes python_bytes(std::span<const std::byte> bytes);

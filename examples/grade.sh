@@ -42,7 +42,11 @@ if [ $# -gt 0 ]; then
     [ $# -eq 1 ] || rules=$(absolute "$2")
 fi
 
-work=$(mktemp -d)
+scripts/install-packages.sh build qemu >&2 || exit 2
+# All that this script starts ends with it, however that ends.
+work=$(tests/harness/guard.py $$) || exit 2
+export PTMAP_GUARDS=${PTMAP_GUARDS-}:$work
+exec 9<"$work"
 guest=
 # Leave nothing lying about, however this script ends.
 finish() {
@@ -53,9 +57,7 @@ trap finish EXIT
 trap 'exit 130' HUP INT TERM
 # All but the results goes to the standard error, and failing to get there is no result.
 quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 2; }; }
-scripts/install-packages.sh build qemu >&2 || exit 2
-quietly cmake --preset release -DPTMAP_GDB="$(command -v "$gdb")"
-quietly cmake --build --preset release
+scripts/build.sh release -DPTMAP_GDB="$(command -v "$gdb")" || exit 2
 [ -z "$target" ] || quietly make -C examples/lab32 "$target"
 
 # GDB's connection is a socket in our own folder: no port to be free or taken.

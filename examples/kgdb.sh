@@ -22,7 +22,10 @@ esac
 
 scripts/install-packages.sh build qemu linux kernel
 echo "Building ptmap"
-work=$(mktemp -d)
+# All that this script starts ends with it, however that ends.
+work=$(tests/harness/guard.py $$)
+export PTMAP_GUARDS=${PTMAP_GUARDS-}:$work
+exec 9<"$work"
 guest=
 # Leave nothing lying about, however this script ends.
 finish() {
@@ -31,9 +34,7 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' HUP INT TERM
-quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }; }
-quietly cmake --preset release -DPTMAP_GDB="$(command -v "$gdb")"
-quietly cmake --build --preset release
+scripts/build.sh release -DPTMAP_GDB="$(command -v "$gdb")"
 
 echo "Booting Linux in QEMU (the first time it is built)"
 tests/guests/boot --kgdb "$name" >"$work/console" 2>"$work/errors" &

@@ -25,8 +25,10 @@ groups=(build qemu)
 
 scripts/install-packages.sh "${groups[@]}"
 echo "Building ptmap"
-log=$(mktemp)
-work=$(mktemp -d)
+# All that this script starts ends with it, however that ends.
+work=$(tests/harness/guard.py $$)
+export PTMAP_GUARDS=${PTMAP_GUARDS-}:$work
+exec 9<"$work"
 guest=
 # End the guest by its id.
 end_guest() {
@@ -36,13 +38,12 @@ end_guest() {
 # Leave nothing lying about, however this script ends.
 finish() {
     end_guest
-    rm -rf "$work" "$log"
+    rm -rf "$work"
 }
 trap finish EXIT
 trap 'exit 130' HUP INT TERM
-quietly() { "$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }; }
-quietly cmake --preset release -DPTMAP_GDB="$(command -v "$gdb")"
-quietly cmake --build --preset release
+quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }; }
+scripts/build.sh release -DPTMAP_GDB="$(command -v "$gdb")"
 
 # Waits until a line of a file matches, or the guest is gone.
 wait_for_line() {  # FILE PATTERN

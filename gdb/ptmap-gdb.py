@@ -20,7 +20,9 @@ def _ptmap_load() -> None:
             gdb.write(f"ptmap is loaded already, from {loaded}; restart GDB to change it.\n")
         return
     if not hasattr(gdb, "RemoteTargetConnection"):
-        raise gdb.GdbError(f"ptmap needs GDB 12 or later; this is {gdb.VERSION}")
+        # An error in a Python file comes with a traceback, whatever its class.
+        gdb.write(f"ptmap needs GDB 12 or later; this is {gdb.VERSION}\n", gdb.STDERR)
+        return
     sys.path.insert(0, here)
     try:
         import ptmap

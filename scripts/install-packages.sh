@@ -2,8 +2,9 @@
 # install-packages.sh GROUP...: installs the Debian or Ubuntu packages of these groups that are
 # missing. Or, sourced from bash: install_packages GROUP...
 #
-# Prints nothing if nothing is missing, else one line that says what it installs. Status 0 if all
-# of it is there in the end, 1 (and one sentence) if it could not be installed, 2 for wrong usage.
+# Prints nothing if nothing is missing, else what it installs and how long the downloads took.
+# Status 0 if all of it is there in the end, 1 (and one sentence) if it could not be installed, 2
+# for wrong usage.
 
 # ---- What each group consists of -------------------------------------------------------------
 # group   package          program ("-": none, a library). The program is what a user of another
@@ -31,6 +32,7 @@ linux     dpkg             dpkg-deb
 linux     python3          python3
 linux     gcc              gcc
 linux     binutils         ld
+linux     zstd             zstd
 
 kernel    gcc              gcc
 kernel    libc6-dev        -
@@ -48,15 +50,22 @@ test      python3-pytest-xdist -
 test      python3-jsonschema -
 test      libgtest-dev     -
 test      zlib1g-dev       -
+test      ccache           ccache
 test      makedumpfile     makedumpfile
-test      clang-format     clang-format
-test      shellcheck       shellcheck
-test      flake8           flake8
-test      mypy             mypy
 test      git              git
 test      perl             prove
 test      socat            socat
 test      util-linux       unshare
+
+style     clang-format     clang-format
+style     shellcheck       shellcheck
+style     black            black
+style     flake8           flake8
+style     mypy             mypy
+
+roots     debootstrap      debootstrap
+roots     git              git
+roots     util-linux       unshare
 '
 # ------------------------------------------------------------------------------------------------
 
@@ -72,12 +81,12 @@ install_packages() (
             [ "$program" = - ] || programs+=("$program")
         done <<<"$ptmap_packages"
         if [ -z "$known" ]; then
-            echo "install-packages.sh: no group '$group'; there are build, qemu, linux, kernel, test" >&2
+            echo "install-packages.sh: no group '$group' (build, qemu, linux, kernel, test, style, roots)" >&2
             exit 2
         fi
     done
     if [ ${#wanted[@]} -eq 0 ]; then
-        echo "usage: install-packages.sh GROUP... (build, qemu, linux, kernel, test)" >&2
+        echo "usage: install-packages.sh GROUP... (build, qemu, linux, kernel, test, style, roots)" >&2
         exit 2
     fi
 
@@ -121,10 +130,16 @@ install_packages() (
     trap 'rm -f "$log"' EXIT
     # An installation of somebody else's may be running (a fresh Ubuntu updates itself): wait.
     apt=("${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+    get() { "${apt[@]}" install -y --no-install-recommends "$@" "${missing[@]}" </dev/null; }
+    # The lists that are there will do, unless they are missing or name what the archive has no more.
     # A list that can't be fetched is no reason to stop while the packages themselves can be.
-    "${apt[@]}" update </dev/null >"$log" 2>&1 || true
-    if ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" \
-        </dev/null >>"$log" 2>&1; then
+    start=$SECONDS
+    get --download-only >"$log" 2>&1 || {
+        "${apt[@]}" update </dev/null >"$log" 2>&1 || true
+        get --download-only >>"$log" 2>&1 || true  # what is missing then is said below
+    }
+    echo "ptmap: downloaded in $((SECONDS - start)) s"
+    if ! get >>"$log" 2>&1; then
         cat "$log" >&2
         echo "apt-get could not install ${missing[*]}; its output is above." >&2
         exit 1

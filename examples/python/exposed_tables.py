@@ -19,7 +19,7 @@ try:
     frames, exposed = sorted(names), 0
     user = space.map(filter="user")
     for va, size, pa, flags in user.rows():
-        for frame in frames[bisect_left(frames, pa):bisect_left(frames, pa + size)]:
+        for frame in frames[bisect_left(frames, pa) : bisect_left(frames, pa + size)]:
             exposed += 1
             writable = ", writable" if flags & ptmap.WRITE else ""
             print(f"{names[frame]:4} {frame:#x} is mapped at {va + frame - pa:#x}{writable}")

@@ -13,6 +13,10 @@ _Memory = Union["PhysicalMemory", _Fetch]
 _Pulse = Callable[[int], object]
 _Blocks = Sequence[tuple[int, int, int]]
 _Segment = tuple[int, int, int, int]  # base, limit, selector, flags
+_Access = Literal["read", "write", "fetch"]
+_Right = Literal["user", "write", "exec"]
+# What a part of a text is: for colour.
+_Role = Literal["plain", "address", "rights", "label", "heading", "reason"]
 _Conflict = Literal["write+exec", "user+kernel"]
 _Total = tuple[int, int]  # bytes, stretches
 
@@ -31,6 +35,22 @@ class ReadOnce(PhysicalMemory):
     def seconds(self) -> float:
         """That reading them took."""
 
+class LinearMemory:
+    """What a root's tables map; see native/paging/linear_memory.h."""
+
+    def __init__(
+        self,
+        paging: Paging,
+        root: int,
+        memory: PhysicalMemory,
+        known: Sequence[tuple[int, int, int]] = ...,
+    ) -> None:
+        """KNOWN are (address, size, physical address) for which no table is read."""
+    def translate(self, va: int) -> int | None:
+        """The physical address; None if it is not mapped, or a table cannot be read."""
+    def read(self, va: int, length: int) -> bytes | str:
+        """The bytes, or why one of them cannot be read."""
+
 class Level:
     """Of a paging mode, by the SDM's names."""
 
@@ -39,10 +59,10 @@ class Level:
         """1 is PT, 5 is PML5."""
     @property
     def table_name(self) -> str:
-        """"PT", "PD", "PDPT", "PML4", "PML5"."""
+        """As "PT", "PD", "PDPT", "PML4", "PML5"."""
     @property
     def entry_name(self) -> str:
-        """"PTE" and so on."""
+        """As "PTE" and so on."""
     @property
     def entry_span(self) -> int:
         """Bytes of linear address that an entry translates."""
@@ -54,12 +74,10 @@ class Level:
 class Paging:
     """How entries are read under these control registers. ValueError with paging off."""
 
-    def __init__(
-        self, cr0: int, cr3: int, cr4: int, efer: int, maxphyaddr: int
-    ) -> None: ...
+    def __init__(self, cr0: int, cr3: int, cr4: int, efer: int, maxphyaddr: int) -> None: ...
     @property
     def mode(self) -> str:
-        """"32-bit", "pae", "4-level", "5-level"."""
+        """As "32-bit", "pae", "4-level", "5-level"."""
     @property
     def va_bits(self) -> int: ...
     @property
@@ -79,10 +97,6 @@ class Paging:
     def translatable(self, va: int) -> bool: ...
     def offset_of(self, va: int) -> int: ...
     def address_of(self, offset: int) -> int: ...
-    def decode(self, level: int, raw: int) -> list[tuple[str, str, int]]:
-        """The fields of a present entry of a level (1 is PT) that are not 0: (name, meaning, value)
-        each, meaning being used, ignored, reserved, or load. ValueError where there is no such
-        level."""
 
 class Step:
     """One entry on the way of a Walk."""
@@ -92,7 +106,7 @@ class Step:
         """1 is PT, 5 is PML5."""
     @property
     def entry_name(self) -> str:
-        """"PTE", "PDE", "PDPTE", "PML4E", "PML5E"."""
+        """As "PTE", "PDE", "PDPTE", "PML4E", "PML5E"."""
     @property
     def table(self) -> int:
         """Physical address of the table."""
@@ -159,6 +173,35 @@ class Walk:
     def key(self) -> int:
         """The protection key, 0 where keys are off."""
 
+class PageAttributes:
+    """One page, without its place."""
+
+    def __init__(self, walk: Walk, pat: int | None) -> None:
+        """ValueError where it is not mapped."""
+    def __str__(self) -> str:
+        """As "user read exec, 4K, WB"."""
+
+class Condition:
+    """A text of the vocabulary of attributes, parsed; see native/space/condition.h."""
+
+    def holds(self, page: PageAttributes) -> bool | None:
+        """None if the memory type decides and is not known."""
+    @property
+    def rights_asked(self) -> list[_Right]:
+        """That the first term says are there, as its words come."""
+    @property
+    def rights_named(self) -> list[_Right]:
+        """That any word is about, as they come."""
+
+class ConditionError:
+    """Why a text is no condition."""
+
+    @property
+    def is_contradiction(self) -> bool: ...
+    @property
+    def part(self) -> str:
+        """The unknown word, or the term that contradicts itself."""
+
 class Space:
     """All tables below a root, as they were read. See scan()."""
 
@@ -170,20 +213,6 @@ class Space:
     @property
     def cut(self) -> bool:
         """Whether max_tables was reached."""
-
-class Wanted:
-    """One way for a range to be wanted: see gdb/ptmap/attributes.py."""
-
-    def __init__(
-        self,
-        rights_set: int = 0,
-        rights_clear: int = 0,
-        global_: bool | None = None,
-        sizes_any: int = 0,
-        sizes_none: int = 0,
-        large: bool = False,
-        types: Sequence[str] | None = None,
-    ) -> None: ...
 
 class Label:
     """A name for the addresses FIRST to LAST."""
@@ -234,6 +263,16 @@ class Range:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
+class Counts:
+    """How often the core did its long work since it was loaded, for all commands together."""
+
+    @property
+    def scans(self) -> int:
+        """Readings of the tables below a root, of the user's alone too."""
+    @property
+    def flattenings(self) -> int:
+        """Maps made of what a scan read."""
+
 class Gap:
     """A part of the space that a map cannot speak of."""
 
@@ -250,7 +289,26 @@ class Gap:
         """Of that table, 1 is PT."""
     @property
     def why(self) -> str:
-        """"not RAM", "reserved PS"."""
+        """As "not RAM", "reserved PS"."""
+
+class Gaps:
+    """A sequence; its elements are copies."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Gap]: ...
+    @overload
+    def __getitem__(self, index: int, /) -> Gap: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[Gap]: ...
+
+class Text:
+    """A text in pieces, which are some 64 KiB if it is long."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def spans(self, piece: int) -> list[tuple[_Role, str]]:
+        """What makes the piece with this number: (role, characters) each. All of it is plain
+        unless the text was made with roles."""
 
 class Map:
     """Ranges by rising address, lower part first."""
@@ -270,9 +328,9 @@ class Map:
     def pages(self) -> dict[str, int]:
         """By size: {"4K": 1, "2M": 0, "4M": 0, "1G": 0}."""
     @property
-    def unreadable(self) -> list[Gap]: ...
+    def unreadable(self) -> Gaps: ...
     @property
-    def malformed(self) -> list[Gap]: ...
+    def malformed(self) -> Gaps: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Range]: ...
     def __getitem__(self, index: int) -> Range:
@@ -284,49 +342,19 @@ class Map:
     def user_write_around(self, va: int, hole: int) -> tuple[int, int] | None:
         """All that the user may write around an address, over holes of so many bytes: (start, end),
         or None."""
-    @property
-    def split(self) -> int | None:
-        """Where the supervisor's part begins, None where there is no such place."""
     def json(
         self,
         labels: Sequence[Label] = ...,
         more: str = "",
         pulse: _Pulse | None = None,
         kind: str = "map",
-    ) -> str:
-        """A document of schema ptmap/1; `more` are members to put into it: ', "pa": "0x0"'."""
-    def ranges_text(self, labels: Sequence[Label] = ..., pulse: _Pulse | None = None) -> str: ...
-    def common(self, other: Map) -> tuple[int, int]:
-        """(bytes that both map to the same frames, bytes of those frames); both split
-        physically."""
-
-class Stretch:
-    """A row of the overview."""
-
-    @property
-    def va(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def mapped(self) -> int: ...
-    @property
-    def empty(self) -> int: ...
-    @property
-    def all_user(self) -> bool: ...
-    @property
-    def all_write(self) -> bool: ...
-    @property
-    def all_exec(self) -> bool: ...
-    @property
-    def labelled(self) -> bool: ...
-    @property
-    def cells(self) -> str: ...
-    @property
-    def user(self) -> bool: ...
-    @property
-    def write(self) -> bool: ...
-    @property
-    def exec(self) -> bool: ...
+    ) -> Text:
+        """A document of schema ptmap/1; `more` are members to put into it: ', "pa": "0x0"'. It
+        is in pieces of some 64 KiB."""
+    def ranges_text(
+        self, labels: Sequence[Label] = ..., pulse: _Pulse | None = None, roles: bool = False
+    ) -> Text:
+        """Lines, in pieces of some 64 KiB."""
 
 class Grid:
     @property
@@ -368,7 +396,7 @@ class Table:
         """1 is PT, 5 is PML5."""
     @property
     def name(self) -> str:
-        """"PT", "PD", "PDPT", "PML4", "PML5"."""
+        """As "PT", "PD", "PDPT", "PML4", "PML5"."""
     @property
     def size(self) -> int:
         """Bytes: 4096, or 32 (PAE's root)."""
@@ -415,7 +443,7 @@ class AliasGroup:
         """By rising address; some, where there are many, with each combination of rights."""
 
 class Aliases:
-    """Physical memory that is mapped in conflicting ways; see native/core/find.h."""
+    """Physical memory that is mapped in conflicting ways; see native/space/find.h."""
 
     @property
     def groups(self) -> list[AliasGroup]:
@@ -493,7 +521,7 @@ class Differences:
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Difference: ...
-    def counts(self) -> tuple[dict[str, _Total], dict[str, _Total]]:
+    def counts(self, pulse: _Pulse | None = None) -> tuple[dict[str, _Total], dict[str, _Total]]:
         """({"added": (stretches, bytes), ...}, {"rights": (stretches, bytes), ...}): by
         Difference.what, and by Difference.changed; one may count in several of the second."""
     def text(
@@ -502,15 +530,16 @@ class Differences:
         before: Sequence[Label] = ...,
         after: Sequence[Label] = ...,
         pulse: _Pulse | None = None,
-    ) -> str:
-        """Lines, with the labels of either side; `digits` of an address."""
+        roles: bool = False,
+    ) -> Text:
+        """Lines, in pieces, with the labels of either side; `digits` of an address."""
     def json(
         self,
         before: Sequence[Label] = ...,
         after: Sequence[Label] = ...,
         pulse: _Pulse | None = None,
-    ) -> str:
-        """The elements of a list."""
+    ) -> Text:
+        """The elements of a list, in pieces."""
 
 class PartShare:
     """The root's entries for a part of two spaces."""
@@ -530,6 +559,25 @@ class PartShare:
     def other_rights(self) -> int:
         """That name the same with other rights."""
 
+class Extent:
+    """Linear memory."""
+
+    @property
+    def va(self) -> int: ...
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+class Extents:
+    """A sequence; its elements are copies."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Extent]: ...
+    @overload
+    def __getitem__(self, index: int, /) -> Extent: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[Extent]: ...
+
 class Sharing:
     """What two spaces have physically in common."""
 
@@ -543,14 +591,14 @@ class Sharing:
     def tables(self) -> int:
         """Of all levels."""
     @property
-    def below(self) -> list[tuple[int, int]]:
-        """(va, size) that the same tables translate below different entries of the root."""
+    def below(self) -> Extents:
+        """What the same tables translate below different entries of the root."""
     @property
     def cut(self) -> bool:
         """Whether `below` is not all of it: max_steps was reached."""
 
 class Snapshot:
-    """A map of a file and what it was made under; see native/core/snapshot.h."""
+    """A map of a file and what it was made under; see native/space/snapshot.h."""
 
     @property
     def map(self) -> Map:
@@ -575,7 +623,7 @@ class Snapshot:
         """Which space it is: "KPTI's user root"."""
     @property
     def assumed(self) -> list[str]:
-        """"EFER.NXE=1"."""
+        """As "EFER.NXE=1"."""
     @property
     def labels(self) -> list[Label]: ...
     def bytes(self, pulse: _Pulse | None = None) -> bytes:
@@ -610,6 +658,9 @@ class Elf:
     def dynamic(self) -> bool: ...
     @property
     def soname(self) -> str: ...
+    @property
+    def is_vdso(self) -> bool:
+        """By its SONAME."""
     @property
     def build_id(self) -> bytes: ...
     @property
@@ -648,16 +699,13 @@ class CpuRegisters:
     @property
     def tr(self) -> _Segment: ...
     @property
-    def long_mode(self) -> bool:
-        """EFER.LMA"""
-    @property
-    def long_mode_told(self) -> bool:
-        """Whether by this CPU's own registers."""
+    def efer(self) -> tuple[int | None, list[str]]:
+        """(EFER as it has to be or None, what is assumed)."""
 
 class Dump(PhysicalMemory):
     """A dump file; see native/sources/dump.h. FileError where it is none."""
 
-    def __init__(self, path: str) -> None: ...
+    def __init__(self, path: str | bytes) -> None: ...
     @property
     def format(self) -> str: ...
     @property
@@ -676,7 +724,7 @@ class Dump(PhysicalMemory):
 class FlatFile(PhysicalMemory):
     """FileError where it cannot be read. Pieces are (address, size, offset)."""
 
-    def __init__(self, path: str, pieces: _Blocks = ...) -> None: ...
+    def __init__(self, path: str | bytes, pieces: _Blocks = ...) -> None: ...
     @property
     def ram(self) -> list[tuple[int, int]]: ...
     @property
@@ -703,16 +751,264 @@ class RamFile(PhysicalMemory):
     def requests(self) -> int:
         """System calls so far, without the rest's."""
 
+class EntryPiece:
+    """Something that the processor needs to enter a kernel; see native/explain/entry_piece.h."""
+
+    def __init__(
+        self,
+        name: str,
+        short: str,
+        address: int,
+        pages: Sequence[int],
+        access: _Access,
+        before_switch: bool = True,
+    ) -> None: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def pages(self) -> list[int]:
+        """All that it touches."""
+    @property
+    def before_switch(self) -> bool:
+        """Whether it is needed before entry code could load another CR3."""
+
+class EntryPieceState:
+    """What one root says of an EntryPiece."""
+
+    @property
+    def text(self) -> str:
+        """As "supervisor read write", "ONLY 1 of 2 pages", "FAULTS: read-only"."""
+
+class EntryRow:
+    """An EntryPiece with what is to be said of it."""
+
+    def __init__(
+        self, piece: EntryPiece, here: EntryPieceState, user: EntryPieceState | None
+    ) -> None: ...
+    @property
+    def piece(self) -> EntryPiece: ...
+    @property
+    def here(self) -> EntryPieceState: ...
+
+class EntryNeeds:
+    """What entering the kernel of one CPU needs; see native/explain/descriptors.h."""
+
+    @property
+    def pieces(self) -> list[EntryPiece]: ...
+    @property
+    def unread(self) -> list[str]:
+        """Tables of which a part is not there: "GDT", "IDT", "LDT", "TSS"."""
+    @property
+    def ldtr_base(self) -> int:
+        """Whole, if the one that was given is its low 32 bits."""
+    @property
+    def tr_base(self) -> int: ...
+
+def entry_needs(
+    paging: Paging,
+    root: int,
+    memory: _Memory,
+    *,
+    gdtr: tuple[int, int],
+    idtr: tuple[int, int],
+    ldtr: _Segment,
+    tr: _Segment,
+) -> EntryNeeds:
+    """Reads the descriptor tables through a root that has the kernel mapped. GDTR and IDTR are
+    (base, limit)."""
+
+def entry_piece_state(
+    piece: EntryPiece, paging: Paging, root: int, memory: _Memory, pkru: int | None = None
+) -> EntryPieceState:
+    """Walks every page of a piece below a root."""
+
+def rights_words(walk: Walk) -> str:
+    """As "supervisor read exec": of a mapped address."""
+
+def kpti_roots(paging: Paging, root: int, memory: _Memory) -> tuple[int, int] | None:
+    """(kernel root, user root): KPTI's pair that a root belongs to, None if it belongs to none."""
+
+def split_of(paging: Paging, map: Map) -> int | None:
+    """The address where the supervisor's part of a 32-bit space begins, None where there is no
+    such place. `map` is of the whole space."""
+
+def supervisor_part(paging: Paging, map: Map) -> int | None:
+    """The same, and 0 where no page is the user's; None where they are mixed."""
+
+class KptiShare:
+    """Of the supervisor's part, in bytes: what the kernel root maps, and what of that the user root
+    maps to the same frames. Frames count once, however often they are mapped."""
+
+    @property
+    def kernel(self) -> int: ...
+    @property
+    def kernel_frames(self) -> int: ...
+    @property
+    def user(self) -> int: ...
+    @property
+    def user_frames(self) -> int: ...
+
+def kpti_share(kernel: Map, user: Map, pulse: _Pulse | None = None) -> KptiShare | None:
+    """Of two maps of that part, split physically. None where a table could not be read."""
+
+class RegistersReport:
+    """What `ptmap regs` shows; see native/text/registers_text.h."""
+
+    def __init__(
+        self,
+        *,
+        registers: Sequence[tuple[str, int | None, bool, Sequence[str]]],
+        mode: str | None,
+        paging: Paging | None,
+        root: int | None,
+        pair: tuple[int, int] | None,
+        cr2_now: str,
+        tables: tuple[tuple[int, int], tuple[int, int], _Segment, _Segment] | None,
+        rows: Sequence[EntryRow],
+        notes: Sequence[str],
+        why_not: str,
+    ) -> None:
+        """A register is its name, its value, whether the user gave it, and what of it is
+        assumed."""
+    def text(self, roles: bool = False) -> Text: ...
+    def json(self) -> str: ...
+
+def outcome_text(walk: Walk) -> str:
+    """As "supervisor read at physical 0x1000", "not present: the walk ends at the PDE"."""
+
+def short_size(bytes: int) -> str:
+    """As "4K", "15.9T": five characters at most, rounded."""
+
+def size_words(bytes: int) -> str:
+    """As "4 KiB", "1 GiB": the largest unit that divides it."""
+
+# Texts: native/text/summary_text.h, grid_text.h and overview_text.h.
+
+def head_text(
+    mode: str, root: int, half: str, is_linux: bool, notes: Sequence[str], roles: bool = False
+) -> Text:
+    """Which space it is. `half` is "user", "kernel", or "" without KPTI."""
+
+def split_text(split: int, roles: bool = False) -> Text: ...
+def kpti_text(share: KptiShare, kernel: int, user: int, half: str, roles: bool = False) -> Text:
+    """KERNEL and USER are the roots."""
+
+def counts_text(map: Map, roles: bool = False) -> Text:
+    """Tables and pages."""
+
+def missing_text(
+    map: Map, tables_cut: bool, interrupted: str, indent: int = 0, roles: bool = False
+) -> Text:
+    """What the map lacks. A table that Ctrl-C kept from being read has the reason
+    `interrupted`."""
+
+def grid_text(paging: Paging, grid: Grid, width: int = 0, roles: bool = False) -> Text:
+    """For a screen of so many columns, 0 for any number."""
+
+def parts_text(
+    map: Map,
+    labels: Sequence[Label],
+    parts: Sequence[Label],
+    pulse: _Pulse | None = None,
+    roles: bool = False,
+) -> Text:
+    """Those of the labels that are `parts`, each name once."""
+
+def overview_text(
+    space: Space,
+    map: Map,
+    labels: Sequence[Label],
+    *,
+    width: int,
+    height: int,
+    other_lines: int,
+    pulse: _Pulse | None = None,
+    roles: bool = False,
+) -> Text:
+    """A 64-bit space in one screen; `other_lines` are those that stand over and under it."""
+
 def walk(paging: Paging, root: int, va: int, memory: _Memory) -> Walk: ...
-def verdict(
+
+class ExplainedAddress:
+    """All that is said of one address."""
+
+class ExplainedSpace:
+    """What is said around explained addresses: see native/text/explanation_text.h. Hints may be
+    empty."""
+
+    def __init__(
+        self,
+        *,
+        mode: str,
+        root: int,
+        notes: Sequence[str],
+        assumed: Sequence[str],
+        maxphyaddr: int,
+        maxphyaddr_is_assumed: bool,
+        pat_hint: str,
+        pkru_hint: str,
+    ) -> None:
+        """ValueError for what is no mode."""
+
+def explain(
     walk: Walk,
     paging: Paging,
-    access: str,
-    privilege: str,
-    ac: bool = False,
-    pkru: int | None = None,
-) -> tuple[str, str, int, bool]:
-    """(allowed | #PF | #GP | unknown, reason, error code, whether its PK bit is not known)"""
+    *,
+    ac: bool,
+    pkru: int | None,
+    pat: int | None,
+    note: tuple[str, str, str] | None = None,
+    expect_json: str = "",
+) -> ExplainedAddress:
+    """An address under these registers. `note` is what an operating system keeps in the entry at
+    which the walk ends: (the JSON's member, its JSON, a line of text). JSON that is given is
+    indented by one space a level."""
+
+def explain_without_paging(va: int) -> ExplainedAddress: ...
+def explanations_text(space: ExplainedSpace, addresses: Sequence[ExplainedAddress]) -> Text: ...
+def explanations_json(
+    space: ExplainedSpace, addresses: Sequence[ExplainedAddress], expect_json: str = ""
+) -> Text:
+    """The document "pte"; the rule of -expect is given as a JSON string, or empty."""
+
+class ResponsibleEntry:
+    """The entry that answers for a finding."""
+
+    @property
+    def level(self) -> int: ...
+    @property
+    def entry_name(self) -> str: ...
+    @property
+    def table(self) -> int:
+        """Physical address."""
+    @property
+    def index(self) -> int: ...
+    @property
+    def entry_address(self) -> int:
+        """Physical."""
+    @property
+    def raw(self) -> int | None:
+        """None if it could not be read."""
+    @property
+    def says(self) -> str:
+        """As "RW=0", "not present (P=0)"."""
+    @property
+    def text(self) -> str:
+        """As "PTE 72 at 0x206120 = 0x01000025: RW=0"."""
+
+def responsible_entry(
+    walk: Walk, paging: Paging, right: str | None = None
+) -> ResponsibleEntry | None:
+    """The entry that takes a right (user, write, exec) away if the page lacks it, else the last
+    one. None for an address that is not canonical. ValueError for another word."""
+
+def table_entry(walk: Walk, paging: Paging, step: int) -> ResponsibleEntry:
+    """An entry of a walk that names a table. IndexError."""
+
+def end_text(walk: Walk) -> str:
+    """As "PTE 72 at 0x206120 is not present"; empty for an address that is not canonical."""
 
 def scan(
     paging: Paging,
@@ -725,12 +1021,6 @@ def scan(
 ) -> Space:
     """Reads all tables for the offsets FIRST to LAST. A pulse is by tables."""
 
-def user_executable(
-    paging: Paging, root: int, memory: _Memory, max_tables: int = ..., max_leaves: int = ...
-) -> tuple[list[tuple[int, int, int, bool]], bool, int]:
-    """([(va, size, pa, whether it is writable), ...], whether there are more, tables that could not
-    be read): the user's pages that are executable by their leaf entry."""
-
 def make_map(
     space: Space,
     first: int = 0,
@@ -740,12 +1030,34 @@ def make_map(
     pat: int | None = None,
     as_: str | None = None,
     ac: bool = False,
-    wanted: Sequence[Wanted] = ...,
+    wanted: Condition | None = None,
     max_ranges: int = ...,
     ram: Sequence[tuple[int, int]] = ...,
     pulse: _Pulse | None = None,
+    split_from: int = 0,
+    counted: bool = True,
 ) -> Map:
-    """The ranges of the offsets FIRST to LAST; see native/core/map.h. A pulse is by ranges."""
+    """The ranges of the offsets FIRST to LAST; see native/space/map.h. A pulse is by ranges."""
+
+def view(
+    space: Space,
+    exact: Map,
+    first: int = 0,
+    last: int = ...,
+    split_physical: bool = False,
+    split_sizes: bool = False,
+    as_: str | None = None,
+    ac: bool = False,
+    wanted: Condition | None = None,
+    max_ranges: int = ...,
+    ram: Sequence[tuple[int, int]] = ...,
+    pulse: _Pulse | None = None,
+    counted: bool = True,
+) -> Map:
+    """What make_map() makes of the same space, out of a map that tells at least as much; see
+    native/space/view.h. Not `counted`, its pages and tables say nothing."""
+
+def counts() -> Counts: ...
 
 @overload
 def find(
@@ -764,9 +1076,7 @@ def find(map: Map, first: int, last: int) -> list[Range]:
     """The same of a map that was made with split_physical, by rising address; a range keeps the
     page sizes of what it was cut from. Ranges without one `pa` are not looked into."""
 
-def aliases(
-    map: Map, wanted: Sequence[_Conflict] = ..., pulse: _Pulse | None = None
-) -> Aliases:
+def aliases(map: Map, wanted: Sequence[_Conflict] = ..., pulse: _Pulse | None = None) -> Aliases:
     """The frames of a map, made with split_physical, that are mapped in conflicting ways.
     ValueError for a word that names no conflict."""
 
@@ -775,8 +1085,8 @@ def aliases_json(
     wanted: Sequence[_Conflict] = ...,
     labels: Sequence[Label] = ...,
     pulse: _Pulse | None = None,
-) -> str:
-    """The stretches, as the elements of a JSON list."""
+) -> Text:
+    """The stretches, as the elements of a JSON list, in pieces."""
 
 def diff(
     before: Map, after: Map, split_physical: bool = False, pulse: _Pulse | None = None
@@ -810,17 +1120,23 @@ def write_snapshot(
 ) -> bytes:
     """An exact map as bytes, without a checksum. ValueError for others."""
 
-def read_snapshot(data: bytes, pulse: _Pulse | None = None) -> Snapshot:
+def read_snapshot(data: bytes | bytearray | memoryview, pulse: _Pulse | None = None) -> Snapshot:
     """ValueError, with one phrase, for what is none or damaged."""
 
-def check_is_snapshot(data: bytes) -> None:
+def check_is_snapshot(data: bytes | bytearray | memoryview) -> None:
     """ValueError where the bytes begin as none, or as those of a newer version."""
 
 def matches(
-    map: Map, first: int, last: int, wanted: Sequence[Wanted], others: bool = False
+    map: Map,
+    first: int,
+    last: int,
+    condition: Condition | None,
+    truth: bool | None,
+    pulse: _Pulse | None = None,
 ) -> tuple[Range | None, int]:
-    """(the first range, cut to the addresses FIRST to LAST, how many there are) of those for which
-    one of `wanted` holds; with `others`, of those for which none does."""
+    """(the first range, cut to the addresses FIRST to LAST, how many there are) of those of which
+    `truth` is the condition's truth: True, False, or None for not known. A condition of None holds
+    of all."""
 
 def first_hole(map: Map, first: int, last: int) -> int | None:
     """The first address from FIRST to LAST where nothing is mapped for certain, or None."""
@@ -829,30 +1145,30 @@ def unknown(map: Map, first: int, last: int) -> tuple[Gap | None, bool, int, boo
     """What a map cannot say about the addresses FIRST to LAST: (the first gap, whether that is a
     reserved bit, how many gaps, whether a limit cut the map there)."""
 
-def overview(
-    map: Map, labels: Sequence[Label], rows: int, cells: int
-) -> list[tuple[Stretch, list[Label]]]:
-    """(Stretch, [Label, ...]) each."""
-
-def draw_grid(space: Space, position: int, first: int = 0, last: int = ...) -> Grid: ...
+def draw_grid(
+    space: Space, position: int, first: int = 0, last: int = ..., pulse: _Pulse | None = None
+) -> Grid: ...
 def paging_mode(cr0: int, cr4: int, efer: int, /) -> str:
-    """"off", "32-bit", "pae", "4-level", "5-level"."""
+    """As "off", "32-bit", "pae", "4-level", "5-level"."""
 
 def memory_types(pat: int | None, /) -> list[str]:
     """Of the eight slots of IA32_PAT."""
 
+def parse_condition(text: str) -> Condition | ConditionError: ...
+def condition_words() -> list[str]:
+    """All words, as they are listed for people."""
+
+def page_size_names(sizes: int = 15) -> list[str]:
+    """Of a set of page sizes (Range.page_sizes)."""
+
 def type_names() -> list[str]:
     """Memory types by their number in a range's flags."""
 
-def range_rows(map: Map) -> Rows:
+def range_rows(map: Map, pulse: _Pulse | None = None) -> Rows:
     """va, size, pa (2^64-1: frames not contiguous), flags of each range."""
 
 def page_rows(
-    space: Space,
-    first: int = 0,
-    last: int = ...,
-    max_pages: int = ...,
-    pulse: _Pulse | None = None,
+    space: Space, first: int = 0, last: int = ..., max_pages: int = ..., pulse: _Pulse | None = None
 ) -> tuple[Rows, bool]:
     """(va, size, pa, flags, entry of each page, whether there are more)."""
 
@@ -868,3 +1184,140 @@ def elf_sections(file: int) -> list[tuple[bytes, int, int, bool, bool, bool]]:
 
 def read_elf(image: bytes) -> Elf:
     """Reads a vDSO's image, which may be damaged or lack its end. ValueError where it is none."""
+
+class Auxv:
+    """An auxiliary vector; see native/elf/auxv.h."""
+
+    @property
+    def va(self) -> int:
+        """Of its first pair."""
+    @property
+    def word(self) -> int:
+        """Bytes; a pair has two."""
+    @property
+    def values(self) -> list[tuple[int, int]]:
+        """Pairs of type and value, as they lie there."""
+    @property
+    def vdso(self) -> int | None:
+        """Where exec put the vDSO; None if it put none."""
+    @property
+    def abi(self) -> str:
+        """As Elf.abi."""
+
+def find_auxv(
+    memory: LinearMemory, start: int, end: int, wide: bool, pulse: _Pulse | None = None
+) -> Auxv | None:
+    """The auxiliary vector in a stack; WIDE: of a process that may be 64-bit. A pulse is by
+    pages."""
+
+class LinearImage:
+    """An ELF image in linear memory; see native/elf/linear_image.h."""
+
+    @property
+    def va(self) -> int: ...
+    @property
+    def size(self) -> int:
+        """Whole pages, in bytes."""
+    @property
+    def elf(self) -> Elf: ...
+
+def linear_image_at(memory: LinearMemory, va: int, size: int | None = None) -> LinearImage | None:
+    """The image that begins there; None if there is none, or not all of it."""
+
+def linear_image_around(memory: LinearMemory, va: int) -> LinearImage | None:
+    """The image that a page belongs to."""
+
+def linear_images(
+    memory: LinearMemory, parts: Sequence[tuple[int, int, int]], pulse: _Pulse | None = None
+) -> list[LinearImage]:
+    """The images in parts of a space: (address, size, physical address). A pulse is by pages."""
+
+class ImagePage:
+    """A page of an image."""
+
+    @staticmethod
+    def of_kernel(va: int, pa: int, kernel_va: int) -> ImagePage:
+        """One whose bytes are the kernel's copy."""
+    @property
+    def va(self) -> int: ...
+    @property
+    def pa(self) -> int | None:
+        """Where its bytes are; None if they are not known."""
+    @property
+    def source(self) -> Literal["process", "kernel"] | None:
+        """Whose memory has them."""
+    @property
+    def kernel_va(self) -> int | None:
+        """Where the kernel has them, if it is "kernel"."""
+    @property
+    def why(self) -> str:
+        """Why they are not known."""
+
+class UserImage:
+    """An image at an address of a process."""
+
+    @property
+    def va(self) -> int: ...
+    @property
+    def elf(self) -> Elf: ...
+    @property
+    def pages(self) -> list[ImagePage]: ...
+
+class UserCodePages:
+    """(address, physical address) of one page after the other."""
+
+    def __iter__(self) -> UserCodePages: ...
+    def __next__(self) -> tuple[int, int]: ...
+
+class UserCode:
+    """The user's pages that are executable; see native/vdso/user_code.h."""
+
+    @overload
+    def __init__(
+        self, paging: Paging, root: int, memory: _Memory, pulse: _Pulse | None = None
+    ) -> None:
+        """A pulse is by tables."""
+    @overload
+    def __init__(self, space: Space, pulse: _Pulse | None = None) -> None:
+        """Of tables that were read already, all of them."""
+    @property
+    def unreadable(self) -> int:
+        """Tables that could not be read."""
+    def pages(self, writable: bool) -> UserCodePages:
+        """Those that user space can write, or cannot; the likely ones for a vDSO first."""
+
+class ImageSearch:
+    """What was found of images, and how thoroughly."""
+
+    @property
+    def images(self) -> list[UserImage]: ...
+    @property
+    def rejected(self) -> list[tuple[int, str]]:
+        """Where an ELF header is, and why it begins no image."""
+    @property
+    def looked(self) -> int:
+        """Pages."""
+    @property
+    def pages(self) -> int:
+        """Of so many."""
+    @property
+    def cut(self) -> bool:
+        """There may be more: a limit was reached."""
+
+def search_images(
+    paging: Paging, code: UserCode, memory: _Memory, pulse: _Pulse | None = None
+) -> ImageSearch:
+    """Every image behind CODE; see native/vdso/image_search.h. A pulse is by pages."""
+
+def look_at_image(paging: Paging, code: UserCode, memory: _Memory, va: int) -> ImageSearch:
+    """The same, of the page at one address only."""
+
+def image_pages(code: UserCode, memory: _Memory, va: int, count: int) -> list[ImagePage]:
+    """So many pages of CODE from an address on, as far as they are there."""
+
+def read_image(memory: _Memory, pages: Sequence[ImagePage]) -> bytes:
+    """The pages' bytes, with zeros for those that are not known. ValueError if one that was read
+    before can be read no more."""
+
+def fits(paging: Paging, va: int, size: int) -> bool:
+    """Whether so many bytes from an address on are all addresses."""

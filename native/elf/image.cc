@@ -239,6 +239,20 @@ std::string_view name(Abi abi) {
     return names[static_cast<std::size_t>(abi)];
 }
 
+bool Image::is_vdso() const {
+    const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+    for (const std::string_view word : {"vdso.so", "gate.so"}) {
+        for (std::size_t at = soname.find(word); at != soname.npos;
+             at = soname.find(word, at + 1)) {
+            const std::size_t end = at + word.size();
+            if ((at == 0 || !is_letter(soname[at - 1])) &&
+                (end == soname.size() || soname[end] == '.'))
+                return true;
+        }
+    }
+    return false;
+}
+
 Image read(std::span<const std::byte> bytes) {
     const File file(bytes);
     Problems problems;

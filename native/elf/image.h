@@ -49,6 +49,10 @@ struct Image {
     std::vector<std::byte> build_id;    ///< empty: none, or damaged
     std::vector<Function> functions;    ///< in the symbol table's order
     std::vector<std::string> problems;  ///< short phrases: what is missing or damaged, each once
+
+    /// Whether it is a vDSO by its SONAME: linux-vdso.so.1, linux-gate.so.1 (32-bit Linux),
+    /// FreeBSD's elf-vdso.so.1, lab-vdso.so.
+    bool is_vdso() const;
 };
 
 /// Reads an image that begins with the first of these bytes. Error: std::invalid_argument, one

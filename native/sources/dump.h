@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "core/memory.h"
+#include "paging/memory.h"
 #include "sources/dump_notes.h"
 #include "sources/flat_file.h"
 #include "sources/input_file.h"

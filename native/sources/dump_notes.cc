@@ -7,8 +7,6 @@
 #include <optional>
 #include <string_view>
 
-#include "core/registers.h"
-
 namespace ptmap {
 namespace {
 
@@ -32,6 +30,8 @@ static_assert(sizeof(QemuCpuState) == 0x1b0);
 
 constexpr std::uint32_t known_version = 1;
 constexpr std::size_t prstatus_64_size = 336, prstatus_32_size = 144;
+// What long mode needs (SDM vol. 3A, 2.5).
+constexpr std::uint64_t cr0_pg = std::uint64_t{1} << 31, cr4_pae = 1 << 5;
 constexpr std::uint32_t segment_l = 1 << 21;  // CS.L, SDM vol. 3A, Figure 3-8
 
 struct Note {
@@ -83,7 +83,7 @@ CpuRegisters of(const QemuCpuState& s) {
 void tell_long_mode(std::vector<CpuRegisters>& cpus, bool first_is) {
     for (CpuRegisters& cpu : cpus) {
         const bool first = &cpu == &cpus.front();
-        const bool possible = (cpu.cr0 & cr0::PG) && (cpu.cr4 & cr4::PAE);
+        const bool possible = (cpu.cr0 & cr0_pg) && (cpu.cr4 & cr4_pae);
         const bool runs_it = !first && (cpu.cs.flags & segment_l);
         cpu.long_mode = possible && (runs_it || first_is);
         cpu.long_mode_told = first || !possible || runs_it;

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/memory.h"
+#include "paging/memory.h"
 #include "sources/input_file.h"
 
 namespace ptmap {

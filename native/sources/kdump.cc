@@ -29,7 +29,7 @@ struct Layout {
 };
 constexpr Layout layout_32{416, 420, 424, 428, 20, 32, 44, 72, 80, 4};
 constexpr Layout layout_64{428, 432, 436, 440, 32, 48, 64, 96, 104, 8};
-constexpr unsigned header_size = 464, header_version = 8;
+constexpr unsigned header_version = 8;
 
 struct PageDescriptor {
     std::uint64_t offset;
@@ -128,9 +128,10 @@ struct Run {
 };
 
 std::vector<Run> runs_of(kdump_ctx_t* context, const char* attribute) {
+    // Not kdump_get_typed_attr(): its arguments are not the same in all versions.
     kdump_attr_t map;
-    map.type = KDUMP_BITMAP;
-    if (kdump_get_typed_attr(context, attribute, &map) != KDUMP_OK) fail(context);
+    if (kdump_get_attr(context, attribute, &map) != KDUMP_OK) fail(context);
+    if (map.type != KDUMP_BITMAP) throw FileError("libkdumpfile gives no bitmap of its pages");
     std::vector<Run> runs;
     std::uint64_t before = 0;
     for (kdump_addr_t at = 0; kdump_bmp_find_set(map.val.bitmap, &at) == KDUMP_OK;) {

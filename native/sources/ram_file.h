@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/memory.h"
+#include "paging/memory.h"
 #include "sources/ram_blocks.h"
 
 namespace ptmap {

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -21,6 +20,7 @@ from statistics import median
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "guests"), str(ROOT / "tests" / "harness")]
 
+import guard
 from gdbsession import GdbSession, ptmap_script
 from looping import Looping
 
@@ -30,14 +30,15 @@ _CONDITIONS = ("1", "$ptmap_mapped($pc)", "$ptmap_pa($pc) == PA", "$ptmap_entry(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-n", type=int, default=300, metavar="STOPS", help="a round (300)")
     parser.add_argument("-r", type=int, default=5, metavar="ROUNDS", help="rounds (5)")
     parser.add_argument("-kgdb", action="store_true", help="a Linux kernel by kgdb too")
     options = parser.parse_args()
     for name in ("lab64", "lab32"):
-        with tempfile.TemporaryDirectory() as out, Looping(name, Path(out)) as loop:
+        with guard.Folder() as out, Looping(name, Path(out)) as loop:
             loop.load(loop.kind.count)
             loop.register("eax", loop.kind.direct_map + 0x1F00000)
             for source in ("process", "packets"):
@@ -52,8 +53,7 @@ def show(what: str, gdb: GdbSession, place: str, stops: int, rounds: int) -> Non
     times: dict[str, list[float]] = {condition: [] for condition in _CONDITIONS}
     for _ in range(rounds):
         for condition in _CONDITIONS:
-            times[condition].append(
-                measure(gdb, place, condition.replace("PA", hex(pa)), stops))
+            times[condition].append(measure(gdb, place, condition.replace("PA", hex(pa)), stops))
     plain = median(times["1"])
     print(f"{what}: {rounds} rounds of {stops} stops")
     for condition in _CONDITIONS:

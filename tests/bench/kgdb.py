@@ -24,18 +24,18 @@ from kernels import fetch
 
 # Remembers each read of physical memory by its length; a page or PAE's root is a table.
 _RECORD = """
-from ptmap.sources import choose
-from ptmap.sources.direct_map import DirectMap
+from ptmap.machine.sources import choose
+from ptmap.machine.sources.direct_map import DirectMap
 DirectMap.recorded, kept = [], DirectMap._one
 def one(self, address, length):
     DirectMap.recorded.append((address, length))
     return kept(self, address, length)
 DirectMap._one = one
 """
-_AFRESH = "from ptmap.sources import choose; choose.forget()"
+_AFRESH = "from ptmap.machine.sources import choose; choose.forget()"
 _TAKEN = """
-from ptmap.sources.direct_map import DirectMap
-from ptmap.sources import choose
+from ptmap.machine.sources.direct_map import DirectMap
+from ptmap.machine.sources import choose
 result = [DirectMap.recorded[:], choose.memory().core.seconds]
 DirectMap.recorded.clear()
 """
@@ -69,8 +69,10 @@ def measure(session: GdbSession, command: str) -> None:
         bytes_of = sum(length * times for (_, length), times in tables.items())
         what, each = f"{len(tables)} distinct tables", bytes_of / len(tables)
     others = sum(length for _, length in reads) - bytes_of
-    print(f"  {command:8} {what}: {bytes_of} bytes of them, {each:.1f} each; {others} bytes of the "
-          f"kernel's variables; {after - before:.1f} s")
+    print(
+        f"  {command:8} {what}: {bytes_of} bytes of them, {each:.1f} each; {others} bytes of the "
+        f"kernel's variables; {after - before:.1f} s"
+    )
 
 
 if __name__ == "__main__":

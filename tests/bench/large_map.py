@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "guests"), str(ROOT / "tests" / "harness")]
 
+import guard
 from gdbsession import GdbSession, ptmap_script
 from guests import boot
 
@@ -35,16 +35,19 @@ _ROWS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-n", type=int, default=9, metavar="RUNS", help="rounds (9)")
     parser.add_argument("-guest", default="4-level", metavar="NAME", help="a 64-bit one (4-level)")
     options = parser.parse_args()
     first, rounds = measure(options.guest, options.n)
     medians = {row: median(one[row] for one in rounds) for row, _, _ in _ROWS}
-    print(f"{options.guest}: {first['tables']} tables, {first['bytes']} bytes of them, "
-          f"{first['pages']['4K']} pages of 4 KiB; "
-          f"{'complete' if first['complete'] else 'NOT complete'}")
+    print(
+        f"{options.guest}: {first['tables']} tables, {first['bytes']} bytes of them, "
+        f"{first['pages']['4K']} pages of 4 KiB; "
+        f"{'complete' if first['complete'] else 'NOT complete'}"
+    )
     print(f"median of {options.n}, seconds, and the ratio to (1) or (2)")
     marks = {"info mem": "(1)", "bare m packets": "(2)"}
     for row, what, against in _ROWS:
@@ -55,14 +58,18 @@ def main() -> None:
 
 def measure(guest: str, runs: int) -> tuple[dict[str, Any], list[dict[str, float]]]:
     append = "big=4096 transparent_hugepage=never"
-    with (boot(guest, append=append, extra_args=("-m", "6G")) as qemu,
-          tempfile.TemporaryDirectory() as folder, GdbSession(script=ptmap_script()) as session):
+    with (
+        boot(guest, append=append, extra_args=("-m", "6G")) as qemu,
+        guard.Folder() as folder,
+        GdbSession(script=ptmap_script()) as session,
+    ):
         session.attach(qemu.gdb_target)
         session.run(f"source {Path(__file__).with_name('large_map_in_gdb.py')}")
         work = f"import __main__; result = __main__.Bench({str(Path(folder) / 'map.json')!r})"
         first = session.python(f"{work}.first()")
-        rounds = [session.python("import __main__; result = __main__.bench.round()")
-                  for _ in range(runs)]
+        rounds = [
+            session.python("import __main__; result = __main__.bench.round()") for _ in range(runs)
+        ]
         session.disconnect()
     return first, rounds
 

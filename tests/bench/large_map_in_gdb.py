@@ -5,7 +5,7 @@ import time
 from typing import Any, Callable
 
 import gdb
-from ptmap.sources import packets, pmemsave
+from ptmap.machine.sources import packets, pmemsave
 
 
 class Bench:
@@ -25,9 +25,12 @@ class Bench:
         self.record()
         with open(self.file, encoding="ascii") as file:
             document = json.load(file)
-        return found | {"bytes": sum(length for _, length in self.reads),
-                        "tables": document["tables"], "pages": document["pages"],
-                        "complete": document["complete"]}
+        return found | {
+            "bytes": sum(length for _, length in self.reads),
+            "tables": document["tables"],
+            "pages": document["pages"],
+            "complete": document["complete"],
+        }
 
     def round(self) -> dict[str, float]:
         """Seconds by row."""

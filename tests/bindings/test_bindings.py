@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib.util
+import json
 import sys
 import time
 from typing import Any, Callable
@@ -51,15 +52,12 @@ def paging_of(case: Case) -> Any:
     return core.Paging(*(case.register(r) for r in ("cr0", "cr3", "cr4", "efer", "maxphyaddr")))
 
 
-def set_bits(paging: Any, step: Any, wanted: str) -> list[int]:
-    """The bits of an entry that are set and mean this."""
-    numbers = []
-    for name, meaning, value in paging.decode(step.level, step.raw):
-        if meaning == wanted:
-            named = {"PS": [7], "XD": [63]}.get(name)
-            numbers += named or [int(bit) for bit in name.split(" ")[1].split(",")]
-            assert value
-    return numbers
+def numbers(names: list[str]) -> list[int]:
+    """The bits of an entry that the JSON names."""
+    named = {"PS": [7], "XD": [63]}
+    return [
+        bit for name in names for bit in named.get(name) or map(int, name.split(" ")[1].split(","))
+    ]
 
 
 class Walked:
@@ -69,6 +67,30 @@ class Walked:
         self.case, self.paging = case, paging_of(case)
         root = self.paging.root_of(case.register("cr3"))
         self.walk = core.walk(self.paging, root, va, memory_of(case))
+        self.explained = self._explain(root)
+
+    def _explain(self, root: int) -> Any:
+        """As in pte's JSON."""
+        case = self.case
+        address = core.explain(
+            self.walk,
+            self.paging,
+            ac=bool(case.register("ac")),
+            pkru=case.registers.get("pkru"),
+            pat=case.registers.get("pat"),
+        )
+        space = core.ExplainedSpace(
+            mode=case.mode,
+            root=root,
+            notes=[],
+            assumed=[],
+            maxphyaddr=case.register("maxphyaddr"),
+            maxphyaddr_is_assumed=False,
+            pat_hint="",
+            pkru_hint="",
+        )
+        (explained,) = json.loads("".join(core.explanations_json(space, [address])))["addresses"]
+        return explained
 
     def answer(self) -> str:
         walk = self.walk
@@ -76,17 +98,22 @@ class Walked:
             return "not-canonical"
         if walk.outcome == "mapped":
             size = {1 << 12: "4K", 1 << 21: "2M", 1 << 22: "4M", 1 << 30: "1G"}[walk.page_size]
-            words = [f"pa={walk.pa:#x}", f"size={size}", "user" if walk.user else "supervisor",
-                     "write" if walk.write else "read-only", "exec" if walk.exec else "no-exec",
-                     *["global"] * walk.global_,
-                     "cache=" + core.memory_types(self.case.registers.get("pat"))[walk.cache_slot],
-                     *[f"key={walk.key}"] * bool(walk.key)]  # fmt: skip
+            words = [
+                f"pa={walk.pa:#x}",
+                f"size={size}",
+                "user" if walk.user else "supervisor",
+                "write" if walk.write else "read-only",
+                "exec" if walk.exec else "no-exec",
+                *["global"] * walk.global_,
+                "cache=" + core.memory_types(self.case.registers.get("pat"))[walk.cache_slot],
+                *[f"key={walk.key}"] * bool(walk.key),
+            ]
             return "mapped " + " ".join(words)
         end = walk.steps[-1]
         if walk.outcome == "unreadable":
             return f"unreadable {end.entry_name[:-1]} {end.table:#x}"
         if walk.outcome == "reserved-bit":
-            reserved = set_bits(self.paging, end, "reserved")
+            reserved = numbers(self.explained["steps"][-1]["reserved"])
             return f"reserved-bit {end.entry_name} {vectors.bits(reserved)}"
         return f"{walk.outcome} {end.entry_name}"
 
@@ -95,16 +122,20 @@ class Walked:
 
     def notes(self) -> set[str]:
         return {
-            f"{step.entry_name} {vectors.bits(odd)}"
-            for step in self.walk.steps
-            if step.kind != "not-present" and (odd := set_bits(self.paging, step, "load"))
+            f"{step['name']} {vectors.bits(numbers(step['load']))}"
+            for step in self.explained["steps"]
+            if "load" in step
         }
 
     def access(self, question: str) -> str:
         privilege, access = question.split()
-        ac, pkru = bool(self.case.register("ac")), self.case.registers.get("pkru")
-        result, _, code, _ = core.verdict(self.walk, self.paging, access, privilege, ac, pkru)
-        return {"allowed": "ok", "#PF": f"#PF {code:#x}"}.get(result, result)
+        verdict = self.explained["access"][privilege][access]
+        if verdict["ok"] is None:
+            return "unknown"
+        if verdict["ok"]:
+            return "ok"
+        code = f" {verdict['error_code']}" if verdict["fault"] == "#PF" else ""
+        return verdict["fault"] + code
 
 
 @pytest.mark.parametrize("case", vectors.cases(), ids=str)
@@ -125,6 +156,16 @@ def test_scan_asks_once_a_level() -> None:
     assert space.tables == len({address for wanted in log for address, _ in wanted})
 
 
+def test_scans_and_flattenings_are_counted() -> None:
+    before = core.counts()
+    paging = paging_of(CASE)
+    space = core.scan(paging, paging.root_of(CASE.register("cr3")), memory_of(CASE))
+    core.make_map(space)
+    core.make_map(space)
+    after = core.counts()
+    assert (after.scans - before.scans, after.flattenings - before.flattenings) == (1, 2)
+
+
 def test_an_exception_crosses_unchanged() -> None:
     class Gone(Exception):
         pass
@@ -132,8 +173,10 @@ def test_an_exception_crosses_unchanged() -> None:
     def fetch(wanted: list[tuple[int, int]]) -> list[Any]:
         raise Gone("the connection")
 
-    for ask in (lambda: core.walk(paging_of(CASE), 0x1000, 0, fetch),
-                lambda: core.scan(paging_of(CASE), 0x1000, fetch)):  # fmt: skip
+    for ask in (
+        lambda: core.walk(paging_of(CASE), 0x1000, 0, fetch),
+        lambda: core.scan(paging_of(CASE), 0x1000, fetch),
+    ):
         with pytest.raises(Gone, match="the connection"):
             ask()
 
@@ -205,3 +248,15 @@ def test_what_read_elf_gives_outlives_it() -> None:
     del elf
     gc.collect()
     assert all(function.name.isprintable() for function in functions) and functions
+
+
+@pytest.mark.parametrize("name", ["unreadable", "malformed"])
+def test_a_list_keeps_its_map_alive(name: str) -> None:
+    paging = paging_of(CASE)
+    made = core.make_map(core.scan(paging, 0x1000, lambda wanted: ["gone"] * len(wanted)))
+    before = sys.getrefcount(made)
+    gaps = getattr(made, name)
+    assert sys.getrefcount(made) == before + 1
+    assert len(gaps) == (name == "unreadable")
+    del gaps
+    assert sys.getrefcount(made) == before

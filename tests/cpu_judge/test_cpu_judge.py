@@ -46,21 +46,34 @@ class Boot:
 BOOTS = (
     Boot("max", "max", "judge64", {"5-level": (96, P | W | U | RSVD | I | PK)}),
     Boot("max", "max,-la57", "judge64", {"4-level": (96, P | W | U | RSVD | I | PK)}),
-    Boot("max", "max", "judge32", {"32-bit": (32, P | W | U | I), "PSE": (32, P | W | U | RSVD | I),
-                                   "PAE": (99, P | W | U | RSVD | I)}),
+    Boot(
+        "max",
+        "max",
+        "judge32",
+        {
+            "32-bit": (32, P | W | U | I),
+            "PSE": (32, P | W | U | RSVD | I),
+            "PAE": (99, P | W | U | RSVD | I),
+        },
+    ),
     # No 1 GiB pages, no SMEP, SMAP, PKE.
     Boot("qemu64", "qemu64", "judge64", {"4-level": (4, P | W | U | RSVD | I)}),
     # MAXPHYADDR is 36.
-    Boot("qemu32 with PAE, NX", "qemu32,+pae,+nx", "judge32",
-         {"32-bit": (4, P | W | U), "PSE": (4, P | W | U | RSVD),
-          "PAE": (7, P | W | U | RSVD | I)}),
+    Boot(
+        "qemu32 with PAE, NX",
+        "qemu32,+pae,+nx",
+        "judge32",
+        {"32-bit": (4, P | W | U), "PSE": (4, P | W | U | RSVD), "PAE": (7, P | W | U | RSVD | I)},
+    ),
     # PAE without NX.
-    Boot("pentium3", "pentium3", "judge32",
-         {"32-bit": (2, P | W | U), "PSE": (2, P | W | U | RSVD),
-          "PAE": (5, P | W | U | RSVD)}),
+    Boot(
+        "pentium3",
+        "pentium3",
+        "judge32",
+        {"32-bit": (2, P | W | U), "PSE": (2, P | W | U | RSVD), "PAE": (5, P | W | U | RSVD)},
+    ),
     # PSE without PSE-36.
-    Boot("pentium", "pentium", "judge32",
-         {"32-bit": (2, P | W | U), "PSE": (2, P | W | U | RSVD)}),
+    Boot("pentium", "pentium", "judge32", {"32-bit": (2, P | W | U), "PSE": (2, P | W | U | RSVD)}),
     # As near to a 386 as QEMU gets; CR0.WP is the 486's.
     Boot("486 without PSE", "486,-pse", "judge32", {"32-bit": (2, P | W | U)}),
 )
@@ -89,40 +102,75 @@ class Departure:
 
 DEPARTURES = (
     Departure(
-        "pdpte-loads", "vol. 3A, 4.4.1",
+        "pdpte-loads",
+        "vol. 3A, 4.4.1",
         "MOV CR3 raises #GP(0) if a present PDPTE has a reserved bit; TCG has no PDPTE registers "
         "and loads any root",
-        ".*", "PAE", "4K/user/PDPTE:(bit-1|maxphyaddr|bit-63)", "load",
-        sdm="#GP:0x0", cpu="ok"),
+        ".*",
+        "PAE",
+        "4K/user/PDPTE:(bit-1|maxphyaddr|bit-63)",
+        "load",
+        sdm="#GP:0x0",
+        cpu="ok",
+    ),
     Departure(
-        "pdpte-faults", "vol. 3A, 4.4.1 and 4.7",
+        "pdpte-faults",
+        "vol. 3A, 4.4.1 and 4.7",
         "PDPTEs were checked when CR3 was loaded and no page fault reports their reserved bits; "
         "TCG reads them in each walk and reports 63:MAXPHYADDR (not 2:1 and 8:5) then",
-        ".*", "PAE", "4K/user/PDPTE:bit-63", "read|write|fetch",
-        sdm="ok", cpu="RSVD"),
+        ".*",
+        "PAE",
+        "4K/user/PDPTE:bit-63",
+        "read|write|fetch",
+        sdm="ok",
+        cpu="RSVD",
+    ),
     Departure(
-        "pdpte-faults-far", "vol. 3A, 4.4.1 and 4.7",
+        "pdpte-faults-far",
+        "vol. 3A, 4.4.1 and 4.7",
         "as pdpte-faults, for the address bits from MAXPHYADDR up",
-        ".*", "PAE", "4K/user/PDPTE:maxphyaddr", "read|write|fetch",
-        sdm="ok", cpu="RSVD"),
+        ".*",
+        "PAE",
+        "4K/user/PDPTE:maxphyaddr",
+        "read|write|fetch",
+        sdm="ok",
+        cpu="RSVD",
+    ),
     Departure(
-        "pse36-always", "vol. 3A, 4.1.4 and table 4-4",
+        "pse36-always",
+        "vol. 3A, 4.1.4 and table 4-4",
         "without PSE-36 bits 21:13 of a 4 MiB page's PDE are reserved; TCG takes 20:13 for "
         "address bits on every CPU",
-        "pentium", "PSE", "4M/(user|supervisor|read-only)/PDE:bit-(13|17|20)", "read|write",
-        sdm="RSVD", as_if_ok=True),
+        "pentium",
+        "PSE",
+        "4M/(user|supervisor|read-only)/PDE:bit-(13|17|20)",
+        "read|write",
+        sdm="RSVD",
+        as_if_ok=True,
+    ),
     Departure(
-        "pse36-maxphyaddr", "vol. 3A, table 4-4",
+        "pse36-maxphyaddr",
+        "vol. 3A, table 4-4",
         "with a MAXPHYADDR of 36 bits 21:17 of a 4 MiB page's PDE are reserved; TCG checks 21 only",
-        "qemu32 with PAE, NX|pentium3", "PSE",
-        "4M/(user|supervisor|read-only)/PDE:bit-(17|20)", "read|write",
-        sdm="RSVD", as_if_ok=True),
+        "qemu32 with PAE, NX|pentium3",
+        "PSE",
+        "4M/(user|supervisor|read-only)/PDE:bit-(17|20)",
+        "read|write",
+        sdm="RSVD",
+        as_if_ok=True,
+    ),
     Departure(
-        "stack-fault", "vol. 1, 3.3.7.1; vol. 3A, 6.15 (interrupt 12)",
+        "stack-fault",
+        "vol. 1, 3.3.7.1; vol. 3A, 6.15 (interrupt 12)",
         "a reference through the stack segment to an address that is not canonical raises #SS(0); "
         "TCG raises #GP(0) for every one",
-        ".*", "[45]-level", "-/-/-:not-canonical", "stack",
-        sdm="#SS:0x0", cpu="#GP:0x0"),
+        ".*",
+        "[45]-level",
+        "-/-/-:not-canonical",
+        "stack",
+        sdm="#SS:0x0",
+        cpu="#GP:0x0",
+    ),
 )
 
 # Beside these rows, all of which say which accesses they are about, there is one in the form of
@@ -153,9 +201,10 @@ class Tally:
 
     def __str__(self) -> str:
         why = ", ".join(f"{name}: {count}" for name, count in sorted(self.excepted.items()))
-        return (f"cpu judge: {self.name}: {self.accesses} accesses, {self.agree} agree, "
-                f"{self.differ} differ, {self.excepted.total()} excepted"
-                + (f" ({why})" if why else ""))
+        return (
+            f"cpu judge: {self.name}: {self.accesses} accesses, {self.agree} agree, "
+            f"{self.differ} differ, {self.excepted.total()} excepted" + (f" ({why})" if why else "")
+        )
 
     def __iadd__(self, other: Tally) -> Tally:
         self.accesses += other.accesses
@@ -200,7 +249,7 @@ class Console:
 
     def next_stop(self, text: str) -> Stop | None:
         """The stop that the text now ends with; None at the end of all."""
-        lines = text[self.read:].splitlines()
+        lines = text[self.read :].splitlines()
         self.read = len(text)
         state: dict[str, int] = {}
         outcomes: dict[int, list[str]] = {}
@@ -216,8 +265,9 @@ class Console:
             elif words[0] == "load":
                 load = int(words[1], 16), words[2]
             elif words[0] == "state":
-                state = {key: int(value, 16)
-                         for key, value in (word.split("=") for word in words[2:])}
+                state = {
+                    key: int(value, 16) for key, value in (word.split("=") for word in words[2:])
+                }
             elif words[0].isdigit():
                 outcomes[int(words[0])] = words[1:]
             elif words[0] == "stop":
@@ -225,8 +275,10 @@ class Console:
             else:
                 assert words == ["done"], f"the kernel says: {line}"
                 return None
-        raise AssertionError("the kernel stopped without saying so; its last lines:\n"
-                             + "\n".join(text.splitlines()[-5:]))
+        raise AssertionError(
+            "the kernel stopped without saying so; its last lines:\n"
+            + "\n".join(text.splitlines()[-5:])
+        )
 
 
 # What pte says
@@ -264,28 +316,46 @@ class Pte:
 
 def reserved_fault(state: dict[str, int], mode: str, access: str) -> str:
     """SDM vol. 3A, 4.7: what an access to a path with a reserved bit ends in."""
-    reports_fetch = state["cr4"] & CR4_SMEP or (state["cr4"] & CR4_PAE and
-                                                state["efer"] & EFER_NXE)
-    code = P | RSVD | (U if mode == "user" else 0) | (W if access == "write" else 0) | (
-        I if access == "fetch" and reports_fetch else 0)
+    reports_fetch = state["cr4"] & CR4_SMEP or (state["cr4"] & CR4_PAE and state["efer"] & EFER_NXE)
+    code = (
+        P
+        | RSVD
+        | (U if mode == "user" else 0)
+        | (W if access == "write" else 0)
+        | (I if access == "fetch" and reports_fetch else 0)
+    )
     return f"#PF:{code:#x}"
 
 
 @cache
 def departure_for(cpu: str, mode: str, case: str, access: str) -> Departure | None:
     """DEPARTURES' row for an access; no two of them may claim it."""
-    found = [row for row in DEPARTURES
-             if all(re.fullmatch(pattern, text) for pattern, text in (
-                 (row.cpus, cpu), (row.mode, mode), (row.case, case), (row.access, access)))]
+    found = [
+        row
+        for row in DEPARTURES
+        if all(
+            re.fullmatch(pattern, text)
+            for pattern, text in (
+                (row.cpus, cpu),
+                (row.mode, mode),
+                (row.case, case),
+                (row.access, access),
+            )
+        )
+    ]
     assert len(found) <= 1, f"{case} {access} departs twice: {found}"
     return found[0] if found else None
 
 
-def judge_stop(tally: Tally, boot: Boot, mode: str, stop: Stop, cases: dict[int, Case],
-               session: GdbSession) -> None:
+def judge_stop(
+    tally: Tally, boot: Boot, mode: str, stop: Stop, cases: dict[int, Case], session: GdbSession
+) -> None:
     pte = Pte(session, stop, [cases[n] for n in stop.outcomes])
-    ok_outcomes = {cases[n].name: words for n, words in stop.outcomes.items()
-                   if cases[n].name.endswith("/all:ok")}
+    ok_outcomes = {
+        cases[n].name: words
+        for n, words in stop.outcomes.items()
+        if cases[n].name.endswith("/all:ok")
+    }
 
     def judge(case: Case, privilege: str, access: str, position: int, said: str) -> None:
         ptmap = pte.outcome(case.va, privilege, access)
@@ -302,16 +372,25 @@ def judge_stop(tally: Tally, boot: Boot, mode: str, stop: Stop, cases: dict[int,
             else:
                 tally.excepted[RSVD_WITHOUT_P] += 1
             return
-        if row and ptmap == expected and cpu == (
-                ok_outcomes[case.ok_name][position] if row.as_if_ok
-                else row.cpu.replace("RSVD", fault)):
+        if (
+            row
+            and ptmap == expected
+            and cpu
+            == (
+                ok_outcomes[case.ok_name][position]
+                if row.as_if_ok
+                else row.cpu.replace("RSVD", fault)
+            )
+        ):
             tally.excepted[row.name] += 1
             return
         tally.differ += 1
         if len(tally.differences) < 20:
             state = " ".join(f"{key}={value:#x}" for key, value in stop.state.items())
-            tally.differences.append(f"{case.name} {case.va:#x} {privilege} {access}: CPU {said}, "
-                                     f"pte {ptmap} (stop {stop.number}: {state})")
+            tally.differences.append(
+                f"{case.name} {case.va:#x} {privilege} {access}: CPU {said}, "
+                f"pte {ptmap} (stop {stop.number}: {state})"
+            )
 
     for number, outcomes in stop.outcomes.items():
         case = cases[number]
@@ -331,8 +410,9 @@ def run_boot(boot: Boot) -> dict[str, Tally]:
     """The figures of each paging mode."""
     tallies: dict[str, Tally] = {}
     image, stop_at = kernel(boot.image)
-    with Qemu(["-kernel", str(image), "-cpu", boot.model]) as qemu, \
-            GdbSession(script=ptmap_script()) as session:
+    with Qemu(["-kernel", str(image), "-cpu", boot.model]) as qemu, GdbSession(
+        script=ptmap_script()
+    ) as session:
         session.attach(qemu.gdb_target)
         session.run(f"hbreak *{stop_at:#x}")
         console = Console()
@@ -355,8 +435,9 @@ def run_boot(boot: Boot) -> dict[str, Tally]:
 
 def kernel(image: str) -> tuple[Path, int]:
     """What QEMU boots, and the address of judge_stop()."""
-    symbols = subprocess.run(["nm", OUT / f"{image}.elf"], check=True, capture_output=True,
-                             text=True).stdout
+    symbols = subprocess.run(
+        ["nm", OUT / f"{image}.elf"], check=True, capture_output=True, text=True
+    ).stdout
     address = re.search(r"^([0-9a-f]+) T judge_stop$", symbols, re.MULTILINE)
     assert address is not None
     return OUT / (f"{image}.elf" if image == "judge32" else f"{image}.elf32"), int(address[1], 16)
@@ -366,13 +447,19 @@ def kernel(image: str) -> tuple[Path, int]:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[dict[str, Future[dict[str, Tally]]]]:
-    """Every boot under way, two at a time, by name()."""
-    made = subprocess.run(["make", "-C", Path(__file__).parent, f"OUT={OUT}"],
-                          capture_output=True, text=True)
+def running(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[str, Tally]]]]:
+    """Every boot that some test asks for under way, two at a time, by name()."""
+    asked = [
+        item.callspec.params["boot"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.originalname == ASKING
+    ]
+    made = subprocess.run(
+        ["make", "-C", Path(__file__).parent, f"OUT={OUT}"], capture_output=True, text=True
+    )
     assert made.returncode == 0, made.stdout + made.stderr
     with ThreadPoolExecutor(2) as executor:
-        futures = {name(boot): executor.submit(run_boot, boot) for boot in BOOTS}
+        futures = {name(boot): executor.submit(run_boot, boot) for boot in asked}
         yield futures
         executor.shutdown(cancel_futures=True)
     for row in DEPARTURES:
@@ -390,9 +477,13 @@ def name(boot: Boot) -> str:
     return f"{boot.cpu}, {' '.join(boot.modes)}"
 
 
+ASKING = "test_pte_says_what_the_cpu_does"
+
+
 @pytest.mark.parametrize("boot", BOOTS, ids=name)
-def test_pte_says_what_the_cpu_does(boot: Boot,
-                                    running: dict[str, Future[dict[str, Tally]]]) -> None:
+def test_pte_says_what_the_cpu_does(
+    boot: Boot, running: dict[str, Future[dict[str, Tally]]]
+) -> None:
     tallies = running[name(boot)].result()
     for tally in tallies.values():
         compare.recorded.append(tally)  # type: ignore[arg-type]

@@ -28,10 +28,16 @@ class Lab:
     def __init__(self, elf: Path, folder: Path) -> None:
         self.elf, self.target = elf, folder / "gdb"
         console = folder / "console"
-        command = shlex.split(re.search(r"^ +(qemu-system-i386(?:.*\\\n)*.*)", SHEET.read_text(),
-                                        re.M)[1].replace("\\\n", " "))  # type: ignore[index]
-        changed = {"-serial": f"file:{console}", "-gdb": f"unix:{self.target},server=on,wait=off",
-                   "-kernel": str(elf)}  # fmt: skip
+        command = shlex.split(
+            re.search(r"^ +(qemu-system-i386(?:.*\\\n)*.*)", SHEET.read_text(), re.M)[1].replace(
+                "\\\n", " "
+            )
+        )  # type: ignore[index]
+        changed = {
+            "-serial": f"file:{console}",
+            "-gdb": f"unix:{self.target},server=on,wait=off",
+            "-kernel": str(elf),
+        }
         for option, value in changed.items():
             command[command.index(option) + 1] = value
         self.qemu = subprocess.Popen([*command, "-monitor", "none"])
@@ -43,12 +49,31 @@ class Lab:
     def says(self, command: str) -> str:
         """What a person in GDB sees."""
         run = subprocess.run(
-            ["gdb", "-nx", "-q", "-batch", "-x", ptmap_script(), self.elf,
-             "-ex", f"target remote {self.target}", "-ex", "echo ====\\n", "-ex", command,
-             "-ex", "disconnect"],
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=60, check=True,
-        )  # fmt: skip
+            [
+                "gdb",
+                "-nx",
+                "-q",
+                "-batch",
+                "-x",
+                ptmap_script(),
+                self.elf,
+                "-ex",
+                f"target remote {self.target}",
+                "-ex",
+                "echo ====\\n",
+                "-ex",
+                command,
+                "-ex",
+                "disconnect",
+            ],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=True,
+        )
         return run.stdout.partition("====\n")[2]
 
     def close(self) -> None:
@@ -59,8 +84,9 @@ class Lab:
 @pytest.fixture(scope="module")
 def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Lab]]:
     out = tmp_path_factory.mktemp("elf")
-    subprocess.run(["make", "-sC", ROOT / "examples/lab32", f"OUT={out}", "one", "broken"],
-                   check=True)  # fmt: skip
+    subprocess.run(
+        ["make", "-sC", ROOT / "examples/lab32", f"OUT={out}", "one", "broken"], check=True
+    )
     labs: dict[str, Lab] = {}
     try:
         for name, image in IMAGES.items():
@@ -75,8 +101,10 @@ def filled(labs: dict[str, Lab], text: str) -> str:
     """The sheet, with what ptmap says to each command in it."""
 
     def answered(block: re.Match[str]) -> str:
-        answers = "".join(f"(gdb) {command}\n{labs[block[1]].says(command)}"
-                          for command in _COMMAND.findall(block[2]))  # fmt: skip
+        answers = "".join(
+            f"(gdb) {command}\n{labs[block[1]].says(command)}"
+            for command in _COMMAND.findall(block[2])
+        )
         return f"```{block[1]}\n{answers}```"
 
     return _BLOCK.sub(answered, text)
@@ -85,8 +113,9 @@ def filled(labs: dict[str, Lab], text: str) -> str:
 def test_lab_sheet(labs: dict[str, Lab]) -> None:
     """Each answer in it is what is printed."""
     text = SHEET.read_text()
-    commands = [command for block in _BLOCK.finditer(text) for command in
-                _COMMAND.findall(block[2])]  # fmt: skip
+    commands = [
+        command for block in _BLOCK.finditer(text) for command in _COMMAND.findall(block[2])
+    ]
     assert len(commands) >= 10 and {block[1] for block in _BLOCK.finditer(text)} == set(IMAGES)
     assert filled(labs, text) == text
 
@@ -96,9 +125,15 @@ def test_what_the_sheet_says_of_them(labs: dict[str, Lab]) -> None:
     the rules does not hold."""
     text = SHEET.read_text()
     good, broken = labs["lab32"].says("ptmap"), labs["lab32-broken"].says("ptmap")
-    numbers = [[int(n) for n in re.findall(r"\b\d+\b", said.partition("cells")[0][-4:]
-                                           + said.partition("cells")[2])]
-               for said in (good, broken)]  # fmt: skip
+    numbers = [
+        [
+            int(n)
+            for n in re.findall(
+                r"\b\d+\b", said.partition("cells")[0][-4:] + said.partition("cells")[2]
+            )
+        ]
+        for said in (good, broken)
+    ]
     differing = [pair for pair in zip(*numbers) if pair[0] != pair[1]]
     assert "two numbers under it are not" in text and len(differing) == 2, differing
     assert "error code 7" in text and "user    write #PF 0x7" in labs["lab32"].says("pte 0x8048000")
@@ -110,10 +145,14 @@ def test_what_the_sheet_says_of_them(labs: dict[str, Lab]) -> None:
 def grade(tmp_path: Path, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     tmp_path.joinpath("tmp").mkdir(exist_ok=True)
     run = subprocess.run(
-        [ROOT / "examples/grade.sh", *arguments], cwd=cwd,
+        [ROOT / "examples/grade.sh", *arguments],
+        cwd=cwd,
         env=os.environ | {"TMPDIR": str(tmp_path / "tmp")},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert not list((tmp_path / "tmp").iterdir())
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -131,19 +170,27 @@ def test_grades(tmp_path: Path) -> None:
     broken = grade(tmp_path, "--broken")
     assert broken.returncode == 1, broken.stderr
     failed = re.findall(r"^FAILED +\d+  (.*)", broken.stdout, re.M)
-    assert failed == ["range 0xb7f37000 0xb7f38000 unmapped", "sections",
-                      "only supervisor in 0xc0000000 0xffffe000",
-                      "range 0xc0100000 0xc0200000 read-only", "pa $cr3 supervisor"]  # fmt: skip
+    assert failed == [
+        "range 0xb7f37000 0xb7f38000 unmapped",
+        "sections",
+        "only supervisor in 0xc0000000 0xffffe000",
+        "range 0xc0100000 0xc0200000 read-only",
+        "pa $cr3 supervisor",
+    ]
     assert "5 of 23 rules failed: lines 15, 20, 21, 22, 29" in broken.stderr
 
 
 def test_grades_as_tap(tmp_path: Path) -> None:
-    for arguments, status in ((("--tap",), 0), (("--tap", "--broken"), 1),
-                              (("--broken", "--tap"), 1)):  # fmt: skip
+    for arguments, status in (
+        (("--tap",), 0),
+        (("--tap", "--broken"), 1),
+        (("--broken", "--tap"), 1),
+    ):
         run = grade(tmp_path, *arguments)
         assert run.returncode == status
-        prove = subprocess.run(["prove", "-e", "cat", "/dev/stdin"], input=run.stdout, text=True,
-                               capture_output=True)  # fmt: skip
+        prove = subprocess.run(
+            ["prove", "-e", "cat", "/dev/stdin"], input=run.stdout, text=True, capture_output=True
+        )
         assert (prove.returncode != 0) == bool(status), prove.stdout
         assert ("Failed 5/23 subtests" in prove.stdout) == bool(status)
 

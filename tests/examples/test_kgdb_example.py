@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from example_script import check_nothing_left, run
+from kernels import fetch
 
 kgdb = partial(run, "kgdb.sh")
 
 
-@pytest.mark.linux
+@pytest.mark.linux("kgdb-64", "kgdb-pae")
 @pytest.mark.parametrize("option, mode", [("", "4-level"), ("--pae", "pae")])
 def test_all_three_are_shown(tmp_path: Path, option: str, mode: str) -> None:
+    fetch("kgdb-pae" if option else "kgdb-64")
     done = kgdb(tmp_path, *filter(None, [option]))
     assert done.returncode == 0, done.stderr
     _, kaslr, pte, vdso, ptmap, memory = re.split(r"^\(gdb\) ", done.stdout, flags=re.M)

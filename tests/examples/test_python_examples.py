@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -30,8 +29,9 @@ class Lab:
     def __init__(self, name: str, out: Path) -> None:
         kernel, binary, cpu, self.mode = LABS[name]
         subprocess.run(["make", "-sC", ROOT / "examples" / name, f"OUT={out}"], check=True)
-        self.qemu = Qemu(["-kernel", str(out / kernel), "-cpu", cpu], binary=binary, paused=False,
-                         ram_file=True)  # fmt: skip
+        self.qemu = Qemu(
+            ["-kernel", str(out / kernel), "-cpu", cpu], binary=binary, paused=False, ram_file=True
+        )
         self.qemu.wait_line(f"{name}: ready")
         self.qemu.qmp("stop")
         self.dump = out / f"{name}.dump"
@@ -42,14 +42,29 @@ class Lab:
     def run(self, script: Path, *before: str) -> subprocess.CompletedProcess[str]:
         commands = [word for command in before for word in ("-ex", command)]
         return subprocess.run(
-            [os.environ.get("PTMAP_GDB", "gdb"), "-nx", "-batch", "-x", ptmap_script(), *commands,
-             "-x", script, "-ex", "disconnect"],
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+            [
+                os.environ.get("PTMAP_GDB", "gdb"),
+                "-nx",
+                "-batch",
+                "-x",
+                ptmap_script(),
+                *commands,
+                "-x",
+                script,
+                "-ex",
+                "disconnect",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     def example(self, name: str, how: str) -> list[str]:
-        first = (f"target remote {self.qemu.gdb_target}" if how == "target"
-                 else f"set ptmap memory dump {self.dump}")  # fmt: skip
+        first = (
+            f"target remote {self.qemu.gdb_target}"
+            if how == "target"
+            else f"set ptmap memory dump {self.dump}"
+        )
         run = self.run(ROOT / "examples/python" / f"{name}.py", first)
         assert "Traceback" not in run.stderr, run.stderr
         lines = [line for line in run.stdout.splitlines() if " in ?? ()" not in line]
@@ -60,14 +75,20 @@ class Lab:
 
     def user_pages(self) -> list[naive.Page]:
         """What the naive walker finds, by rising address."""
+        walk = naive.walk(self.read, *self.registers())
+        return sorted(page for page in walk.pages if page.user)
+
+    def registers(self) -> tuple[int, int, int]:
+        """CR3, CR4, EFER."""
         said = self.qemu.hmp("info registers")
-        cr3, cr4, efer = (int(re.search(rf"{name}=([0-9a-f]+)", said)[1], 16)  # type: ignore
-                          for name in ("CR3", "CR4", "EFER"))  # fmt: skip
+        cr3, cr4, efer = (
+            int(re.search(rf"{name}=([0-9a-f]+)", said)[1], 16)  # type: ignore
+            for name in ("CR3", "CR4", "EFER")
+        )
+        return cr3, cr4, efer
 
-        def read(pa: int, length: int) -> bytes | None:
-            return self.ram[pa:pa + length] if pa + length <= len(self.ram) else None
-
-        return sorted(page for page in naive.walk(read, cr3, cr4, efer).pages if page.user)
+    def read(self, pa: int, length: int) -> bytes | None:
+        return self.ram[pa : pa + length] if pa + length <= len(self.ram) else None
 
 
 @pytest.fixture(scope="module", params=LABS)
@@ -89,8 +110,10 @@ def test_working_set(lab: Lab, how: str) -> None:
         end = page.va + page.size
         for column, bit in enumerate((0, 1 << 5, 1 << 6), 1):
             expected[-1][column] += not bit or bool(page.entry & bit)
-    found = [[int(number, 0) for number in re.findall(r"\b(?:0x[0-9a-f]+|\d+)\b", line)]
-             for line in lab.example("working_set", how)]  # fmt: skip
+    found = [
+        [int(number, 0) for number in re.findall(r"\b(?:0x[0-9a-f]+|\d+)\b", line)]
+        for line in lab.example("working_set", how)
+    ]
     assert found == expected and len(found) > 5
     assert 0 < sum(row[3] for row in found) < sum(row[1] for row in found)
 
@@ -107,35 +130,38 @@ def test_fragmentation(lab: Lab, how: str) -> None:
             runs.append([page.va, page.pa, page.size])
         last = what
     powers = Counter(size.bit_length() - 1 for _, _, size in runs)
-    found = [[int(number) for number in re.findall(r"\d+", line)]
-             for line in lab.example("fragmentation", how)]  # fmt: skip
+    found = [
+        [int(number) for number in re.findall(r"\d+", line)]
+        for line in lab.example("fragmentation", how)
+    ]
     assert [row[:2] for row in found] == [[powers[p], 1 << p - 10] for p in sorted(powers)]
     assert 98 <= sum(row[2] for row in found) <= 102
 
 
 @pytest.mark.parametrize("how", ["target", "dump"])
 def test_exposed_tables(lab: Lab, how: str) -> None:
-    assert re.fullmatch(r"\d+ tables, 0 mappings of them for user mode",
-                        "\n".join(lab.example("exposed_tables", how)))  # fmt: skip
+    assert re.fullmatch(
+        r"\d+ tables, 0 mappings of them for user mode",
+        "\n".join(lab.example("exposed_tables", how)),
+    )
 
 
 def test_an_exposed_table(lab: Lab) -> None:
     """A user page whose frame becomes the root's."""
     page = next(page for page in lab.user_pages() if page.size == 4096)
-    entry = struct.pack("<Q" if lab.mode != "32-bit" else "<I", page.entry)
-    root = int(re.search(r"CR3=([0-9a-f]+)", lab.qemu.hmp("info registers"))[1], 16)  # type: ignore
-    changed = int.from_bytes(entry, "little") - page.pa + root
-    assert lab.ram.count(entry) >= 1 and lab.qemu.ram_path is not None
+    root, cr4, efer = lab.registers()
+    *_, (_, at, raw) = naive.steps(lab.read, page.va, root, cr4, efer)
+    size = 4 if lab.mode == "32-bit" else 8
+    assert raw == page.entry and lab.qemu.ram_path is not None
     with open(lab.qemu.ram_path, "r+b") as file:
-        at = lab.ram.index(entry)
         file.seek(at)
-        file.write(changed.to_bytes(len(entry), "little"))
+        file.write((raw - page.pa + root).to_bytes(size, "little"))
         file.flush()
         try:
             lines = lab.example("exposed_tables", "target")
         finally:
             file.seek(at)
-            file.write(entry)
+            file.write(raw.to_bytes(size, "little"))
     assert re.fullmatch(rf"(PML4|PD) +{root:#x} is mapped at {page.va:#x}(, writable)?", lines[0])
     assert " 1 mappings" in lines[-1]
 
@@ -144,7 +170,8 @@ def test_an_exposed_table(lab: Lab) -> None:
 def test_a_failure_is_a_status(name: str, lab: Lab) -> None:
     run = lab.run(ROOT / "examples/python" / f"{name}.py")
     assert run.returncode == 1 and run.stdout == (
-        f"{name}: no target: attach to one first, for example `target remote :1234`\n")
+        f"{name}: no target: attach to one first, for example `target remote :1234`\n"
+    )
     assert "Traceback" not in run.stderr
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from example_script import check_nothing_left, run
+from kernels import fetch
 
 ROOT = Path(__file__).resolve().parents[2]
 quickstart = partial(run, "quickstart.sh")
@@ -24,8 +25,13 @@ def test_labs(tmp_path: Path) -> None:
     picture = (ROOT / "tests/data/seed-map.txt").read_text().splitlines()
     assert [line[11:] for line in narrow.splitlines() if len(line) == 11 + 64] == picture
     assert "32-bit paging: PD, PT" in narrow  # ptmap regs
-    for answer in ("user read exec", "user read write exec", "4 MiB page", "UC (PAT slot 3)",
-                   "not present: the walk ends at the PDE"):  # fmt: skip
+    for answer in (
+        "user read exec",
+        "user read write exec",
+        "4 MiB page",
+        "UC (PAT slot 3)",
+        "not present: the walk ends at the PDE",
+    ):
         assert answer in narrow
     overview, pte, vdso = re.split(r"^\(gdb\) (?:pte|vdso)", wide, flags=re.MULTILINE)
     assert "(gdb) ptmap\n4-level paging, root 0x" in overview and "121T 0x00007ffff7dc0" in overview
@@ -50,15 +56,18 @@ def test_failure_is_a_status(tmp_path: Path) -> None:
     finally:  # the build is for this GDB again
         subprocess.run(
             ["cmake", "--preset", "release", f"-DPTMAP_GDB={shutil.which('gdb')}"],
-            cwd=ROOT, check=True, capture_output=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        )
     assert done.returncode != 0
     check_nothing_left(work)
 
 
-@pytest.mark.linux
+@pytest.mark.linux("686", "4-level")
 @pytest.mark.parametrize("option, mode", [("--linux", "32-bit"), ("--linux64", "4-level")])
 def test_linux(tmp_path: Path, option: str, mode: str) -> None:
+    fetch("amd64" if mode == "4-level" else "686")
     done = quickstart(tmp_path, option)
     assert done.returncode == 0, done.stderr
     assert f"{mode} paging, root 0x" in done.stdout

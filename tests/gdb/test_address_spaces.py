@@ -26,7 +26,7 @@ KPTI: list[tuple[str, Where]] = [
     (name, where)
     for name in ("4-level-pti", "kgdb-64-5level", "686-pae-pti", "kgdb-pae")
     for where in ("ready", "kernel")
-]  # fmt: skip
+]
 NO_KPTI = ("686", "686-pae-nopti", "4-level", "5-level")
 
 
@@ -143,8 +143,12 @@ def test_pte_of_both_halves(kpti: Stopped) -> None:
 @pytest.mark.parametrize("name", NO_KPTI)
 def test_without_kpti_there_is_no_half(name: str) -> None:
     with stopped(name, "ready") as guest:
-        for command in ("ptmap -half user", "ptmap -half kernel", "pte -half user 0",
-                        "ptmap -trampoline"):  # fmt: skip
+        for command in (
+            "ptmap -half user",
+            "ptmap -half kernel",
+            "pte -half user 0",
+            "ptmap -trampoline",
+        ):
             assert "no KPTI here" in guest.refused(command)
         assert "kpti" not in guest.document()
         assert "KPTI" not in guest.gdb.run("ptmap")
@@ -172,7 +176,7 @@ def test_a_kernel_pointer_as_root(name: str, where: Where) -> None:
         assert "neither a physical address nor mapped" in text
 
 
-@linux
+@pytest.mark.linux("smp")
 def test_two_cpus() -> None:
     with stopped("smp", "ready") as smp:
         roots = []

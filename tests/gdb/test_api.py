@@ -51,13 +51,16 @@ def ask(gdb: GdbSession, code: str) -> Any:
 
 def fails(gdb: GdbSession, code: str, *words: str) -> str:
     """With ptmap.Error, in one sentence."""
-    kind, said = ask(gdb, f"""
+    kind, said = ask(
+        gdb,
+        f"""
 try:
     {code}
     result = ["nothing", ""]
 except ptmap.Error as error:
     result = ["Error", str(error)]
-""")
+""",
+    )
     assert kind == "Error" and "\n" not in said and all(word in said for word in words), said
     return said
 
@@ -79,11 +82,16 @@ def test_pages_are_the_naive_walkers(machine: BareMachine, mode: str) -> None:
         space.tables.write_to(machine)
         registers = machine.set_mode(mode, space.root, pse=space.pse, nxe=space.nxe, pge=space.pge)
         machine.session.run(f"set ptmap maxphyaddr {space.maxphyaddr}")
-        walked = naive.walk(machine.read_phys, registers.cr3, registers.cr4, registers.efer,
-                            space.maxphyaddr)  # fmt: skip
-        expected = [[p.va, p.size, p.pa, p.user, p.write, p.exec, p.glob, p.entry]
-                    for p in sorted(walked.pages)]  # fmt: skip
-        found = ask(machine.session, """
+        walked = naive.walk(
+            machine.read_phys, registers.cr3, registers.cr4, registers.efer, space.maxphyaddr
+        )
+        expected = [
+            [p.va, p.size, p.pa, p.user, p.write, p.exec, p.glob, p.entry]
+            for p in sorted(walked.pages)
+        ]
+        found = ask(
+            machine.session,
+            """
 U, W, X, G = ptmap.USER, ptmap.WRITE, ptmap.EXEC, ptmap.GLOBAL
 space = ptmap.space()
 pages = space.pages()
@@ -98,54 +106,83 @@ result = {
     "tables": sorted({(t.pa, t.size) for t in space.tables() if t.readable}),
     "complete": made.complete,
 }
-""")
+""",
+        )
         machine.session.run("set ptmap maxphyaddr auto")
         assert not found["truncated"]
-        report += compare.Report("", len(expected), len(found["pages"]),
-                                 _differing(expected, found["pages"]))
+        report += compare.Report(
+            "", len(expected), len(found["pages"]), _differing(expected, found["pages"])
+        )
         assert found["tables"] == sorted([at, size] for at, size in walked.tables)
         assert found["complete"] == (not walked.unreadable and not walked.malformed)
         for row, one, kind in zip(found["rows"], found["ranges"], found["types"], strict=True):
             va, size, pa, rights, end, cache, sizes = one
             assert row[:3] == [va, size, pa] and end == va + size and kind == cache
             assert row[3] >> 8 & 15 == sizes
-            letters = "".join(letter if row[3] & bit else "-" for letter, bit in
-                              (("u", 1), ("r", 16), ("w", 2), ("x", 4), ("g", 8)))  # fmt: skip
+            letters = "".join(
+                letter if row[3] & bit else "-"
+                for letter, bit in (("u", 1), ("r", 16), ("w", 2), ("x", 4), ("g", 8))
+            )
             assert rights == ("s" + letters[1:] if letters[0] == "-" else letters)
     report.record()
     report.check()
 
 
 def test_a_map_is_what_ptmap_shows(gdb: GdbSession, long: Tables) -> None:
-    for options, arguments in (("-phys", ""), ("", "physical=False"),
-                               ("-phys -filter user+write", 'filter="user+write"'),
-                               ("-phys -as user", 'view="user"')):  # fmt: skip
+    for options, arguments in (
+        ("-phys", ""),
+        ("", "physical=False"),
+        ("-phys -filter user+write", 'filter="user+write"'),
+        ("-phys -as user", 'view="user"'),
+    ):
         document = json.loads(gdb.run(f"ptmap {options} -json -"))
-        expected = [[int(r["va"], 16), int(r["size"], 16), r["pa"] and int(r["pa"], 16), r["user"],
-                     r["write"], r["exec"], r["global"], r["cache"]]
-                    for r in document["ranges"]]  # fmt: skip
-        made = ask(gdb, f"""
+        expected = [
+            [
+                int(r["va"], 16),
+                int(r["size"], 16),
+                r["pa"] and int(r["pa"], 16),
+                r["user"],
+                r["write"],
+                r["exec"],
+                r["global"],
+                r["cache"],
+            ]
+            for r in document["ranges"]
+        ]
+        made = ask(
+            gdb,
+            f"""
 made = ptmap.space().map({arguments})
 result = [[[r.va, r.size, r.pa, r.user, r.write, r.exec, r.global_, r.cache] for r in made],
           made.complete, made.tables, made.pages, made.mode]
-""")
+""",
+        )
         assert made == [expected, True, document["tables"], document["pages"], "4-level"]
 
 
 def test_windows(gdb: GdbSession, long: Tables) -> None:
     """START to END, END not in it; 0 is the top. Pages and tables have them too."""
-    assert ask(gdb, """
+    assert (
+        ask(
+            gdb,
+            """
 s = ptmap.space()
 result = [[(r.va, r.size) for r in s.map(0x401000, 0x402000)],
           [(r.va, r.end) for r in s.map(0xfffffffffffff000, 0)],
           [row[0] for row in s.pages(0x401000, 0x600001)], len(s.tables(0x401000, 0x402000))]
-""") == [[[0x401000, 0x1000]], [[(1 << 64) - 4096, 1 << 64]], [0x401000, 0x402000, 0x600000], 4]
+""",
+        )
+        == [[[0x401000, 0x1000]], [[(1 << 64) - 4096, 1 << 64]], [0x401000, 0x402000, 0x600000], 4]
+    )
     fails(gdb, "ptmap.space().map(0x402000, 0x401000)", "is empty")
 
 
 def test_a_map_is_a_sequence(gdb: GdbSession, long: Tables) -> None:
     """Lazily: slices of slices are made without a range; it is searched and reversed."""
-    assert ask(gdb, """
+    assert (
+        ask(
+            gdb,
+            """
 from collections.abc import Sequence
 made = ptmap.space().map()
 part = made[1:][::2]
@@ -156,62 +193,111 @@ try:
     made[4]
 except IndexError:
     result.append("IndexError")
-""") == [4, True, [0x402000, 0xFFFFFFFFFFFFF000], [0xFFFFFFFFFFFFF000, 0x402000], True, "_Lazy",
-         0, 0x402000, None, "IndexError"]  # fmt: skip
+""",
+        )
+        == [
+            4,
+            True,
+            [0x402000, 0xFFFFFFFFFFFFF000],
+            [0xFFFFFFFFFFFFF000, 0x402000],
+            True,
+            "_Lazy",
+            0,
+            0x402000,
+            None,
+            "IndexError",
+        ]
+    )
 
 
 def test_walks(gdb: GdbSession, long: Tables) -> None:
     said = json.loads(gdb.run("pte -json - 0x402123 0x500000 0x600010 0x123456789abcdef0"))
-    found = ask(gdb, """
+    found = ask(
+        gdb,
+        """
 space = ptmap.space()
 walks = space.walks([gdb.Value(0x402123), 0x500000, 0x600010, 0x123456789abcdef0])
 result = [[w.outcome, [s.raw for s in w.steps], w.pa if w.outcome == "mapped" else 0]
           for w in walks]
 assert all(isinstance(w, ptmap.Walk) for w in walks) and isinstance(walks[0].steps[0], ptmap.Step)
 assert space.walk(0x402123).pa == walks[0].pa
-""")
-    assert found == [[one["outcome"], [int(step["raw"], 16) for step in one["steps"]],
-                      int(one.get("pa", "0"), 16)] for one in said["addresses"]]  # fmt: skip
+""",
+    )
+    assert found == [
+        [
+            one["outcome"],
+            [int(step["raw"], 16) for step in one["steps"]],
+            int(one.get("pa", "0"), 16),
+        ]
+        for one in said["addresses"]
+    ]
 
 
 def test_find(gdb: GdbSession, long: Tables) -> None:
     """Every mapping, cut to what was asked for; the large page holds the small ones' frames."""
-    assert ask(gdb, """
+    assert (
+        ask(
+            gdb,
+            """
 s = ptmap.space()
 result = [[(m.va, m.pa, m.size, m.rights) for m in s.find(*which)]
           for which in ((0x1000800,), (0x1001000, 0x2000), (0x1004fff, 2), (0x3000000, 4096))]
-""") == [
-        [[0x400800, 0x1000800, 1, "ur-x-"], [0x600800, 0x1000800, 1, "urw--"]],
-        [[0x401000, 0x1001000, 0x1000, "ur-x-"], [0x601000, 0x1001000, 0x2000, "urw--"],
-         [0xFFFFFFFFFFFFF000, 0x1002000, 0x1000, "srwxg"]],
-        [[0x402FFF, 0x1004FFF, 1, "ur-x-"], [0x604FFF, 0x1004FFF, 2, "urw--"]],
-        [],
-    ]  # fmt: skip
+""",
+        )
+        == [
+            [[0x400800, 0x1000800, 1, "ur-x-"], [0x600800, 0x1000800, 1, "urw--"]],
+            [
+                [0x401000, 0x1001000, 0x1000, "ur-x-"],
+                [0x601000, 0x1001000, 0x2000, "urw--"],
+                [0xFFFFFFFFFFFFF000, 0x1002000, 0x1000, "srwxg"],
+            ],
+            [[0x402FFF, 0x1004FFF, 1, "ur-x-"], [0x604FFF, 0x1004FFF, 2, "urw--"]],
+            [],
+        ]
+    )
     fails(gdb, "ptmap.space().find(0, 0)", "no physical memory")
     fails(gdb, "ptmap.space().map().find(-1)", "no physical memory")
     # The range is the map's, whole; without one physical address it is passed over, the top is the
     # top.
-    assert ask(gdb, """
+    assert (
+        ask(
+            gdb,
+            """
 s = ptmap.space()
 made = s.map()
 result = [[(m.range.va, m.range.size) for m in made.find(0x1001000, 1)],
           [m.va for m in s.map(physical=False).find(0, 1 << 70)], len(made.find(0, 1 << 70)),
           made.find((1 << 52) - 1, 1)]
-""") == [[[0x400000, 0x2000], [0x600000, 2 << 20]], [0x600000, 0xFFFFFFFFFFFFF000], 4, []]
+""",
+        )
+        == [[[0x400000, 0x2000], [0x600000, 2 << 20]], [0x600000, 0xFFFFFFFFFFFFF000], 4, []]
+    )
     fails(gdb, "ptmap.space().map().find(1 << 52)", "no physical memory")
     # A search that is cut short says so; of the rest of the space no ranges are made.
-    assert ask(gdb, """
+    assert (
+        ask(
+            gdb,
+            """
 gdb.execute("set ptmap max-ranges 1")
 s = ptmap.space()
 found = s.find(0x3000000), s.find(0x1001000, 0x2000)
 gdb.execute("set ptmap max-ranges auto")
 result = [(len(one), one.complete) for one in found]
-""") == [[0, True], [1, False]]
-    assert ask(gdb, """
+""",
+        )
+        == [[0, True], [1, False]]
+    )
+    assert (
+        ask(
+            gdb,
+            """
 s = ptmap.space()
 va = gdb.parse_and_eval("(char *)0x400800")
 result = [s.map().at(va).va, s.walk(va).pa, len(s.map(va, va + 1))]
-""") == [0x400000, 0x1000800, 1]
+""",
+        )
+        == [0x400000, 0x1000800, 1]
+    )
     fails(gdb, "ptmap.space().map().at((1 << 64) + 0x400800)", "wider than 64 bits")
 
 
@@ -223,20 +309,27 @@ def test_find_in_random_spaces(machine: BareMachine, mode: str) -> None:
         space.tables.write_to(machine)
         registers = machine.set_mode(mode, space.root, pse=space.pse, nxe=space.nxe, pge=space.pge)
         machine.session.run(f"set ptmap maxphyaddr {space.maxphyaddr}")
-        walked = naive.walk(machine.read_phys, registers.cr3, registers.cr4, registers.efer,
-                            space.maxphyaddr)  # fmt: skip
+        walked = naive.walk(
+            machine.read_phys, registers.cr3, registers.cr4, registers.efer, space.maxphyaddr
+        )
         step = max(1, len(walked.pages) // 40)
         wanted = [pa for p in sorted(walked.pages)[::step] for pa in (p.pa, p.pa + p.size - 1)]
         expected = [
-            sorted([p.va + pa - p.pa, p.user, p.write, p.exec, p.glob] for p in walked.pages
-                   if p.pa <= pa < p.pa + p.size)
+            sorted(
+                [p.va + pa - p.pa, p.user, p.write, p.exec, p.glob]
+                for p in walked.pages
+                if p.pa <= pa < p.pa + p.size
+            )
             for pa in wanted
-        ]  # fmt: skip
-        found = ask(machine.session, f"""
+        ]
+        found = ask(
+            machine.session,
+            f"""
 made = ptmap.space().map()
 result = [[(m.va, m.range.user, m.range.write, m.range.exec, m.range.global_)
            for m in made.find(pa) if m.pa == pa and m.size == 1] for pa in {wanted}]
-""")
+""",
+        )
         machine.session.run("set ptmap maxphyaddr auto")
         assert found == expected, space
         mappings = sum(map(len, found))
@@ -256,27 +349,45 @@ def test_no_integers(gdb: GdbSession, long: Tables) -> None:
     fails(gdb, "ptmap.diff('a', 'b')", "diff compares two Maps, not 'a'")
     fails(gdb, "ptmap.memory_type(-1)", "no flags of a row")
     fails(gdb, "ptmap.memory_type(1 << 64)", "no flags of a row")
-    assert ask(gdb, """
+    assert (
+        ask(
+            gdb,
+            """
 s = ptmap.space()
 result = [repr(s.walk(0x400800)), repr(s.map()[0])]
-""") == ["<ptmap.Walk 0x400800: mapped>", "<ptmap.Range 0x400000, 8K, ur-x->"]
+""",
+        )
+        == ["<ptmap.Walk 0x400800: mapped>", "<ptmap.Range 0x400000, 8K, ur-x->"]
+    )
 
 
 def test_values(gdb: GdbSession, long: Tables) -> None:
     """Ranges compare by what they say; what is not mapped has no physical address."""
-    assert ask(gdb, """
+    assert (
+        ask(
+            gdb,
+            """
 m = ptmap.space().map()
 one = m[0]
 result = [one == m[0], one != m[1], one in m, m.index(m[2]), len({one, m[0], m[1]}), one == 1,
           one.flags == next(m.rows())[3], m.find(one.pa)[0] == m.find(one.pa)[0]]
-""") == [True, True, True, 2, 2, False, True, True]
-    assert ask(gdb, """
+""",
+        )
+        == [True, True, True, 2, 2, False, True, True]
+    )
+    assert (
+        ask(
+            gdb,
+            """
 walk = ptmap.space().walk(0x123456789000)
 try:
     walk.pa
 except ValueError as error:
     result = [walk.outcome, str(error), walk.rights, walk.page_size]
-""") == ["not-present", "it is not mapped", "", 0]
+""",
+        )
+        == ["not-present", "it is not mapped", "", 0]
+    )
 
 
 # Differences
@@ -324,7 +435,10 @@ def test_differences_are_the_commands(machine: BareMachine, mode: str, tmp_path:
     ask(gdb, "ptmap.last = None")
     for number in states(machine, mode):
         gdb.run(f"ptmap save {tmp_path}/{number}")
-        found = ask(gdb, DIFFER + f"""
+        found = ask(
+            gdb,
+            DIFFER
+            + f"""
 made = ptmap.space().map(sizes=True)
 made.save("{tmp_path}/{number}.script")
 saved = ptmap.load("{tmp_path}/{number}")
@@ -339,7 +453,8 @@ if ptmap.last is not None:
         "complete": forth.complete,
     }}
 ptmap.last = made
-""")
+""",
+        )
         assert found["same"] == []
         same = json.loads(gdb.run(f"ptmap diff -json - {tmp_path}/{number}.script"))
         assert {d["what"] for d in same["differences"]} <= {"unknown"}
@@ -351,10 +466,14 @@ ptmap.last = made
         expected = document["differences"]
         assert found["forth"] == found["loaded"] == expected
         assert found["complete"] == document["complete"]
-        assert found["counts"] == {name: [one["stretches"], int(one["bytes"], 16)]
-                                   for name, one in document["counts"].items()}  # fmt: skip
-        for which, options in (("split", f"-phys {' '.join(files)}"),
-                               ("back", f"{files[1]} {files[0]}")):  # fmt: skip
+        assert found["counts"] == {
+            name: [one["stretches"], int(one["bytes"], 16)]
+            for name, one in document["counts"].items()
+        }
+        for which, options in (
+            ("split", f"-phys {' '.join(files)}"),
+            ("back", f"{files[1]} {files[0]}"),
+        ):
             rows = json.loads(gdb.run(f"ptmap diff -json - {options}"))["differences"]
             assert found[which] == rows
             expected = expected + rows
@@ -366,7 +485,10 @@ ptmap.last = made
 
 def test_differences_are_a_sequence(gdb: GdbSession, long: Tables) -> None:
     """Of two roots; lazily, with types, windows too."""
-    assert ask(gdb, """
+    assert (
+        ask(
+            gdb,
+            """
 from collections.abc import Sequence
 s = ptmap.space()
 whole, window = s.map(sizes=True), s.map(0x401000, 0x402000, sizes=True)
@@ -381,21 +503,40 @@ try:
     other[4]
 except IndexError:
     result.append("IndexError")
-""") == [
-        True, 3, [0x400000, 0x600000, 0xFFFFFFFFFFFFF000], [0xFFFFFFFFFFFFF000, 0x600000],
-        ["gone"] * 3, "srwxg", "<ptmap.Differences, 3 stretches>", 0, 0, False,
-        [3, 0x3000 + (2 << 20) + 0x1000], "IndexError",
-    ]  # fmt: skip
+""",
+        )
+        == [
+            True,
+            3,
+            [0x400000, 0x600000, 0xFFFFFFFFFFFFF000],
+            [0xFFFFFFFFFFFFF000, 0x600000],
+            ["gone"] * 3,
+            "srwxg",
+            "<ptmap.Differences, 3 stretches>",
+            0,
+            0,
+            False,
+            [3, 0x3000 + (2 << 20) + 0x1000],
+            "IndexError",
+        ]
+    )
 
 
 def test_what_does_not_compare(gdb: GdbSession, long: Tables, tmp_path: Path) -> None:
-    ask(gdb, """
+    ask(
+        gdb,
+        """
 ptmap.one = ptmap.space()
 ptmap.exact = ptmap.one.map(sizes=True)
 ptmap.pae = ptmap.space(0x3000000, mode="pae").map(sizes=True)
-""")
-    for how in ("", "sizes=True, physical=False", "sizes=True, filter='user'",
-                "sizes=True, view='user'"):  # fmt: skip
+""",
+    )
+    for how in (
+        "",
+        "sizes=True, physical=False",
+        "sizes=True, filter='user'",
+        "sizes=True, view='user'",
+    ):
         made = f"ptmap.one.map({how})"
         fails(gdb, f"ptmap.diff({made}, ptmap.exact)", "the map before was not made with phys")
         fails(gdb, f"ptmap.diff(ptmap.exact, {made})", "the map after was not made with phys")
@@ -428,24 +569,43 @@ def test_maps_of_files_need_no_target(
         machine.set_mode("4-level", long.root)
     saved = (tmp_path / "saved").read_bytes()
     with GdbSession(script=ptmap_script()) as alone:
-        assert ask(alone, f"""
+        assert (
+            ask(
+                alone,
+                f"""
 saved, script = ptmap.load("{tmp_path}/saved"), ptmap.load("{tmp_path}/script")
 saved.save("{tmp_path}/again")
 ptmap.load("{LABELLED}").save("{tmp_path}/labelled")
 result = [len(ptmap.diff(saved, script)), saved.root, saved.mode, saved.complete,
           [r.va for r in saved], [m.va for m in saved.find(0x1000000)], repr(saved)]
-""") == [0, long.root, "4-level", True, [0x400000, 0x402000, 0x600000, 0xFFFFFFFFFFFFF000],
-         [0x400000, 0x600000], "<ptmap.Map 4-level of 4 ranges>"]  # fmt: skip
+""",
+            )
+            == [
+                0,
+                long.root,
+                "4-level",
+                True,
+                [0x400000, 0x402000, 0x600000, 0xFFFFFFFFFFFFF000],
+                [0x400000, 0x600000],
+                "<ptmap.Map 4-level of 4 ranges>",
+            ]
+        )
     assert (tmp_path / "again").read_bytes() == saved
     assert (tmp_path / "labelled").read_bytes() == LABELLED.read_bytes()
     assert (tmp_path / "script").read_bytes() == saved  # no labels here, and no Linux
 
 
 def test_roots_and_modes(gdb: GdbSession, long: Tables) -> None:
-    assert ask(gdb, f"""
+    assert (
+        ask(
+            gdb,
+            f"""
 s = ptmap.space({long.root:#x}, mode="4-level")
 result = [s.mode, s.root, s.registers.cr3, repr(s), s.notes]
-""") == ["4-level", long.root, long.root, f"<ptmap.Space 4-level root {long.root:#x}>", []]
+""",
+        )
+        == ["4-level", long.root, long.root, f"<ptmap.Space 4-level root {long.root:#x}>", []]
+    )
     assert ask(gdb, "result = ptmap.space('$cr3', cpu=0).root") == long.root
     fails(gdb, "ptmap.space(0x1001, mode='4-level')", "cannot be a 4-level root")
     fails(gdb, "ptmap.space(mode='5')", "is none of 32-bit, pae")
@@ -458,7 +618,10 @@ result = [s.mode, s.root, s.registers.cr3, repr(s), s.notes]
 
 
 def test_buffers_outlive_all(gdb: GdbSession, long: Tables) -> None:
-    assert ask(gdb, """
+    assert (
+        ask(
+            gdb,
+            """
 import array, gc
 space = ptmap.space()
 made = space.map()
@@ -473,8 +636,22 @@ result = [view.readonly and pages.readonly and table.readonly, view.shape, view.
           first.va,
           [va for va, *_ in struct.iter_unpack("4Q", view)],
           [list(one) for one in ptmap.space().map().rows()] == row]
-""") == [True, [4, 4], "Q", True, [0x400000, 0x2000], [5, 5], 1, 4096, 0x400000,
-         [0x400000, 0x402000, 0x600000, 0xFFFFFFFFFFFFF000], True]  # fmt: skip
+""",
+        )
+        == [
+            True,
+            [4, 4],
+            "Q",
+            True,
+            [0x400000, 0x2000],
+            [5, 5],
+            1,
+            4096,
+            0x400000,
+            [0x400000, 0x402000, 0x600000, 0xFFFFFFFFFFFFF000],
+            True,
+        ]
+    )
 
 
 def test_an_empty_map_and_an_unreadable_table(machine: BareMachine) -> None:
@@ -482,7 +659,10 @@ def test_an_empty_map_and_an_unreadable_table(machine: BareMachine) -> None:
     space.set(space.root, 5, 0x8000000 | P)  # no RAM there
     space.write_to(machine)
     machine.set_mode("32-bit", space.root)
-    assert ask(machine.session, """
+    assert (
+        ask(
+            machine.session,
+            """
 s = ptmap.space()
 made, tables = s.map(), s.tables()
 try:
@@ -493,16 +673,25 @@ except BufferError:
 result = [made.buffer().shape, made.buffer().tolist(), len(s.pages()), made.complete,
           [(g.table, g.level) for g in made.unreadable], said, tables[1].why, len(tables),
           tables[0].entries().format, tables[0].entries()[5]]
-""") == [[0, 4], [], 0, False, [[0x8000000, 1]], "BufferError", "not RAM", 2, "I", 0x8000001]
+""",
+        )
+        == [[0, 4], [], 0, False, [[0x8000000, 1]], "BufferError", "not RAM", 2, "I", 0x8000001]
+    )
 
 
 def test_limits(gdb: GdbSession, long: Tables) -> None:
     gdb.run("set ptmap max-ranges 2")
     try:
-        assert ask(gdb, """
+        assert (
+            ask(
+                gdb,
+                """
 s = ptmap.space()
 result = [len(s.map()), s.map().truncated, s.map().complete, len(s.pages()), s.pages().truncated]
-""") == [2, True, False, 2, True]
+""",
+            )
+            == [2, True, False, 2, True]
+        )
     finally:
         gdb.run("set ptmap max-ranges auto")
 
@@ -510,11 +699,17 @@ result = [len(s.map()), s.map().truncated, s.map().complete, len(s.pages()), s.p
 def test_numpy_if_there(gdb: GdbSession, long: Tables) -> None:
     if not ask(gdb, "import importlib.util\nresult = bool(importlib.util.find_spec('numpy'))"):
         pytest.skip("GDB's Python has no numpy")
-    assert ask(gdb, """
+    assert (
+        ask(
+            gdb,
+            """
 import numpy
 rows = numpy.asarray(ptmap.space().map().buffer())
 result = [rows.shape, str(rows.dtype), int(rows[:, 1].sum())]
-""") == [[4, 4], "uint64", 0x3000 + (2 << 20) + 0x1000]
+""",
+        )
+        == [[4, 4], "uint64", 0x3000 + (2 << 20) + 0x1000]
+    )
 
 
 # Moments
@@ -527,10 +722,16 @@ def test_a_space_reads_anew_and_its_data_stay(machine: BareMachine, long: Tables
     changed.map(0x400000, 0x1000000, KIB4, P | US | RW)
     assert changed.root == long.root
     changed.write_to(machine)
-    assert ask(session, """
+    assert (
+        ask(
+            session,
+            """
 result = [len(ptmap.made), ptmap.made[0].rights, len(ptmap.kept.map()), ptmap.kept.map()[0].rights,
           ptmap.kept.walk(0x402000).outcome]
-""") == [4, "ur-x-", 1, "urwx-", "not-present"]
+""",
+        )
+        == [4, "ur-x-", 1, "urwx-", "not-present"]
+    )
     session.run("set ptmap memory packets")
     try:
         fails(session, "ptmap.kept.walk(0)", "make it anew by ptmap.space()")
@@ -552,16 +753,28 @@ def test_without_a_target_and_with_paging_off(machine: BareMachine, long: Tables
 def test_loading_is_cheap_and_names_are_there() -> None:
     """Neither api.py nor the native module is loaded before one of its names is used."""
     with GdbSession(script=ptmap_script()) as session:
-        assert ask(session, """
+        assert (
+            ask(
+                session,
+                """
 import sys
-result = ["ptmap.api" in sys.modules, "ptmap._core" in sys.modules, "space" in dir(ptmap)]
-""") == [False, False, True]
-        assert ask(session, """
+result = ["ptmap.scripting.api" in sys.modules, "ptmap._core" in sys.modules, "space" in dir(ptmap)]
+""",
+            )
+            == [False, False, True]
+        )
+        assert (
+            ask(
+                session,
+                """
 scope = {}
 exec("from ptmap import *", scope)
 result = sorted(set(ptmap.__all__) - set(scope)) + [n for n in ptmap.__all__
                                                     if n[0].isupper() and not scope[n].__doc__]
-""") == []
+""",
+            )
+            == []
+        )
         with pytest.raises(GdbFailure, match="has no attribute 'nonesuch'"):
             ask(session, "ptmap.nonesuch")
 
@@ -576,10 +789,13 @@ def test_no_module_takes_a_name() -> None:
 
 def test_inside_a_command_of_a_script(gdb: GdbSession, long: Tables) -> None:
     """A convenience function of a script, called in a command's argument, leaves it as it is."""
-    ask(gdb, """
+    ask(
+        gdb,
+        """
 class Twice(gdb.Function):
     def invoke(self, va):
         return ptmap.space().walk(va).pa and ptmap.space().map()[0].va
 Twice("twice")
-""")
+""",
+    )
     assert gdb.run("pte $twice(0x401000)") == gdb.run("pte 0x400000")

@@ -26,8 +26,14 @@ from machine import BareMachine, Registers, registers_for
 from tables import NX, P, PS, RW, US, Tables
 
 SPACES = int(os.environ.get("PTMAP_SPACES", "250"))  # random ones, in each mode
-JUDGES = {"naive": "pages", "naive, without -phys": "pages", "naive, pte": "addresses",
-          "info tlb": "pages", "info mem": "pages", "gva2gpa": "addresses"}
+JUDGES = {
+    "naive": "pages",
+    "naive, without -phys": "pages",
+    "naive, pte": "addresses",
+    "info tlb": "pages",
+    "info mem": "pages",
+    "gva2gpa": "addresses",
+}
 
 
 def ask(machine: BareMachine, command: str) -> dict[str, Any]:
@@ -45,15 +51,24 @@ class Sums:
     def __init__(self, guest: str) -> None:
         self.guest = guest
         self.judged_all = False
-        self.reports = {judge: compare.total(judge, guest, unit=unit)
-                        for judge, unit in JUDGES.items()}
+        self.reports = {
+            judge: compare.total(judge, guest, unit=unit) for judge, unit in JUDGES.items()
+        }
 
     def add(self, report: Report) -> None:
         report.check(empty_ok=True)
         self.reports[report.judge] += report
 
-    def judge(self, machine: BareMachine, space: Tables, registers: Registers, *,
-              maxphyaddr: int = 52, seed: int = 0, where: str = "") -> None:
+    def judge(
+        self,
+        machine: BareMachine,
+        space: Tables,
+        registers: Registers,
+        *,
+        maxphyaddr: int = 52,
+        seed: int = 0,
+        where: str = "",
+    ) -> None:
         """Put the space there, compare it with everyone, and wipe it."""
         guest = f"{self.guest} {where}"
         mode, pge = registers.mode, bool(registers.cr4 & naive.CR4_PGE)
@@ -68,8 +83,10 @@ class Sums:
         merged = ask(machine, "ptmap -json -")
         explained = pte(machine, vas)
         answers = verdict.report(addresses, explained, guest=guest)  # before memory is wiped
-        translated = {int(a["va"], 16): int(a["pa"], 16) if "pa" in a else None
-                      for a in explained["addresses"]}
+        translated = {
+            int(a["va"], 16): int(a["pa"], 16) if "pa" in a else None
+            for a in explained["addresses"]
+        }
         translations = judging.gva2gpa(machine, registers, translated, exceptions, guest=guest)
         shown = machine.hmp("info tlb")
         ranges = judging.info_mem(machine, registers)
@@ -83,8 +100,17 @@ class Sums:
         self.add(unsplit)
         self.add(answers)
         self.add(translations)
-        self.add(compare.with_tlb(subject, pages, mode=mode, pge=pge, exceptions=exceptions,
-                                  nxe=bool(registers.efer & naive.EFER_NXE), guest=guest))
+        self.add(
+            compare.with_tlb(
+                subject,
+                pages,
+                mode=mode,
+                pge=pge,
+                exceptions=exceptions,
+                nxe=bool(registers.efer & naive.EFER_NXE),
+                guest=guest,
+            )
+        )
         self.add(compare.with_mem(subject, ranges, exceptions=exceptions, guest=guest))
         self.judged_all = True
 
@@ -97,8 +123,10 @@ def machine() -> Iterator[BareMachine]:
 
 @pytest.fixture(scope="module")
 def totals() -> Iterator[dict[str, Report]]:
-    totals = {judge: compare.total(judge, "bare QEMU, every mode", unit=unit)
-              for judge, unit in JUDGES.items()}
+    totals = {
+        judge: compare.total(judge, "bare QEMU, every mode", unit=unit)
+        for judge, unit in JUDGES.items()
+    }
     yield totals
     for total in totals.values():
         if total.pages_in_judge:
@@ -138,8 +166,9 @@ def fan_out(space: Tables, choices: list[int], leaf_choices: list[int]) -> None:
 
 def right_flags(mode: str) -> list[int]:
     bits = (RW, US) if mode == "32-bit" else (RW, US, NX)
-    return [P | sum(chosen) for n in range(len(bits) + 1)
-            for chosen in itertools.combinations(bits, n)]
+    return [
+        P | sum(chosen) for n in range(len(bits) + 1) for chosen in itertools.combinations(bits, n)
+    ]
 
 
 @pytest.mark.parametrize("mode", tables.MODES)
@@ -158,8 +187,9 @@ def test_rights_at_every_level(machine: BareMachine, sums: Sums, mode: str) -> N
 def test_leaf_bits(machine: BareMachine, sums: Sums, mode: str) -> None:
     """Every PAT slot, G, accessed, dirty, in pages of every size, PGE and PSE on and off."""
     bits = (tables.PWT, tables.PCD, tables.PAT, tables.G, tables.A, tables.D)
-    leaves = [tables.USER | sum(b) for n in range(len(bits) + 1)
-              for b in itertools.combinations(bits, n)]
+    leaves = [
+        tables.USER | sum(b) for n in range(len(bits) + 1) for b in itertools.combinations(bits, n)
+    ]
     for pse, pge in itertools.product((True, False), (True, False)):
         space = Tables(mode)
         fan_out(space, [tables.USER, tables.USER | tables.PCD | tables.PWT | tables.G], leaves)
@@ -168,8 +198,9 @@ def test_leaf_bits(machine: BareMachine, sums: Sums, mode: str) -> None:
 
 @pytest.mark.parametrize("maxphyaddr", (32, 36, 40, 46, 52))
 @pytest.mark.parametrize("mode", tables.MODES)
-def test_every_bit_of_every_entry(machine: BareMachine, sums: Sums, mode: str,
-                                  maxphyaddr: int) -> None:
+def test_every_bit_of_every_entry(
+    machine: BareMachine, sums: Sums, mode: str, maxphyaddr: int
+) -> None:
     """A good table pointer and a good leaf at each level, each with one bit turned over, alone."""
     width = 8 * tables.entry_size(mode)
     for pse, nxe in itertools.product((True, False), (True, False)):
@@ -201,8 +232,13 @@ def test_every_bit_of_every_entry(machine: BareMachine, sums: Sums, mode: str,
                 space.set(pd, 8 + n, (empty | tables.USER) ^ 1 << bit)
                 space.set(pd, 100 + n, (size | tables.USER | PS) ^ 1 << bit)
                 space.set(table, n, (0x5000 | tables.USER) ^ 1 << bit)
-        sums.judge(machine, space, registers_for(mode, space.root, pse=pse, nxe=nxe),
-                   maxphyaddr=maxphyaddr, where=f"PSE {pse} NXE {nxe}")
+        sums.judge(
+            machine,
+            space,
+            registers_for(mode, space.root, pse=pse, nxe=nxe),
+            maxphyaddr=maxphyaddr,
+            where=f"PSE {pse} NXE {nxe}",
+        )
 
 
 def test_every_bit_of_a_pae_root(machine: BareMachine, sums: Sums) -> None:
@@ -279,8 +315,9 @@ def test_tables_at_the_edges_of_memory(machine: BareMachine, sums: Sums, mode: s
             continue
         space = Tables(mode)
         space.map(0x400000, 0x5000)
-        space.set_entry(0x80000000, level, target | (P if (mode, level) == ("pae", 3)
-                                                     else tables.USER))
+        space.set_entry(
+            0x80000000, level, target | (P if (mode, level) == ("pae", 3) else tables.USER)
+        )
         if target == end - 4096:
             space.pages[target] = bytearray(4096)
             space.set(target, 1, 0x77000 | tables.USER)
@@ -319,8 +356,11 @@ def test_verdicts(machine: BareMachine, sums: Sums, mode: str) -> None:
     for n, flags in enumerate(right_flags(mode)):
         for m, key in enumerate((0, 5, 15) if keys else (0,)):
             for level, size in tables.PAGE_SIZES[mode].items():
-                va = {1: 0x1000 * (4 * n + m), 2: 0x80000000 + 0x400000 * (4 * n + m),
-                      3: 0x8000000000 + (4 * n + m << 30)}[level]
+                va = {
+                    1: 0x1000 * (4 * n + m),
+                    2: 0x80000000 + 0x400000 * (4 * n + m),
+                    3: 0x8000000000 + (4 * n + m << 30),
+                }[level]
                 space.map(va, size, size, flags | key << 59)
                 vas.append(va + 0x123)
     vas += [0x3FF000, 0xBFC00000]  # not present, at two levels
@@ -335,14 +375,21 @@ def test_verdicts(machine: BareMachine, sums: Sums, mode: str) -> None:
     for pkru in (0, 3 << 10 | 2 << 30, 2 << 10 | 1 << 30) if keys else (0,):  # keys 5 and 15
         machine.session.run(f"set ptmap pkru {pkru}")
         for wp, smep, smap, nxe, ac in itertools.product((False, True), repeat=5):
-            registers = machine.set_mode(mode, space.root, wp=wp, smep=smep, smap=smap, nxe=nxe,
-                                         pke=keys)
+            registers = machine.set_mode(
+                mode, space.root, wp=wp, smep=smep, smap=smap, nxe=nxe, pke=keys
+            )
             machine.set_registers(eflags=2 | (verdict.AC if ac else 0))
             walk = judging.walk(machine, registers)
-            sums.add(verdict.report(
-                verdict.Addresses(walk, machine.read_phys, registers), pte(machine, vas),
-                ac=ac, pkru=pkru,
-                guest=f"{mode} WP {wp} SMEP {smep} SMAP {smap} NXE {nxe} AC {ac} PKRU {pkru:#x}"))
+            sums.add(
+                verdict.report(
+                    verdict.Addresses(walk, machine.read_phys, registers),
+                    pte(machine, vas),
+                    ac=ac,
+                    pkru=pkru,
+                    guest=f"{mode} WP {wp} SMEP {smep} SMAP {smap} NXE {nxe} "
+                    f"AC {ac} PKRU {pkru:#x}",
+                )
+            )
     machine.session.run("set ptmap pkru auto")
     machine.set_registers(eflags=2)
     judging.wipe(machine, space)
@@ -384,13 +431,19 @@ def test_one_flipped_entry_is_one_difference(machine: BareMachine, mode: str) ->
     document = ask(machine, "ptmap -phys -json -")
     machine.write_phys(entry, bytes(4))
     walk = judging.walk(machine, registers)
-    ranges = judges.parse_info_mem(machine.hmp("info mem"), mode) if mode != "5-level" else \
-        [judges.MemRange(0x400000, 0xFF000, True, True)]
+    ranges = (
+        judges.parse_info_mem(machine.hmp("info mem"), mode)
+        if mode != "5-level"
+        else [judges.MemRange(0x400000, 0xFF000, True, True)]
+    )
     pages = judges.parse_info_tlb(machine.hmp("info tlb"), mode, judges.mapped_in(ranges))
     judging.wipe(machine, space)
     subject = compare.from_json(document)
-    for report in (compare.with_naive(document, walk), compare.with_mem(subject, ranges),
-                   compare.with_tlb(subject, pages, mode=mode, pge=True)):
+    for report in (
+        compare.with_naive(document, walk),
+        compare.with_mem(subject, ranges),
+        compare.with_tlb(subject, pages, mode=mode, pge=True),
+    ):
         assert (report.pages_in_judge, report.pages_in_ptmap, report.differing) == (255, 256, 1)
         with pytest.raises(AssertionError, match="1 differ"):
             report.check()
@@ -399,5 +452,11 @@ def test_one_flipped_entry_is_one_difference(machine: BareMachine, mode: str) ->
 @pytest.mark.parametrize("mode", tables.MODES)
 def test_random_spaces(machine: BareMachine, sums: Sums, mode: str) -> None:
     for space in tables.spaces(mode, SPACES):
-        sums.judge(machine, space.tables, judging.registers_of(space),
-                   maxphyaddr=space.maxphyaddr, seed=space.seed, where=f"seed {space.seed}")
+        sums.judge(
+            machine,
+            space.tables,
+            judging.registers_of(space),
+            maxphyaddr=space.maxphyaddr,
+            seed=space.seed,
+            where=f"seed {space.seed}",
+        )

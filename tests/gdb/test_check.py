@@ -72,8 +72,9 @@ def damaged(machine: BareMachine, pae: tuple[Tables, Registers]) -> tuple[Tables
     return space, registers
 
 
-def entry_of(machine: BareMachine, registers: Registers, va: int,
-             right: str | None = None) -> tuple[int, int, int]:
+def entry_of(
+    machine: BareMachine, registers: Registers, va: int, right: str | None = None
+) -> tuple[int, int, int]:
     """By the naive walker: (level, address, entry) of the one that takes a right away, else of the
     last on the way."""
     steps = list(naive.steps(machine.read_phys, va, registers.cr3, registers.cr4, registers.efer))
@@ -193,13 +194,16 @@ FAIL: list[tuple[str, int | None, str | None]] = [
 ]
 
 
-def test_rules_that_fail(machine: BareMachine, gdb: GdbSession, pae: tuple[Tables, Registers],
-                         tmp_path: Path) -> None:
+def test_rules_that_fail(
+    machine: BareMachine, gdb: GdbSession, pae: tuple[Tables, Registers], tmp_path: Path
+) -> None:
     """The address and the entry, as the naive walker has it."""
     _, registers = pae
     rules, error = check(gdb, tmp_path, *(rule for rule, _, _ in FAIL))
-    assert error == (f"ptmap check: {len(FAIL)} of {len(FAIL)} rules failed: lines 1, 2, 3, 4, 5, "
-                     f"6, 7, 8 and {len(FAIL) - 8} more")
+    assert error == (
+        f"ptmap check: {len(FAIL)} of {len(FAIL)} rules failed: lines 1, 2, 3, 4, 5, "
+        f"6, 7, 8 and {len(FAIL) - 8} more"
+    )
     for rule, (text, va, right) in zip(rules, FAIL):
         assert rule["result"] == "failed" and rule["why"], rule
         assert rule["va"] == (None if va is None else hex(va)), rule
@@ -209,10 +213,20 @@ def test_rules_that_fail(machine: BareMachine, gdb: GdbSession, pae: tuple[Table
         level, where, entry = entry_of(machine, registers, va, right)
         named = rule["entry"]
         assert (named["level"], named["entry_pa"], named["raw"]) == (
-            level, hex(where), hex(entry)), text  # fmt: skip
+            level,
+            hex(where),
+            hex(entry),
+        ), text
         assert int(named["table"], 16) + named["index"] * 8 == where
-        assert named["says"] == {"user": "US=0", "write": "RW=0", "exec": "XD=1", None: (
-            "maps the page" if entry & P else "not present (P=0)")}[right], text
+        assert (
+            named["says"]
+            == {
+                "user": "US=0",
+                "write": "RW=0",
+                "exec": "XD=1",
+                None: ("maps the page" if entry & P else "not present (P=0)"),
+            }[right]
+        ), text
 
 
 UNDECIDED = """
@@ -258,14 +272,28 @@ def test_rules_that_nobody_can_decide(gdb: GdbSession, damaged: Any, tmp_path: P
 def test_what_was_read_decides(gdb: GdbSession, damaged: Any, tmp_path: Path) -> None:
     """A rule that a part breaks has failed, one about parts that were read holds."""
     rules, _ = check(
-        gdb, tmp_path, "no write+exec", "only user", "range 0x20000000 0x30200000 mapped",
-        "pa 0x1003000 mapped once", "pa 0x1003000 unmapped", "pa 0x1003000 user",
-        "count tables > 200", "count tables < 8", "count 4K == 3",
-        "no user in 0xd0000000 0", "only supervisor in 0xc0000000 0xc0600000",
-        "range 0x08048000 0x0804b000 user", "0x08048000 user", "pa 0x1003000 mapped",
-        "pa 0x1003000 mapped at 0x20000000", "count tables >= 8", "count pages > 8",
-        "count 4K != 3", "0xd0000000 PAT1,WB",
-    )  # fmt: skip
+        gdb,
+        tmp_path,
+        "no write+exec",
+        "only user",
+        "range 0x20000000 0x30200000 mapped",
+        "pa 0x1003000 mapped once",
+        "pa 0x1003000 unmapped",
+        "pa 0x1003000 user",
+        "count tables > 200",
+        "count tables < 8",
+        "count 4K == 3",
+        "no user in 0xd0000000 0",
+        "only supervisor in 0xc0000000 0xc0600000",
+        "range 0x08048000 0x0804b000 user",
+        "0x08048000 user",
+        "pa 0x1003000 mapped",
+        "pa 0x1003000 mapped at 0x20000000",
+        "count tables >= 8",
+        "count pages > 8",
+        "count 4K != 3",
+        "0xd0000000 PAT1,WB",
+    )
     results = [rule["result"] for rule in rules]
     assert results == ["failed"] * 6 + ["undecided"] + ["failed"] * 2 + ["ok"] * 10
 
@@ -273,13 +301,30 @@ def test_what_was_read_decides(gdb: GdbSession, damaged: Any, tmp_path: Path) ->
 def test_limits(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
     """A map that a limit cut short tells what it has."""
     gdb.run("set ptmap max-ranges 3")
-    rules, _ = check(gdb, tmp_path, "no user+write+exec", "no user in 0x08049000 0x0804b000",
-                     "no user in 0x08048000 0x08049000", "range 0x08048000 0x0804b000 mapped",
-                     "range 0xc0000000 0xc0200000 mapped", "0xc0000000 mapped", "count ranges == 3",
-                     "range 0x08040000 0x08048000 unmapped", "pa 0 mapped")  # fmt: skip
+    rules, _ = check(
+        gdb,
+        tmp_path,
+        "no user+write+exec",
+        "no user in 0x08049000 0x0804b000",
+        "no user in 0x08048000 0x08049000",
+        "range 0x08048000 0x0804b000 mapped",
+        "range 0xc0000000 0xc0200000 mapped",
+        "0xc0000000 mapped",
+        "count ranges == 3",
+        "range 0x08040000 0x08048000 unmapped",
+        "pa 0 mapped",
+    )
     assert [rule["result"] for rule in rules] == [
-        "undecided", "failed", "failed", "ok", "undecided", "ok", "undecided", "ok", "undecided",
-    ]  # fmt: skip
+        "undecided",
+        "failed",
+        "failed",
+        "ok",
+        "undecided",
+        "ok",
+        "undecided",
+        "ok",
+        "undecided",
+    ]
     assert "the limit of ranges is reached (set ptmap max-ranges)" in rules[0]["why"]
     gdb.run("set ptmap max-ranges 4194304")
     gdb.run("set ptmap max-tables 3")
@@ -287,8 +332,9 @@ def test_limits(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
     assert [rule["result"] for rule in rules] == ["undecided", "undecided", "ok"]
 
 
-def test_behind_the_end_nothing_is_known(machine: BareMachine, gdb: GdbSession,
-                                         tmp_path: Path) -> None:
+def test_behind_the_end_nothing_is_known(
+    machine: BareMachine, gdb: GdbSession, tmp_path: Path
+) -> None:
     """A page is not finished as a range when the limit is reached, and a gap behind it is told."""
     space = Tables("4-level")
     space.map(0x1000, 0x1000000, KIB4, USER_RW)
@@ -296,8 +342,12 @@ def test_behind_the_end_nothing_is_known(machine: BareMachine, gdb: GdbSession,
     space.write_to(machine)
     machine.set_mode("4-level", space.root)
     gdb.run("set ptmap maxphyaddr 40")
-    rules = ("range 0x1000 0x2000 unmapped", "no write in 0x1000 0x2000",
-             "range 0x2000 0x3000 unmapped", "range 0 0x1000 unmapped")  # fmt: skip
+    rules = (
+        "range 0x1000 0x2000 unmapped",
+        "no write in 0x1000 0x2000",
+        "range 0x2000 0x3000 unmapped",
+        "range 0 0x1000 unmapped",
+    )
     results = [rule["result"] for rule in check(gdb, tmp_path, *rules)[0]]
     assert results == ["failed", "failed", "undecided", "ok"]
     gdb.run("set ptmap max-ranges 1")
@@ -306,16 +356,22 @@ def test_behind_the_end_nothing_is_known(machine: BareMachine, gdb: GdbSession,
     wipe(machine, space)
 
 
-def test_what_too_few_tables_leave_out(machine: BareMachine, gdb: GdbSession,
-                                       tmp_path: Path) -> None:
+def test_what_too_few_tables_leave_out(
+    machine: BareMachine, gdb: GdbSession, tmp_path: Path
+) -> None:
     """They are gaps, and behind them all is known."""
     space = Tables("4-level")
     space.map(0x1000, 0x1000000, KIB4, USER_RW)
     space.write_to(machine)
     machine.set_mode("4-level", space.root)
     gdb.run("set ptmap max-tables 3")
-    rules, _ = check(gdb, tmp_path, "no user in 0 0x200000", "no user in 0x200000 0x400000",
-                     "range 0x200000 0x400000 unmapped")  # fmt: skip
+    rules, _ = check(
+        gdb,
+        tmp_path,
+        "no user in 0 0x200000",
+        "no user in 0x200000 0x400000",
+        "range 0x200000 0x400000 unmapped",
+    )
     assert [rule["result"] for rule in rules] == ["undecided", "ok", "ok"], rules
     assert "limit of tables reached" in rules[0]["why"]
     wipe(machine, space)
@@ -360,9 +416,11 @@ def test_malformed_rules(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
         if rule["rule"][0] < "\x7f":
             assert rule["result"] == "malformed" and words in rule["why"], rule
     assert [rule["result"] for rule in rules[-2:]] == ["failed", "ok"]
-    assert error == (f"ptmap check: 1 of {len(rules)} rules failed: line {len(rules) - 1}; "
-                     f"{len(MALFORMED)} are malformed: lines 1, 2, 3, 4, 5, 6, 7, 8 and "
-                     f"{len(MALFORMED) - 8} more")  # fmt: skip
+    assert error == (
+        f"ptmap check: 1 of {len(rules)} rules failed: line {len(rules) - 1}; "
+        f"{len(MALFORMED)} are malformed: lines 1, 2, 3, 4, 5, 6, 7, 8 and "
+        f"{len(MALFORMED) - 8} more"
+    )
     with pytest.raises(GdbFailure):
         gdb.run(f"ptmap check -file {tmp_path}/rules -o {tmp_path}/text")
     text = (tmp_path / "text").read_bytes()
@@ -370,14 +428,22 @@ def test_malformed_rules(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("content, words", [
-    (None, "No such file or directory"), (b"", "has no rules"), (b"# a\n \n\t# b", "no rules"),
-    (b"no user\n\0", "is no text: it has NUL bytes"),
-    (b"no user\n" * (10 << 17), "more than 1 MiB"),
-    ("folder", "is a folder"), ("/dev/zero", "is no regular file"),
-], ids=str.split("missing empty comments NUL large folder device"))  # fmt: skip
-def test_files_that_are_none(gdb: GdbSession, pae: Any, tmp_path: Path, content: Any,
-                             words: str) -> None:
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (None, "No such file or directory"),
+        (b"", "has no rules"),
+        (b"# a\n \n\t# b", "no rules"),
+        (b"no user\n\0", "is no text: it has NUL bytes"),
+        (b"no user\n" * (10 << 17), "more than 1 MiB"),
+        ("folder", "is a folder"),
+        ("/dev/zero", "is no regular file"),
+    ],
+    ids=str.split("missing empty comments NUL large folder device"),
+)
+def test_files_that_are_none(
+    gdb: GdbSession, pae: Any, tmp_path: Path, content: Any, words: str
+) -> None:
     path = tmp_path / "rules"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -388,11 +454,16 @@ def test_files_that_are_none(gdb: GdbSession, pae: Any, tmp_path: Path, content:
     refused(gdb, f"ptmap check -file {path}", "ptmap check: ", words)
 
 
-@pytest.mark.parametrize("content", [
-    b"\r\n0 unmapped\r\nnull page unmapped\r\n", b"# \xc3\xa9\n0 unmapped\nnull page unmapped",
-    b"\xef\xbb\xbf\n0   unmapped # c\n\tnull page 'unmapped'\t# '\n\n",
-    b"\r0 unmapped\rnull page unmapped",
-], ids=str.split("crlf utf-8 mark cr"))  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\r\n0 unmapped\r\nnull page unmapped\r\n",
+        b"# \xc3\xa9\n0 unmapped\nnull page unmapped",
+        b"\xef\xbb\xbf\n0   unmapped # c\n\tnull page 'unmapped'\t# '\n\n",
+        b"\r0 unmapped\rnull page unmapped",
+    ],
+    ids=str.split("crlf utf-8 mark cr"),
+)
 def test_odd_files(gdb: GdbSession, pae: Any, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rules").write_bytes(content)
     rules = json.loads(gdb.run(f"ptmap check -file {tmp_path}/rules -json -"))["rules"]
@@ -402,12 +473,21 @@ def test_odd_files(gdb: GdbSession, pae: Any, tmp_path: Path, content: bytes) ->
 
 def test_one_rule(gdb: GdbSession, pae: Any) -> None:
     """On the command line: as words, or quoted as one."""
-    for rule in ("null page unmapped", "'null page unmapped'", '"0x08048000 + 4096" user write',
-                 "'\"0x08048000 + 4096\" user write'", "range -4096 0 UC"):  # fmt: skip
+    for rule in (
+        "null page unmapped",
+        "'null page unmapped'",
+        '"0x08048000 + 4096" user write',
+        "'\"0x08048000 + 4096\" user write'",
+        "range -4096 0 UC",
+    ):
         assert "1 rule: 1 ok" in gdb.run(f"ptmap check {rule}"), rule
         assert json.loads(gdb.run(f"ptmap check -json - {rule}"))["rules"][0]["line"] is None
-    refused(gdb, "ptmap check no user", "ptmap check: the rule failed: 0x08048000 - 0x08049000 is "
-            "user read exec, 4K, WB (the first of 3 ranges)")  # fmt: skip
+    refused(
+        gdb,
+        "ptmap check no user",
+        "ptmap check: the rule failed: 0x08048000 - 0x08049000 is "
+        "user read exec, 4K, WB (the first of 3 ranges)",
+    )
     refused(gdb, "ptmap check 'no usr'", "the rule is malformed: 'usr' is no attribute")
 
 
@@ -458,8 +538,11 @@ def test_grid(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
     text = gdb.run("ptmap")
     rows = [line for line in text.splitlines() if re.match(r"0x\w{8} \S{64}$", line)]
     assert len(rows) == 32
-    for name, content in (("all", text), ("rows", "\n".join(rows)),
-                          ("cells", "\r\n".join(row[11:] for row in rows) + "\r\n")):  # fmt: skip
+    for name, content in (
+        ("all", text),
+        ("rows", "\n".join(rows)),
+        ("cells", "\r\n".join(row[11:] for row in rows) + "\r\n"),
+    ):
         (tmp_path / name).write_text(content)
     rules, error = check(gdb, tmp_path, "grid all", "grid rows", f"grid {tmp_path}/cells")
     assert error == "", rules
@@ -478,8 +561,9 @@ def test_grid(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
     (tmp_path / "none").write_text("no rows\n")
     rules, _ = check(gdb, tmp_path, "grid wrong", "grid short", "grid shifted", "grid none")
     assert [rule["result"] for rule in rules] == ["failed"] + 3 * ["malformed"]
-    assert rules[0]["why"] == ("0x00e00000 is . and not *, 0x08000000 is r and not x, "
-                               "0xc0000000 is X and not R")  # fmt: skip
+    assert rules[0]["why"] == (
+        "0x00e00000 is . and not *, 0x08000000 is r and not x, " "0xc0000000 is X and not R"
+    )
     assert (rules[0]["va"], rules[0]["found"]) == ("0xe00000", ".")
     assert rules[0]["entry"]["name"] == "PDPTE" or rules[0]["entry"]["index"] == 7
 
@@ -509,23 +593,29 @@ def test_random_rules(machine: BareMachine, gdb: GdbSession, mode: str, tmp_path
         registers = registers_of(space)
         put(machine, space.tables, registers)
         gdb.run(f"set ptmap maxphyaddr {space.maxphyaddr}")
-        seen += against_naive(gdb, tmp_path, machine.read_phys, registers, 60, space.seed, report,
-                              space.maxphyaddr)  # fmt: skip
+        seen += against_naive(
+            gdb, tmp_path, machine.read_phys, registers, 60, space.seed, report, space.maxphyaddr
+        )
         wipe(machine, space.tables)
     assert min(seen[result] for result in ("ok", "failed", "undecided")) >= 30, seen
     report.check()
     report.record()
 
 
-@pytest.mark.parametrize("name, cpu, count", [
-    ("lab32", "pentium3", 300), ("lab64", "max,-la57", 200), ("lab64", "max", 200),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, cpu, count",
+    [("lab32", "pentium3", 300), ("lab64", "max,-la57", 200), ("lab64", "max", 200)],
+)
 def test_random_rules_on_labs(tmp_path: Path, name: str, cpu: str, count: int) -> None:
     subprocess.run(["make", "-sC", ROOT / "examples" / name, f"OUT={tmp_path}"], check=True)
     wide = name == "lab64"
     kernel, elf = ("lab64.elf32", "lab64.elf") if wide else ("lab32-3g.elf", "lab32-3g.elf")
-    with Qemu(["-kernel", str(tmp_path / kernel), "-cpu", cpu], paused=False, ram_file=True,
-              binary=f"qemu-system-{'x86_64' if wide else 'i386'}") as lab:
+    with Qemu(
+        ["-kernel", str(tmp_path / kernel), "-cpu", cpu],
+        paused=False,
+        ram_file=True,
+        binary=f"qemu-system-{'x86_64' if wide else 'i386'}",
+    ) as lab:
         lab.wait_line("ready")
         lab.qmp("stop")
         assert lab.ram_path is not None
@@ -536,17 +626,27 @@ def test_random_rules_on_labs(tmp_path: Path, name: str, cpu: str, count: int) -
             registers = Registers(*(gdb.eval(f"${word}") for word in ("cr0", "cr3", "cr4", "efer")))
             report = compare.total("naive rules", f"{name} {cpu}", unit="rules")
             seen = against_naive(
-                gdb, tmp_path, lambda pa, n: ram[pa:pa + n] if pa + n <= len(ram) else None,
-                registers, count, name, report,
-            )  # fmt: skip
+                gdb,
+                tmp_path,
+                lambda pa, n: ram[pa : pa + n] if pa + n <= len(ram) else None,
+                registers,
+                count,
+                name,
+                report,
+            )
             assert min(seen["ok"], seen["failed"]) > 10 and (seen["undecided"] > 0) == wide
             report.check()
             report.record()
             rules, _ = check(
-                gdb, tmp_path, "sections", f"vdso {'present' if wide else 'absent'}",
-                "section .text read-only supervisor", "section .data write",
-                "section .bss read-only", "no write+exec",
-            )  # fmt: skip
+                gdb,
+                tmp_path,
+                "sections",
+                f"vdso {'present' if wide else 'absent'}",
+                "section .text read-only supervisor",
+                "section .data write",
+                "section .bss read-only",
+                "no write+exec",
+            )
             assert [rule["result"] for rule in rules] == ["ok"] * 4 + ["failed"] * 2, rules
             if wide:  # whose .dynamic is to be written to, by its flags
                 gdb.run("vdso -load")
@@ -575,20 +675,33 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sections")
     (folder / "a.s").write_text(SECTIONS)
     places = [f"-Wl,--section-start={name}={at:#x}" for name, at in PLACES.items()]
-    subprocess.run(["gcc", "-nostdlib", "-static", "-no-pie",
-                    "-Wl,--build-id=none,-e,0x400000", *places, "-o", folder / "a.elf",
-                    folder / "a.s"], check=True, capture_output=True)  # fmt: skip
+    subprocess.run(
+        [
+            "gcc",
+            "-nostdlib",
+            "-static",
+            "-no-pie",
+            "-Wl,--build-id=none,-e,0x400000",
+            *places,
+            "-o",
+            folder / "a.elf",
+            folder / "a.s",
+        ],
+        check=True,
+        capture_output=True,
+    )
     return folder / "a.elf"
 
 
 def asked(program: Path) -> dict[int, tuple[bool, bool]]:
     """By readelf: of each page, whether a section on it is to be written to, executed."""
-    rows = subprocess.run(["readelf", "-SW", program], check=True, capture_output=True,
-                          text=True).stdout  # fmt: skip
+    rows = subprocess.run(
+        ["readelf", "-SW", program], check=True, capture_output=True, text=True
+    ).stdout
     found: dict[int, tuple[bool, bool]] = {}
     for name, at, size, flags in re.findall(
-            r"^ *\[ *\d+\] (\S+) +(?:PROGBITS|NOBITS) +(\w+) +\w+ +(\w+) +\w+ +([WAXT]+) ", rows,
-            re.M):  # fmt: skip
+        r"^ *\[ *\d+\] (\S+) +(?:PROGBITS|NOBITS) +(\w+) +\w+ +(\w+) +\w+ +([WAXT]+) ", rows, re.M
+    ):
         if "A" in flags and "T" not in flags:
             start, end = int(at, 16), int(at, 16) + int(size, 16)
             for page in range(start & ~0xFFF, end, KIB4):
@@ -598,8 +711,9 @@ def asked(program: Path) -> dict[int, tuple[bool, bool]]:
 
 
 @pytest.mark.parametrize("nxe", (True, False))
-def test_sections(machine: BareMachine, gdb: GdbSession, program: Path, tmp_path: Path,
-                  nxe: bool) -> None:
+def test_sections(
+    machine: BareMachine, gdb: GdbSession, program: Path, tmp_path: Path, nxe: bool
+) -> None:
     """Each page of it right, then wrong in each way that there is."""
     pages = asked(program)
     assert len(pages) == 5 and pages[0x401000] == (False, True) and pages[0x404000] == (True, True)
@@ -612,22 +726,33 @@ def test_sections(machine: BareMachine, gdb: GdbSession, program: Path, tmp_path
                     continue
                 write ^= wrong == (page, "write")
                 exec_ ^= wrong == (page, "exec")
-                space.map(page, 0x1000000 + page, KIB4,
-                          P | (RW if write else 0) | (NX if not exec_ and nxe else 0))
+                space.map(
+                    page,
+                    0x1000000 + page,
+                    KIB4,
+                    P | (RW if write else 0) | (NX if not exec_ and nxe else 0),
+                )
             space.write_to(machine)
             machine.set_mode("4-level", space.root, nxe=nxe)
             rules, _ = check(gdb, tmp_path, "sections")
             # Without NX nothing but a missing page or a wrong RW is to be seen.
             seen = wrong is not None and (nxe or wrong[1] != "exec")
             assert rules[0]["result"] == ("failed" if seen else "ok"), (wrong, rules)
-            assert rules[0]["notes"] == ([] if nxe else ["NX is off (EFER.NXE=0): no-exec is not "
-                                                         "asked"])  # fmt: skip
+            assert rules[0]["notes"] == (
+                [] if nxe else ["NX is off (EFER.NXE=0): no-exec is not " "asked"]
+            )
             if seen and wrong is not None:
                 assert rules[0]["va"] == hex(wrong[0])
             wipe(machine, space)
         space.write_to(machine)
-        rules, _ = check(gdb, tmp_path, "section .rodata read-only", "section .text exec",
-                         "section .nope user", "section .data user")  # fmt: skip
+        rules, _ = check(
+            gdb,
+            tmp_path,
+            "section .rodata read-only",
+            "section .text exec",
+            "section .nope user",
+            "section .data user",
+        )
         assert [rule["result"] for rule in rules] == ["ok", "ok", "malformed", "failed"]
         assert "there is .text .rodata .data .both .bss" in rules[2]["why"]
         assert rules[3]["why"].startswith(".data: 0x0000000000402000 - 0x0000000000404000 is super")
@@ -640,8 +765,9 @@ def test_sections(machine: BareMachine, gdb: GdbSession, program: Path, tmp_path
         gdb.run("file")
 
 
-def test_section_files_that_are_gone(machine: BareMachine, gdb: GdbSession, program: Path, pae: Any,
-                                     tmp_path: Path) -> None:
+def test_section_files_that_are_gone(
+    machine: BareMachine, gdb: GdbSession, program: Path, pae: Any, tmp_path: Path
+) -> None:
     copy = tmp_path / "b.elf"
     content = program.read_bytes()
     copy.write_bytes(content)
@@ -672,8 +798,13 @@ def test_a_million_ranges(gdb: GdbSession, machine: BareMachine, tmp_path: Path)
         space.set_entry(at * MIB2, 2, table | tables.USER)
     space.write_to(machine)
     machine.set_mode("4-level", space.root)
-    rules = ["no user+no-exec+write", "only user,no-exec", "range 0 0x100000000 mapped",
-             "pa 0x1000000 mapped 2048 times", "count ranges == 1048576"] * 20  # fmt: skip
+    rules = [
+        "no user+no-exec+write",
+        "only user,no-exec",
+        "range 0 0x100000000 mapped",
+        "pa 0x1000000 mapped 2048 times",
+        "count ranges == 1048576",
+    ] * 20
     begin = time.monotonic()
     results, error = check(gdb, tmp_path, *rules)
     took = time.monotonic() - begin
@@ -712,9 +843,20 @@ def tap_of(path: Path) -> list[tuple[str, str, str]]:
 
 def test_tap(gdb: GdbSession, damaged: Any, tmp_path: Path) -> None:
     """Read by perl's TAP::Parser and by prove."""
-    rules = ["null page unmapped", "no user", "0x30000000 mapped", "nonsense", "no#user x",
-             "0x08048000 TODO", "'0 # SKIP it' mapped", "0 \\# SKIP", "0 \x1b[2J\u00e9 user",
-             "1..2", "Bail out!", "only user,supervisor in 0xc0000000 0xc0200000"]  # fmt: skip
+    rules = [
+        "null page unmapped",
+        "no user",
+        "0x30000000 mapped",
+        "nonsense",
+        "no#user x",
+        "0x08048000 TODO",
+        "'0 # SKIP it' mapped",
+        "0 \\# SKIP",
+        "0 \x1b[2J\u00e9 user",
+        "1..2",
+        "Bail out!",
+        "only user,supervisor in 0xc0000000 0xc0200000",
+    ]
     (tmp_path / "rules").write_text("\n".join(rules))
     with pytest.raises(GdbFailure, match="rules failed: line 2; 1 is undecided: line 3; 8 are "):
         gdb.run(f"ptmap check -file {tmp_path}/rules -tap {tmp_path}/tap")
@@ -727,19 +869,27 @@ def test_tap(gdb: GdbSession, damaged: Any, tmp_path: Path) -> None:
     tests = [(passed, what) for kind, passed, what in read if kind == "test"]
     assert [passed for passed, _ in tests] == ["1"] + ["0"] * (len(rules) - 2) + ["1"]
     for (_, what), rule in zip(tests, rules):
-        shown = "".join(chr(c) if 32 <= c < 127 and c != 92 else f"\\x{c:02x}"
-                        for c in rule.encode())
+        shown = "".join(
+            chr(c) if 32 <= c < 127 and c != 92 else f"\\x{c:02x}" for c in rule.encode()
+        )
         assert what == "- " + shown.replace("\\", "\\\\").replace("#", "\\#")
     assert not [row for row in read if row[0] in ("unknown", "bailout")]
     yaml = [what for kind, _, what in read if kind == "yaml"]
     assert len(yaml) == len(rules) - 2
-    member = {key: json.loads(value) for key, value in
-              re.findall(r"^  (\w+): (.*)$", text.split("not ok 2")[1].split("  ...")[0], re.M)}
+    member = {
+        key: json.loads(value)
+        for key, value in re.findall(
+            r"^  (\w+): (.*)$", text.split("not ok 2")[1].split("  ...")[0], re.M
+        )
+    }
     assert member == {
-        "result": "failed", "message": "0x08048000 - 0x08049000 is user read exec, 4K, WB (the "
-        "first of 3 ranges)", "line": 2, "address": "0x08048000",
-        "found": "user read exec, 4K, WB at physical 0x1000000", "entry": member["entry"],
-    }  # fmt: skip
+        "result": "failed",
+        "message": "0x08048000 - 0x08049000 is user read exec, 4K, WB (the " "first of 3 ranges)",
+        "line": 2,
+        "address": "0x08048000",
+        "found": "user read exec, 4K, WB at physical 0x1000000",
+        "entry": member["entry"],
+    }
     assert re.fullmatch(r"PTE 72 at 0x\w+ = 0x0000000001000005: maps the page", member["entry"])
     prove = subprocess.run(["prove", "-e", "cat", tmp_path / "tap"], capture_output=True, text=True)
     assert prove.returncode != 0 and f"Failed 10/{len(rules)} subtests" in prove.stdout
@@ -798,10 +948,22 @@ def batch(*commands: str, elf: Path | None = None) -> subprocess.CompletedProces
         script.write("\n".join(commands) + "\n")
         script.flush()
         return subprocess.run(
-            ["gdb", "-nx", "-q", "-batch", "-x", ptmap_script(), "-x", script.name,
-             *([elf] if elf else [])],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+            [
+                "gdb",
+                "-nx",
+                "-q",
+                "-batch",
+                "-x",
+                ptmap_script(),
+                "-x",
+                script.name,
+                *([elf] if elf else []),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
 
 def is_paused(lab: Qemu) -> bool:
@@ -812,17 +974,26 @@ def is_paused(lab: Qemu) -> bool:
 HOLDS, BREAKS = "null page unmapped", "no user"
 
 
-@pytest.mark.parametrize("rules, status", [
-    ([HOLDS], 0), ([HOLDS, BREAKS], 1), (["nonsense"], 2), ([BREAKS, "nonsense", HOLDS], 2),
-    (["sections", "grid {root}/tests/data/seed-map.txt", "vdso absent"], 0),
-    (["grid {root}/tests/data/lab32-2g.txt"], 1),
-])  # fmt: skip
-def test_quit_ends_gdb(lab: Qemu, elf: Path, tmp_path: Path, rules: list[str],
-                       status: int) -> None:
+@pytest.mark.parametrize(
+    "rules, status",
+    [
+        ([HOLDS], 0),
+        ([HOLDS, BREAKS], 1),
+        (["nonsense"], 2),
+        ([BREAKS, "nonsense", HOLDS], 2),
+        (["sections", "grid {root}/tests/data/seed-map.txt", "vdso absent"], 0),
+        (["grid {root}/tests/data/lab32-2g.txt"], 1),
+    ],
+)
+def test_quit_ends_gdb(lab: Qemu, elf: Path, tmp_path: Path, rules: list[str], status: int) -> None:
     """With the status, in a script whose other commands are not run; the guest stays paused."""
     (tmp_path / "rules").write_text("\n".join(rule.format(root=ROOT) for rule in rules))
-    run = batch(f"target remote {lab.gdb_target}", f"ptmap check -file {tmp_path}/rules -quit",
-                "echo AFTER", elf=elf)  # fmt: skip
+    run = batch(
+        f"target remote {lab.gdb_target}",
+        f"ptmap check -file {tmp_path}/rules -quit",
+        "echo AFTER",
+        elf=elf,
+    )
     assert run.returncode == status, run
     assert "AFTER" not in run.stdout and "Traceback" not in run.stderr
     assert f"{len(rules)} rule" in run.stdout
@@ -830,13 +1001,22 @@ def test_quit_ends_gdb(lab: Qemu, elf: Path, tmp_path: Path, rules: list[str],
     assert is_paused(lab)
 
 
-@pytest.mark.parametrize("arguments", [
-    "-file /nonesuch", "", "-what no user", "-tap /nonesuch/tap null page unmapped",
-    "-root 1 no user", "-cpu 7 no user", "-file",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-file /nonesuch",
+        "",
+        "-what no user",
+        "-tap /nonesuch/tap null page unmapped",
+        "-root 1 no user",
+        "-cpu 7 no user",
+        "-file",
+    ],
+)
 def test_quit_for_what_cannot_be_asked(lab: Qemu, elf: Path, arguments: str) -> None:
-    run = batch(f"target remote {lab.gdb_target}", f"ptmap check -quit {arguments}", "echo AFTER",
-                elf=elf)  # fmt: skip
+    run = batch(
+        f"target remote {lab.gdb_target}", f"ptmap check -quit {arguments}", "echo AFTER", elf=elf
+    )
     assert run.returncode == 2, run
     assert "AFTER" not in run.stdout and "Traceback" not in run.stderr
     assert run.stderr.count("ptmap check: ") == 1
@@ -857,8 +1037,15 @@ def test_quit_without_a_target(elf: Path, lab: Qemu, tmp_path: Path) -> None:
 
 def test_a_failing_check_ends_a_script(lab: Qemu, elf: Path) -> None:
     """Without -quit, too; and only a script: status 1, what follows is not run."""
-    run = batch(f"target remote {lab.gdb_target}", f"ptmap check {HOLDS}", "echo BETWEEN\\n",
-                f"ptmap check {BREAKS}", "echo AFTER\\n", "disconnect", elf=elf)  # fmt: skip
+    run = batch(
+        f"target remote {lab.gdb_target}",
+        f"ptmap check {HOLDS}",
+        "echo BETWEEN\\n",
+        f"ptmap check {BREAKS}",
+        "echo AFTER\\n",
+        "disconnect",
+        elf=elf,
+    )
     assert "BETWEEN" in run.stdout and "AFTER" not in run.stdout
     assert run.returncode == 1 and "the rule failed: 0x08048000" in run.stderr
     lab.qmp("stop")  # GDB has let it go
@@ -871,13 +1058,29 @@ def test_ctrl_c_and_quit(lab: Qemu, elf: Path, tmp_path: Path) -> None:
     (tmp_path / "rules").write_text("0 unmapped\n" * 60000)
     for moment in (0.0, 0.5):
         gdb = subprocess.Popen(
-            ["gdb", "-nx", "-q", "-batch", "-x", ptmap_script(), elf,
-             "-ex", f"target remote {lab.gdb_target}", "-ex", "echo HERE\\n",
-             "-ex", "python gdb.flush()",
-             "-ex", f"ptmap check -file {tmp_path}/rules -quit -tap {tmp_path}/tap"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [
+                "gdb",
+                "-nx",
+                "-q",
+                "-batch",
+                "-x",
+                ptmap_script(),
+                elf,
+                "-ex",
+                f"target remote {lab.gdb_target}",
+                "-ex",
+                "echo HERE\\n",
+                "-ex",
+                "python gdb.flush()",
+                "-ex",
+                f"ptmap check -file {tmp_path}/rules -quit -tap {tmp_path}/tap",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             start_new_session=True,
-        )  # fmt: skip
+        )
         assert gdb.stdout is not None
         while "HERE" not in gdb.stdout.readline():
             pass
@@ -893,12 +1096,20 @@ def test_ctrl_c_and_quit(lab: Qemu, elf: Path, tmp_path: Path) -> None:
 # What is left of an earlier check
 
 
-@pytest.mark.parametrize("arguments", [
-    "-tap {0}/tap -bogus no user", "-bogus -tap {0}/tap no user", "-json {0}/json -file /nonesuch",
-    "-json {0}/json -root 1 no user", "-tap {0}/tap -json {0}/json -mode", "-o {0}/o -bogus x",
-    "-tap - -o {0}/tap -file /nonesuch", "-tap {0}/tap -json /nonesuch/x null page unmapped",
-    "-json {0}/json -tap /nonesuch/x null page unmapped",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-tap {0}/tap -bogus no user",
+        "-bogus -tap {0}/tap no user",
+        "-json {0}/json -file /nonesuch",
+        "-json {0}/json -root 1 no user",
+        "-tap {0}/tap -json {0}/json -mode",
+        "-o {0}/o -bogus x",
+        "-tap - -o {0}/tap -file /nonesuch",
+        "-tap {0}/tap -json /nonesuch/x null page unmapped",
+        "-json {0}/json -tap /nonesuch/x null page unmapped",
+    ],
+)
 def test_no_older_results(gdb: GdbSession, pae: Any, tmp_path: Path, arguments: str) -> None:
     """Whatever was wrong with the command."""
     for name, option in (("tap", "-tap"), ("json", "-json"), ("o", "-o")):
@@ -927,15 +1138,18 @@ def test_names_are_escaped_once(gdb: GdbSession, pae: Any, tmp_path: Path) -> No
     refused(gdb, "ptmap check grid /nonesuch/\u00e9", r"malformed: /nonesuch/\xc3\xa9: No such")
     refused(gdb, f"ptmap check -tap {tmp_path}/tap -file /nonesuch/\u00e9", "No such file")
     assert tap_of(tmp_path / "tap")[1][2] == (
-        r"ptmap check: /nonesuch/\xc3\xa9: No such file or directory")
+        r"ptmap check: /nonesuch/\xc3\xa9: No such file or directory"
+    )
 
 
 def test_files_are_read_once(gdb: GdbSession, pae: Any, program: Path, tmp_path: Path) -> None:
     """However many rules there are about sections."""
     gdb.run(f"file {program}")
-    module = "import ptmap.elf_sections as e\n"
-    gdb.python(module + "e.calls, e.real = [], e.files\n"
-               "e.files = lambda: e.calls.append(1) or e.real()\nresult = 0")
+    module = "import ptmap.context.elf_sections as e\n"
+    gdb.python(
+        module + "e.calls, e.real = [], e.files\n"
+        "e.files = lambda: e.calls.append(1) or e.real()\nresult = 0"
+    )
     try:
         check(gdb, tmp_path, *["sections", "section .text exec", "section .nope exec"] * 5)
         assert gdb.python(module + "result = len(e.calls)") == 1

@@ -30,26 +30,42 @@ def test_linux(name: str, tmp_path: Path) -> None:
         with open(guest.ram_path, "rb") as file:
             ram = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         seen = against_naive(
-            gdb, tmp_path, lambda pa, n: ram[pa:pa + n] if pa + n <= len(ram) else None,
-            registers, 150, name, report,
-        )  # fmt: skip
+            gdb,
+            tmp_path,
+            lambda pa, n: ram[pa : pa + n] if pa + n <= len(ram) else None,
+            registers,
+            150,
+            name,
+            report,
+        )
         assert min(seen["ok"], seen["failed"]) > 10, seen
         report.check()
         report.record()
         sp = gdb.eval("$sp") & ~0xFFF  # the process spins in user mode
         rules, _ = check(
-            gdb, tmp_path, "null page unmapped", "vdso present", "$pc user exec read-only",
-            "$sp user write", f"range {sp:#x} {sp + 1:#x} user 4K", "vdso absent",
+            gdb,
+            tmp_path,
+            "null page unmapped",
+            "vdso present",
+            "$pc user exec read-only",
+            "$sp user write",
+            f"range {sp:#x} {sp + 1:#x} user 4K",
+            "vdso absent",
             "$pc supervisor",
-        )  # fmt: skip
+        )
         assert [rule["result"] for rule in rules] == ["ok"] * 5 + ["failed"] * 2, rules
         assert rules[-1]["entry"]["name"] == "PTE"
 
 
-@pytest.mark.parametrize("name, load", [
-    ("kgdb-64", "ptmap kaslr"), ("kgdb-64", "file"), ("kgdb-64-nokaslr", "file"),
-    ("kgdb-pae", "ptmap kaslr"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, load",
+    [
+        ("kgdb-64", "ptmap kaslr"),
+        ("kgdb-64", "file"),
+        ("kgdb-64-nokaslr", "file"),
+        ("kgdb-pae", "ptmap kaslr"),
+    ],
+)
 def test_sections_of_the_kernel(name: str, load: str, tmp_path: Path) -> None:
     """Where KASLR put them, whatever GDB believes; but for what is not there any more."""
     vmlinux = fetch(GUESTS[name].kernel).with_name("vmlinux")
@@ -60,12 +76,19 @@ def test_sections_of_the_kernel(name: str, load: str, tmp_path: Path) -> None:
         where = tmp_path / "json"
         (tmp_path / "rules").write_text(
             "sections\nsection .text read-only exec\nsection .data write no-exec\n"
-            "section .rodata write\nsection .init.text mapped\nsection .data..percpu mapped\n")
+            "section .rodata write\nsection .init.text mapped\nsection .data..percpu mapped\n"
+        )
         with pytest.raises(GdbFailure, match="1 of 6 rules failed: line 4; 2 are undecided"):
             gdb.run(f"ptmap check {half} -file {tmp_path}/rules -json {where}")
         rules = json.loads(where.read_text())["rules"]
         assert [rule["result"] for rule in rules] == [
-            "ok", "ok", "ok", "failed", "undecided", "undecided"], rules
+            "ok",
+            "ok",
+            "ok",
+            "failed",
+            "undecided",
+            "undecided",
+        ], rules
         notes = "\n".join(rules[0]["notes"])
         assert ".data..percpu left out: each CPU has a copy" in notes
         assert re.search(r"^\.init\.text, .*\.exit\.text left out: the kernel frees", notes, re.M)

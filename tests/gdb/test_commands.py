@@ -103,21 +103,47 @@ def test_halves_are_two(gdb: GdbSession, long: Tables) -> None:
     ]
 
 
-@pytest.mark.parametrize("expression, count", [
-    ("user", 2), ("supervisor", 3), ("no-user", 3), ("write", 4), ("read-only", 1),
-    ("no-write", 1), ("exec", 2), ("no-exec", 3), ("write+exec", 1), ("user+exec", 1),
-    ("user,exec", 3), ("global", 2), ("no-global+supervisor", 1), ("large", 2), ("no-large", 3),
-    ("2M", 2), ("4K+2M", 1), ("no-2M", 3), ("4M", 0), ("1G", 0), ("UC", 1), ("WB", 4),
-    ("no-WB", 1), ("UC-", 0), ("PAT1", 0), ("no-read-only", 4), ("no-no-exec", 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "expression, count",
+    [
+        ("user", 2),
+        ("supervisor", 3),
+        ("no-user", 3),
+        ("write", 4),
+        ("read-only", 1),
+        ("no-write", 1),
+        ("exec", 2),
+        ("no-exec", 3),
+        ("write+exec", 1),
+        ("user+exec", 1),
+        ("user,exec", 3),
+        ("global", 2),
+        ("no-global+supervisor", 1),
+        ("large", 2),
+        ("no-large", 3),
+        ("2M", 2),
+        ("4K+2M", 1),
+        ("no-2M", 3),
+        ("4M", 0),
+        ("1G", 0),
+        ("UC", 1),
+        ("WB", 4),
+        ("no-WB", 1),
+        ("UC-", 0),
+        ("PAT1", 0),
+        ("no-read-only", 4),
+        ("no-no-exec", 2),
+    ],
+)
 def test_filter(gdb: GdbSession, pae: Tables, expression: str, count: int) -> None:
     assert len(ranges(gdb, f"-filter {expression}")) == count
     lines = gdb.run(f"ptmap -filter {expression}").splitlines()
     assert len([line for line in lines if line.startswith("0x")]) == count
 
 
-@pytest.mark.parametrize("expression", ["usr", "user+", "", "user write", "write+no-write",
-                                        "global+no-global", "no-"])  # fmt: skip
+@pytest.mark.parametrize(
+    "expression", ["usr", "user+", "", "user write", "write+no-write", "global+no-global", "no-"]
+)
 def test_bad_filter(gdb: GdbSession, pae: Tables, expression: str) -> None:
     refused(gdb, f"ptmap -filter '{expression}'")
 
@@ -125,15 +151,18 @@ def test_bad_filter(gdb: GdbSession, pae: Tables, expression: str) -> None:
 # Windows
 
 
-@pytest.mark.parametrize("window, found", [
-    ("0x08049000 0x0804a000", [(0x08049000, 0x0804A000)]),
-    ("0x08048000 0x08049000", [(0x08048000, 0x08049000)]),  # END is exclusive
-    ("0xc0001000 0xc0003000", [(0xC0001000, 0xC0003000)]),  # cuts a large page
-    ("0xfffff000 0", [(0xFFFFF000, 1 << 32)]),
-    ("0xfffff000 0x100000000", [(0xFFFFF000, 1 << 32)]),
-    ("0x10000000 0x20000000", []),
-    ("-4096 0", [(0xFFFFF000, 1 << 32)]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "window, found",
+    [
+        ("0x08049000 0x0804a000", [(0x08049000, 0x0804A000)]),
+        ("0x08048000 0x08049000", [(0x08048000, 0x08049000)]),  # END is exclusive
+        ("0xc0001000 0xc0003000", [(0xC0001000, 0xC0003000)]),  # cuts a large page
+        ("0xfffff000 0", [(0xFFFFF000, 1 << 32)]),
+        ("0xfffff000 0x100000000", [(0xFFFFF000, 1 << 32)]),
+        ("0x10000000 0x20000000", []),
+        ("-4096 0", [(0xFFFFF000, 1 << 32)]),
+    ],
+)
 def test_window(gdb: GdbSession, pae: Tables, window: str, found: list[tuple[int, int]]) -> None:
     assert ranges(gdb, f"-- {window}") == found
 
@@ -154,8 +183,11 @@ def test_window_reads_only_its_tables(gdb: GdbSession, pae: Tables) -> None:
 
 
 def test_window_grid(gdb: GdbSession, pae: Tables) -> None:
-    rows = [line for line in gdb.run("ptmap 0xc0200000 0xc0600000").splitlines()
-            if line.startswith("0x")]  # fmt: skip
+    rows = [
+        line
+        for line in gdb.run("ptmap 0xc0200000 0xc0600000").splitlines()
+        if line.startswith("0x")
+    ]
     assert rows == ["0xc0000000  Xx"]
 
 
@@ -211,6 +243,15 @@ def test_at(gdb: GdbSession, pae: Tables) -> None:
     refused(gdb, "ptmap -at 0 -level PML4", "no level PML4", "PDPT, PD, PT")
     refused(gdb, "ptmap -level 1", "-at")
     refused(gdb, "ptmap -at 0 -level 7", "-level")
+
+
+@pytest.mark.parametrize(
+    "command", ["ptmap -root {}", "pte -root {} 0", "ptmap diff root={} current", "vdso -root {}"]
+)
+def test_a_root_read_from_an_int(gdb: GdbSession, long: Tables, command: str) -> None:
+    """What `&(*0x1000)` gives has no type to point to. There is no page at 0."""
+    refused(gdb, command.format("*0"), "Cannot access memory")
+    assert f"root {long.root:#x}" in gdb.run("ptmap")
 
 
 def test_root_and_mode(machine: BareMachine, gdb: GdbSession, long: Tables) -> None:
@@ -284,8 +325,12 @@ def test_settings(gdb: GdbSession, pae: Tables) -> None:
 def test_memory_types(gdb: GdbSession, machine: BareMachine) -> None:
     space = Tables("4-level")
     for slot in range(8):
-        space.map(0x1000 * slot, 0x10000 + 0x2000 * slot, KIB4,
-                  KERNEL | (slot & 3) << 3 | (slot >> 2) << 7)  # fmt: skip
+        space.map(
+            0x1000 * slot,
+            0x10000 + 0x2000 * slot,
+            KIB4,
+            KERNEL | (slot & 3) << 3 | (slot >> 2) << 7,
+        )
     space.write_to(machine)
     machine.set_mode("4-level", space.root)
 
@@ -337,13 +382,15 @@ def test_regs(gdb: GdbSession, pae: Tables) -> None:
 def test_help(gdb: GdbSession, command: str) -> None:
     text = gdb.run(f"help {command}")
     assert "Examples:" in text and max(map(len, text.splitlines())) <= 80
-    options: dict[str, Any] = gdb.python(f"""
+    options: dict[str, Any] = gdb.python(
+        f"""
 import importlib
 module = importlib.import_module("ptmap.commands." + {command.split()[-1]!r})
 kind = next(c for c in vars(module).values() if isinstance(c, type) and "Command" in c.__name__
             and c.__module__ == module.__name__)
 result = {{o.name: [list(o.choices), o.value] for o in kind.options}}
-""")
+"""
+    )
     for name in options:
         assert re.search(rf"^ +-{name}\b", text, re.M), name
 
@@ -358,11 +405,82 @@ def test_completion(gdb: GdbSession) -> None:
     assert complete("pte -j") == {"pte -json"}
     assert complete("ptmap re") == {"ptmap regs"}
     assert "set ptmap maxphyaddr" in complete("set ptmap max")
+    assert complete("ptmap -filter user+no-e") == {"ptmap -filter user+no-exec"}
+    assert complete("ptmap diff half=k") == {"ptmap diff half=kernel"}
+    assert complete("ptmap check 0x1000 unm") == {"ptmap check 0x1000 unmapped"}
+
+
+@pytest.mark.parametrize("line", ["ptmap save", "ptmap diff", "ptmap kaslr"])
+def test_completion_of_file_names(gdb: GdbSession, tmp_path: Path, line: str) -> None:
+    """Whole paths: neither / nor - begins another word."""
+    (tmp_path / "a-file").touch()
+    assert f"{line} {tmp_path}/a-file" in gdb.run(f"complete {line} {tmp_path}/a-f").splitlines()
+
+
+# text, the word that GDB makes of it, the kind of word or the words
+COMPLETIONS = {
+    "ptmap": [
+        ("", "", "EXPRESSION"),
+        ("-ra", "ra", ["ranges"]),
+        ("-mode 4-l", "l", ["level"]),
+        ("-root $c", "$c", "EXPRESSION"),
+        ("-json ", "", "FILENAME"),
+        ("-json '/tmp/a b", "a b", "FILENAME"),
+    ],
+    "pte": [("$p", "$p", "EXPRESSION"), ("-expect user,unm", "unm", ["unmapped"])],
+    "vdso": [("-dump a", "a", "FILENAME"), ("-lo", "lo", ["load"])],
+    "regs": [("-j", "j", ["json"])],
+    "find": [("$p", "$p", "EXPRESSION")],
+    "save": [("a", "a", "FILENAME"), ("-half u", "u", ["user"])],
+    "diff": [("cur", "cur", ["current"]), ("half=u", "u", ["user"]), ("/t", "/t", "FILENAME")],
+    "check": [
+        ("onl", "onl", ["only"]),
+        ("0 unm", "unm", ["unmapped"]),
+        ("$pc $p", "$p", "EXPRESSION"),
+        ("-tap x", "x", "FILENAME"),
+    ],
+    "kaslr": [("vm", "vm", "FILENAME")],
+    "xp": [("/4gx $s", "$s", "EXPRESSION")],
+}
+
+
+def test_completion_asks_without_a_word_first(gdb: GdbSession) -> None:
+    """It wants to know where the word begins. GDB 16 and later print what complete() raises."""
+    answers = gdb.python(
+        f"""
+import importlib, inspect, sys
+from ptmap.commands.command import Command
+kinds = {{}}
+for name in {list(COMPLETIONS)!r}:
+    module = importlib.import_module("ptmap.commands." + name)
+    kinds[name], = (c for c in vars(module).values() if inspect.isclass(c)
+                    and issubclass(c, Command) and c.__module__ == module.__name__)
+assert set(kinds.values()) == set(Command.__subclasses__())
+names = {{getattr(gdb, "COMPLETE_" + n): n for n in ("FILENAME", "EXPRESSION")}}
+result = {{}}
+for name, cases in {COMPLETIONS!r}.items():
+    command = kinds[name].__new__(kinds[name])
+    for text, word, _ in cases:
+        first, second = (command.complete(text, w) for w in (None, word))
+        result[f"{{name}} {{text}}"] = [names.get(a) if isinstance(a, int) else a
+                                      for a in (first, second)]
+"""
+    )
+    for name, cases in COMPLETIONS.items():
+        for text, _, expected in cases:
+            first, second = answers[f"{name} {text}"]
+            assert second == expected
+            assert first == expected if isinstance(expected, str) else isinstance(first, list)
 
 
 def test_text_fits_80_columns(gdb: GdbSession, pae: Tables) -> None:
-    for command in ("ptmap", "ptmap -ranges", "ptmap regs", "pte 0x08048000 0xfffff000 0",
-                    "ptmap -at 0x08048000"):  # fmt: skip
+    for command in (
+        "ptmap",
+        "ptmap -ranges",
+        "ptmap regs",
+        "pte 0x08048000 0xfffff000 0",
+        "ptmap -at 0x08048000",
+    ):
         assert max(map(len, gdb.run(command).splitlines())) <= 80
         assert gdb.run(command).isascii()
 
@@ -380,3 +498,18 @@ def test_a_filter_is_said(gdb: GdbSession, pae: Tables) -> None:
     assert "before -filter: 6 tables" in gdb.run("ptmap -filter user")
     assert json.loads(gdb.run("ptmap -filter user -json -"))["filter"] == "user"
     assert "filter" not in json.loads(gdb.run("ptmap -json -"))
+
+
+# What asks for a Linux, where there is none
+
+
+@pytest.mark.parametrize("option", ["-pid 1", "-comm init"])
+def test_another_system(gdb: GdbSession, long: Tables, option: str) -> None:
+    name = option.split()[0]
+    with pytest.raises(GdbFailure, match=f"^ptmap: {name}: no Linux recognised here$"):
+        gdb.run(f"ptmap {option}")
+
+
+def test_kaslr_without_linux(gdb: GdbSession, long: Tables) -> None:
+    with pytest.raises(GdbFailure, match="no Linux kernel is recognised"):
+        gdb.run("ptmap kaslr")

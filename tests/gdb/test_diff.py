@@ -16,9 +16,24 @@ from gdbsession import GdbFailure, GdbSession, ptmap_script, refused
 from machine import BareMachine
 from spaces import State, agree, expected, root_entries, tables_by_level
 from tables import (
-    G, GIB1, KIB4, MODES, NX, PAGE_SIZES, PCD, P, PS, RW, TOP, US, Tables, entries_in,
-    entry_size, leaf_entry, random_space,
-)  # fmt: skip
+    G,
+    GIB1,
+    KIB4,
+    MODES,
+    NX,
+    PAGE_SIZES,
+    PCD,
+    P,
+    PS,
+    RW,
+    TOP,
+    US,
+    Tables,
+    entries_in,
+    entry_size,
+    leaf_entry,
+    random_space,
+)
 
 USER_RW, USER_RO, KERNEL = P | US | RW, P | US, P | RW
 
@@ -108,11 +123,11 @@ def test_random_spaces(machine: BareMachine, gdb: GdbSession, mode: str, tmp_pat
     for seed in range(900, 912):
         space = random_space(seed, mode)
         space.tables.write_to(machine)
-        registers = machine.set_mode(mode, space.root, pse=space.pse, nxe=space.nxe,
-                                     pge=space.pge)  # fmt: skip
+        registers = machine.set_mode(mode, space.root, pse=space.pse, nxe=space.nxe, pge=space.pge)
         gdb.run(f"set ptmap maxphyaddr {space.maxphyaddr}")
-        state = State(naive_walk(machine, registers.cr3, registers.cr4, registers.efer,
-                                 space.maxphyaddr))  # fmt: skip
+        state = State(
+            naive_walk(machine, registers.cr3, registers.cr4, registers.efer, space.maxphyaddr)
+        )
         gdb.run(f"ptmap save {tmp_path}/{seed}")
         assert diff(gdb, f"{tmp_path}/{seed}")["counts"]["changed"]["stretches"] == 0
         rng = random.Random(seed)
@@ -121,10 +136,12 @@ def test_random_spaces(machine: BareMachine, gdb: GdbSession, mode: str, tmp_pat
             at = page + rng.randrange(4096 // entry_size(mode)) * entry_size(mode)
             size = entry_size(mode)
             raw = int.from_bytes(machine.read_phys(at, size) or b"", "little")
-            machine.write_phys(at, (raw ^ 1 << rng.choice((0, 1, 2, 3, 4, 8, 12, 13))).to_bytes(
-                size, "little"))  # fmt: skip
-        changed = State(naive_walk(machine, registers.cr3, registers.cr4, registers.efer,
-                                   space.maxphyaddr))  # fmt: skip
+            machine.write_phys(
+                at, (raw ^ 1 << rng.choice((0, 1, 2, 3, 4, 8, 12, 13))).to_bytes(size, "little")
+            )
+        changed = State(
+            naive_walk(machine, registers.cr3, registers.cr4, registers.efer, space.maxphyaddr)
+        )
         wanted = expected(state, changed)
         for operands in ("", f"{tmp_path}/{seed}"):
             stretches += agree(diff(gdb, operands), wanted)
@@ -178,11 +195,16 @@ def test_shared_tables(machine: BareMachine, gdb: GdbSession, mode: str) -> None
         same = [i for i in a if i in b and a[i][0] == b[i][0]]
         equal = [i for i in same if a[i] == b[i]]
         assert part == {
-            "part": part["part"], "before": len(a), "after": len(b), "either": len(a | b),
-            "shared": len(equal), "other_rights": len(same) - len(equal),
-        }  # fmt: skip
-    common = set.intersection(*(tables_by_level(machine.read_phys, root, r.cr4, r.efer)
-                                for root in (other, space.root)))  # fmt: skip
+            "part": part["part"],
+            "before": len(a),
+            "after": len(b),
+            "either": len(a | b),
+            "shared": len(equal),
+            "other_rights": len(same) - len(equal),
+        }
+    common = set.intersection(
+        *(tables_by_level(machine.read_phys, root, r.cr4, r.efer) for root in (other, space.root))
+    )
     numbers = {"PT": 1, "PD": 2, "PDPT": 3, "PML4": 4, "PML5": 5}
     assert shared["tables"] == len({table for _, table in common}) > 0
     assert {numbers[name]: n for name, n in shared["levels"].items()} == {
@@ -197,9 +219,12 @@ def test_shared_tables(machine: BareMachine, gdb: GdbSession, mode: str) -> None
             va = int(stretch["va"], 16)
             for at in (va, va + int(stretch["size"], 16) - KIB4):
                 paths = [
-                    [table for _, table, _ in naive.steps(machine.read_phys, at, root, r.cr4,
-                                                          r.efer)] for root in (other, space.root)
-                ]  # fmt: skip
+                    [
+                        table
+                        for _, table, _ in naive.steps(machine.read_phys, at, root, r.cr4, r.efer)
+                    ]
+                    for root in (other, space.root)
+                ]
                 assert paths[0][0] >> 12 != paths[1][0] >> 12
                 assert any(x >> 12 == y >> 12 for x, y in zip(*paths))
     assert shared["below"] or mode == "32-bit"
@@ -275,17 +300,21 @@ def test_a_cpu_that_changes_in_the_middle(tmp_path: Path) -> None:
         gdb.run("thread 1")
         (one,) = diff(gdb, "cpu=1 cpu=2")["differences"]
         assert one["changed"] == ["global"]
-        gdb.python("""
-from ptmap import maps
-kept = maps.scan
+        gdb.python(
+            """
+from ptmap.spaces.address_space import AddressSpace
+kept = AddressSpace.scan
 def scan(*arguments):
-    maps.scan = kept
+    AddressSpace.scan = kept
     gdb.execute("thread 3", False, True)
     gdb.selected_inferior().connection.send_packet(PACKET)
     gdb.execute("thread 1", False, True)
     return kept(*arguments)
-maps.scan = scan
-""".replace("PACKET", repr(f"P1e={cr4.to_bytes(8, 'little').hex()}")))
+AddressSpace.scan = scan
+""".replace(
+                "PACKET", repr(f"P1e={cr4.to_bytes(8, 'little').hex()}")
+            )
+        )
         refused(gdb, "ptmap diff cpu=1 cpu=2", "ran or was reset", "ask again")
         assert diff(gdb, "cpu=1 cpu=2")["differences"] == []
 

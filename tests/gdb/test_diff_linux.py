@@ -29,8 +29,10 @@ class Linux:
 
     def read(self, pa: int, length: int) -> bytes | None:
         for r in self.regions:
-            if r.kind == "ram" and r.name in ("ram", "pc.ram") and (
-                r.start <= pa and pa + length <= r.start + r.size
+            if (
+                r.kind == "ram"
+                and r.name in ("ram", "pc.ram")
+                and (r.start <= pa and pa + length <= r.start + r.size)
             ):
                 assert self.guest.ram_path
                 with self.guest.ram_path.open("rb") as ram:
@@ -69,8 +71,9 @@ class Linux:
 
 
 def started(name: str, append: str) -> Iterator[Linux]:
-    with boot(name, append=append, ram_file=True) as guest, \
-            GdbSession(script=ptmap_script()) as gdb:  # fmt: skip
+    with boot(name, append=append, ram_file=True) as guest, GdbSession(
+        script=ptmap_script()
+    ) as gdb:
         gdb.attach(guest.gdb_target)
         yield Linux(name, guest, gdb)
 
@@ -85,10 +88,11 @@ def pages_of(document: dict[str, Any], what: str, **after: Any) -> set[int]:
     side = "before" if what == "gone" else "after"
     return {
         va
-        for d in document["differences"] if d["what"] == what
+        for d in document["differences"]
+        if d["what"] == what
         if all(d[side][key] == value for key, value in after.items())
         for va in range(int(d["va"], 16), int(d["va"], 16) + int(d["size"], 16), 4096)
-    }  # fmt: skip
+    }
 
 
 def test_the_two_roots(linux: Linux) -> None:
@@ -110,8 +114,9 @@ def test_the_two_roots(linux: Linux) -> None:
     same = sum(kernel.get(i) == user.get(i) for i in upper)
     assert parts["upper part"]["shared"] == same
     assert parts["upper part"]["either"] == len(upper)
-    common = set.intersection(*(tables_by_level(linux.read, root, *linux.registers())
-                                for root in roots))  # fmt: skip
+    common = set.intersection(
+        *(tables_by_level(linux.read, root, *linux.registers()) for root in roots)
+    )
     assert document["shared"]["tables"] == len({table for _, table in common}) > 5
     assert sum(document["shared"]["levels"].values()) == len(common)
     text = linux.gdb.run("ptmap diff half=kernel half=user")
@@ -151,8 +156,9 @@ def test_mmap_and_munmap(linux: Linux, tmp_path: Path) -> None:
     assert compared > 20 and "complete" in size
     ro, rw, late = (linux.area(kind) for kind in ("ro", "rw", "late"))
     assert {*range(ro[0], sum(ro), 4096)} <= pages_of(document, "gone", user=True, write=False)
-    assert {*range(late[0], sum(late), 4096)} <= pages_of(document, "added", user=True, write=True,
-                                                          exec=True)  # fmt: skip
+    assert {*range(late[0], sum(late), 4096)} <= pages_of(
+        document, "added", user=True, write=True, exec=True
+    )
     assert {*range(rw[0], sum(rw), 4096)} <= pages_of(document, "changed", write=False)
     rights = [d for d in document["differences"] if int(d["va"], 16) == rw[0]]
     assert [d["changed"] for d in rights] == [["rights"]] and rights[0]["before"]["write"]
@@ -163,6 +169,7 @@ def test_mmap_and_munmap(linux: Linux, tmp_path: Path) -> None:
     print(linux.name, size.splitlines()[0].replace(str(tmp_path), ""), compared, "stretches")
 
 
+@pytest.mark.linux("kgdb-64")
 def test_two_processes_by_name() -> None:
     """A parent and its child, with the kernel's symbols; either half of the parent."""
     for linux in started("kgdb-64", "child=1"):
@@ -184,6 +191,7 @@ def test_two_processes_by_name() -> None:
         assert user["shared"]["parts"][1]["shared"] < upper["shared"]
 
 
+@pytest.mark.linux("smp")
 def test_two_processes() -> None:
     """One on each CPU: their own lower part, one kernel."""
     for linux in started("smp", ""):
@@ -197,8 +205,9 @@ def test_two_processes() -> None:
         assert kernel == {i for i in two if i >= 256}
         assert upper["shared"] == upper["either"] == len(kernel) > 3
         assert lower["shared"] == 0 < lower["either"]
-        common = set.intersection(*(tables_by_level(linux.read, root, *linux.registers())
-                                    for root in roots))  # fmt: skip
+        common = set.intersection(
+            *(tables_by_level(linux.read, root, *linux.registers()) for root in roots)
+        )
         assert document["shared"]["tables"] == len({table for _, table in common})
         text = linux.gdb.run("ptmap diff cpu=0 cpu=1")
         assert f"upper part: {len(kernel)} of {len(kernel)} root entries shared\n" in text

@@ -45,54 +45,95 @@ def gdb(machine: BareMachine, registers: Registers) -> GdbSession:
     return machine.session
 
 
-@pytest.mark.parametrize("rule, vas", [
-    ("mapped", "0x400000 0x600000 0x40000000"), ("unmapped", "0 0x401000 0x800000000000"),
-    ("user", "0x400000 0x7fffffff"), ("'user read-only exec'", "0x400000"),
-    ("user+read-only", "0x400fff"), ("2M,1G", "0x600000 0x40000000"), ("large", "0x600000"),
-    ("'write no-exec, global'", "0x600000 0x40000000"), ("UC", "0xffff800000000fff"),
-    ("no-UC", "0x400000"), ("PAT1", "0xffff800000001000"), ("supervisor", "-0x800000000000"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "rule, vas",
+    [
+        ("mapped", "0x400000 0x600000 0x40000000"),
+        ("unmapped", "0 0x401000 0x800000000000"),
+        ("user", "0x400000 0x7fffffff"),
+        ("'user read-only exec'", "0x400000"),
+        ("user+read-only", "0x400fff"),
+        ("2M,1G", "0x600000 0x40000000"),
+        ("large", "0x600000"),
+        ("'write no-exec, global'", "0x600000 0x40000000"),
+        ("UC", "0xffff800000000fff"),
+        ("no-UC", "0x400000"),
+        ("PAT1", "0xffff800000001000"),
+        ("supervisor", "-0x800000000000"),
+    ],
+)
 def test_what_holds(gdb: GdbSession, rule: str, vas: str) -> None:
     """Nothing else is printed than without it."""
     assert gdb.run(f"pte -expect {rule} {vas}") == gdb.run(f"pte {vas}")
     document = json.loads(gdb.run(f"pte -json - -expect {rule} {vas}"))
     assert document["expect"] == rule.strip("'")
     for one in document["addresses"]:
-        assert one["expect"] == {"result": "ok", "why": None, "va": None, "found": None,
-                                 "entry": None, "notes": []}  # fmt: skip
+        assert one["expect"] == {
+            "result": "ok",
+            "why": None,
+            "va": None,
+            "found": None,
+            "entry": None,
+            "notes": [],
+        }
 
 
-CASES = [(f"{word}", (4 * slot + level) << 39, right)
-         for slot, (word, right) in enumerate((("user", US), ("write", RW), ("exec", NX)))
-         for level in (2, 3, 4)]  # fmt: skip
+CASES = [
+    (f"{word}", (4 * slot + level) << 39, right)
+    for slot, (word, right) in enumerate((("user", US), ("write", RW), ("exec", NX)))
+    for level in (2, 3, 4)
+]
 
 
-@pytest.mark.parametrize("rule, va, right", [
-    *CASES, ("unmapped", 0x400000, 0), ("mapped", 0x401000, 0), ("user", 0, 0),
-    ("supervisor", 0x40000000, 0), ("4K", 0x600000, 0), ("no-global", 0x40000000, 0),
-    ("read-only", 0x600000, 0), ("'user write'", 0x400000, RW), ("no-WB", 0x400000, 0),
-])  # fmt: skip
-def test_what_does_not_hold(machine: BareMachine, gdb: GdbSession, registers: Registers, rule: str,
-                            va: int, right: int) -> None:
+@pytest.mark.parametrize(
+    "rule, va, right",
+    [
+        *CASES,
+        ("unmapped", 0x400000, 0),
+        ("mapped", 0x401000, 0),
+        ("user", 0, 0),
+        ("supervisor", 0x40000000, 0),
+        ("4K", 0x600000, 0),
+        ("no-global", 0x40000000, 0),
+        ("read-only", 0x600000, 0),
+        ("'user write'", 0x400000, RW),
+        ("no-WB", 0x400000, 0),
+    ],
+)
+def test_what_does_not_hold(
+    machine: BareMachine, gdb: GdbSession, registers: Registers, rule: str, va: int, right: int
+) -> None:
     """The explanation is printed, and the error has the address and the naive walker's entry."""
     steps = list(naive.steps(machine.read_phys, va, registers.cr3, registers.cr4, registers.efer))
     if right:
         steps = [s for s in steps if bool(s[2] & right) == (right == NX)][:1]
     level, where, raw = steps[-1]
     name = {1: "PTE", 2: "PDE", 3: "PDPTE", 4: "PML4E"}[level]
-    says = {US: "US=0", RW: "RW=0", NX: "XD=1", 0: (
-        "maps the page" if raw & P else "not present (P=0)")}[right]
+    says = {
+        US: "US=0",
+        RW: "RW=0",
+        NX: "XD=1",
+        0: ("maps the page" if raw & P else "not present (P=0)"),
+    }[right]
     plain = rule.strip("'")
-    refused(gdb, f"pte -expect {rule} {va:#x}", f"pte: expected {plain}: 0x{va:016x} is ",
-            f"({name} {where % 4096 // 8} at {where:#x} = 0x{raw:016x}: {says})")
+    refused(
+        gdb,
+        f"pte -expect {rule} {va:#x}",
+        f"pte: expected {plain}: 0x{va:016x} is ",
+        f"({name} {where % 4096 // 8} at {where:#x} = 0x{raw:016x}: {says})",
+    )
     with pytest.raises(GdbFailure):
         gdb.run(f"pte -json /dev/null -expect {rule} {va:#x}")
 
 
 def test_the_explanation_comes_first(gdb: GdbSession, tmp_path: Any) -> None:
     explained = gdb.run("pte 0x400000 0x600000")
-    refused(gdb, f"pte -o {tmp_path}/o -expect write 0x400000 0x600000",
-            "1 of 2 addresses differ", "RW=0")  # fmt: skip
+    refused(
+        gdb,
+        f"pte -o {tmp_path}/o -expect write 0x400000 0x600000",
+        "1 of 2 addresses differ",
+        "RW=0",
+    )
     assert (tmp_path / "o").read_text() == explained
     refused(gdb, f"pte -json {tmp_path}/j -expect write 0x600000 0x400000 0x401000", "2 of 3")
     results = [one["expect"] for one in json.loads((tmp_path / "j").read_text())["addresses"]]
@@ -101,23 +142,34 @@ def test_the_explanation_comes_first(gdb: GdbSession, tmp_path: Any) -> None:
     assert results[2]["found"] == "not mapped"
 
 
-@pytest.mark.parametrize("rule, va, words", [
-    ("mapped", "0xffff900000000000", ("PDE 0 at 0x7ffff000: could not be read", "not RAM")),
-    ("unmapped", "0xffff900000000000", ("could not be read",)),
-    ("user", "0xffffa00000000000", ("a reserved bit is set",)),
-    ("WC", "0xffff800000001000", ("its memory type is not known (set ptmap pat)",)),
-    ("no-WC", "0xffff800000001000", ("set ptmap pat",)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "rule, va, words",
+    [
+        ("mapped", "0xffff900000000000", ("PDE 0 at 0x7ffff000: could not be read", "not RAM")),
+        ("unmapped", "0xffff900000000000", ("could not be read",)),
+        ("user", "0xffffa00000000000", ("a reserved bit is set",)),
+        ("WC", "0xffff800000001000", ("its memory type is not known (set ptmap pat)",)),
+        ("no-WC", "0xffff800000001000", ("set ptmap pat",)),
+    ],
+)
 def test_what_cannot_be_told(gdb: GdbSession, rule: str, va: str, words: tuple[str, ...]) -> None:
-    refused(gdb, f"pte -expect {rule} {va}", f"pte: cannot tell whether it is {rule}: {va} ",
-            *words)  # fmt: skip
+    refused(
+        gdb, f"pte -expect {rule} {va}", f"pte: cannot tell whether it is {rule}: {va} ", *words
+    )
 
 
-@pytest.mark.parametrize("rule, words", [
-    ("usr", "'usr' is no attribute"), ("''", "-expect: "), ("user+supervisor", "contradicts"),
-    ("'mapped user'", "stand alone"), ("-user", "-expect needs"),
-    ("\"'user\"", "the quote ' is not closed"), ("'range 0 1 user'", "'range' is no attribute"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "rule, words",
+    [
+        ("usr", "'usr' is no attribute"),
+        ("''", "-expect: "),
+        ("user+supervisor", "contradicts"),
+        ("'mapped user'", "stand alone"),
+        ("-user", "-expect needs"),
+        ('"\'user"', "the quote ' is not closed"),
+        ("'range 0 1 user'", "'range' is no attribute"),
+    ],
+)
 def test_what_is_no_rule(gdb: GdbSession, rule: str, words: str) -> None:
     """And nothing is printed then."""
     refused(gdb, f"pte -expect {rule} 0x400000", words)

@@ -72,8 +72,10 @@ def row(text: str, va: int) -> list[str]:
 
 @pytest.mark.parametrize("mode", tables.MODES)
 def test_random_spaces(machine: BareMachine, mode: str) -> None:
-    sums = [compare.total(judge, f"bare QEMU, {mode}", unit="frames")
-            for judge in ("naive, inverted, find", "naive, inverted, -aliases")]
+    sums = [
+        compare.total(judge, f"bare QEMU, {mode}", unit="frames")
+        for judge in ("naive, inverted, find", "naive, inverted, -aliases")
+    ]
     whole = compare.total("naive", f"bare QEMU, {mode}, find of all memory")
     for space in tables.spaces(mode, SPACES, first=10000):
         registers = judging.registers_of(space)
@@ -84,8 +86,9 @@ def test_random_spaces(machine: BareMachine, mode: str) -> None:
         for total, report in zip(sums, inversion.with_find(machine.session, walk, guest=guest)):
             report.check(empty_ok=True)
             total += report
-        report = compare.with_naive(ask(machine.session, f"ptmap find 0 {1 << 52:#x}"), walk,
-                                    guest=guest)
+        report = compare.with_naive(
+            ask(machine.session, f"ptmap find 0 {1 << 52:#x}"), walk, guest=guest
+        )
         report.check(empty_ok=True)
         whole += report
         judging.wipe(machine, space.tables)
@@ -97,7 +100,7 @@ def test_random_spaces(machine: BareMachine, mode: str) -> None:
 def ram_reader(lab: Qemu) -> naive.Read:
     assert lab.ram_path
     ram = lab.ram_path.read_bytes()
-    return lambda pa, length: ram[pa:pa + length] if pa + length <= len(ram) else None
+    return lambda pa, length: ram[pa : pa + length] if pa + length <= len(ram) else None
 
 
 def compared(gdb: GdbSession, read: naive.Read, guest: str) -> None:
@@ -107,11 +110,14 @@ def compared(gdb: GdbSession, read: naive.Read, guest: str) -> None:
         report.record()
 
 
-@pytest.mark.parametrize("name, binary, words", [
-    ("lab32", "qemu-system-i386", ()),
-    ("lab64", "qemu-system-x86_64", ("-cpu", "max")),
-    ("lab64", "qemu-system-x86_64", ("-cpu", "qemu64,+pdpe1gb")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, binary, words",
+    [
+        ("lab32", "qemu-system-i386", ()),
+        ("lab64", "qemu-system-x86_64", ("-cpu", "max")),
+        ("lab64", "qemu-system-x86_64", ("-cpu", "qemu64,+pdpe1gb")),
+    ],
+)
 def test_labs(name: str, binary: str, words: tuple[str, ...], tmp_path: Path) -> None:
     subprocess.run(["make", "-sC", ROOT / "examples" / name, f"OUT={tmp_path}"], check=True)
     kernel = tmp_path / ("lab32-3g.elf" if name == "lab32" else "lab64.elf32")
@@ -133,15 +139,21 @@ def test_labs(name: str, binary: str, words: tuple[str, ...], tmp_path: Path) ->
 def test_linux(name: str, where: Any) -> None:
     from guests import boot
 
-    with boot(name, paused_at=where, ram_file=True) as guest, \
-            GdbSession(script=ptmap_script()) as gdb:  # fmt: skip
+    with boot(name, paused_at=where, ram_file=True) as guest, GdbSession(
+        script=ptmap_script()
+    ) as gdb:
         gdb.attach(guest.gdb_target)
         regions = judges.parse_mtree(guest.hmp("info mtree -f"))
         read_ram = ram_reader(guest)
 
         def read(pa: int, length: int) -> bytes | None:
-            is_ram = any(r.kind == "ram" and r.name in ("ram", "pc.ram") and r.start <= pa
-                         and pa + length <= r.start + r.size for r in regions)  # fmt: skip
+            is_ram = any(
+                r.kind == "ram"
+                and r.name in ("ram", "pc.ram")
+                and r.start <= pa
+                and pa + length <= r.start + r.size
+                for r in regions
+            )
             return read_ram(pa, length) if is_ram else None
 
         compared(gdb, read, f"{name} {where}")
@@ -163,8 +175,10 @@ def test_a_byte(gdb: GdbSession, space: Tables) -> None:
     assert "\nphysical 0x1001234\n" in text
     assert row(text, 0x401234)[1:] == ["0x0000000000401235", "1B", "ur-x-", "WB", "4K", "0x1001234"]
     assert row(text, 0xFFFF888001001234)[3:] == ["srw-g", "WB", "2M", "0x1001234"]
-    assert ("write+exec: writable at 0xffff888001001234, executable at 0x0000000000401234\n"
-            "user+kernel: user at 0x0000000000401234, supervisor at 0xffff888001001234\n") in text
+    assert (
+        "write+exec: writable at 0xffff888001001234, executable at 0x0000000000401234\n"
+        "user+kernel: user at 0x0000000000401234, supervisor at 0xffff888001001234\n"
+    ) in text
     assert "pages: 1 of 4K, 1 of 2M; complete\n" in text
 
 
@@ -178,16 +192,20 @@ def test_several_pages(gdb: GdbSession, space: Tables) -> None:
     document = ask(gdb, "ptmap find 0x1000000 0x3000")
     assert (document["kind"], document["pa"], document["size"]) == ("find", "0x1000000", "0x3000")
     assert [(r["va"], r["size"], r["pa"]) for r in document["ranges"]] == [
-        ("0x400000", "0x2000", "0x1000000"), ("0xffff888001000000", "0x3000", "0x1000000")]
+        ("0x400000", "0x2000", "0x1000000"),
+        ("0xffff888001000000", "0x3000", "0x1000000"),
+    ]
     assert [(a["pa"], a["size"], a["conflicts"]) for a in document["aliases"]] == [
-        ("0x1000000", "0x2000", ["write+exec", "user+kernel"])]
+        ("0x1000000", "0x2000", ["write+exec", "user+kernel"])
+    ]
     text = gdb.run("ptmap find 0x13ff800 0x1000")
     assert row(text, 0xFFFF8880013FF800)[2:] == ["4K", "srw-g", "WB", "2M", "0x13ff800"]
 
 
 def test_one_that_is_both(gdb: GdbSession, space: Tables) -> None:
     assert "write+exec: writable and executable at 0x0000000000700010\n" in gdb.run(
-        "ptmap find 0x1300010")
+        "ptmap find 0x1300010"
+    )
 
 
 def test_types(gdb: GdbSession, space: Tables) -> None:
@@ -227,19 +245,29 @@ def test_there_may_be_more(machine: BareMachine, gdb: GdbSession, space: Tables)
 def test_aliases(gdb: GdbSession, space: Tables) -> None:
     text = gdb.run("ptmap find -aliases")
     lines = text.splitlines()
-    assert lines[1:3] == ["write+exec   16K in 3 places; through one address 8K in 2 places",
-                          "user+kernel  36K in 8 places"]
+    assert lines[1:3] == [
+        "write+exec   16K in 3 places; through one address 8K in 2 places",
+        "user+kernel  36K in 8 places",
+    ]
     heap = lines.index("24K in 6 places, the first at 0x11f6000: user+kernel")
-    assert lines[heap + 1].split() == ["0x0000000000600000", "0x0000000000606000", "urw--", "WB",
-                                       "4K"]
+    assert lines[heap + 1].split() == [
+        "0x0000000000600000",
+        "0x0000000000606000",
+        "urw--",
+        "WB",
+        "4K",
+    ]
     assert lines[heap + 2].split()[:2] == ["0xffff888000000000", "0xffff888004000000"]
     # What is worst comes first.
     assert lines[3] == "4K, at 0x1300000: write+exec, user+kernel"
     assert lines[6] == "4K, at 0x1401000: write+exec"
     document = ask(gdb, "ptmap find -aliases")
     assert document["totals"] == {
-        "write+exec": {"bytes": "0x4000", "stretches": 3,
-                       "in_one": {"bytes": "0x2000", "stretches": 2}},
+        "write+exec": {
+            "bytes": "0x4000",
+            "stretches": 3,
+            "in_one": {"bytes": "0x2000", "stretches": 2},
+        },
         "user+kernel": {"bytes": "0x9000", "stretches": 8},
     }
     assert len(document["aliases"]) == 9
@@ -349,8 +377,10 @@ def test_more_conflicts_than_groups(machine: BareMachine, gdb: GdbSession) -> No
     machine.set_mode("4-level", space.root)
     text = gdb.run("ptmap find 0 0x100000000")
     assert "write+exec: 260 MiB of it, the first at 0x0:\n" in text
-    assert ("user+kernel: 4 KiB of it, the first at 0xf0000000:\n"
-            "  user at 0x0000004000000000, supervisor at 0x0000005000000000\n") in text
+    assert (
+        "user+kernel: 4 KiB of it, the first at 0xf0000000:\n"
+        "  user at 0x0000004000000000, supervisor at 0x0000005000000000\n"
+    ) in text
     assert "of none of these: all with -json FILE\n" in gdb.run("ptmap find -aliases")
 
 
@@ -376,8 +406,9 @@ def test_costs_about_a_scan(machine: BareMachine, gdb: GdbSession) -> None:
             times.append(time.monotonic() - began)
         return min(times)
 
-    found, scanned, aliases = (took(command) for command in (
-        f"ptmap find {wanted:#x}", "ptmap", "ptmap find -aliases"))
+    found, scanned, aliases = (
+        took(command) for command in (f"ptmap find {wanted:#x}", "ptmap", "ptmap find -aliases")
+    )
     print(f"find {found:.3f} s, ptmap {scanned:.3f} s, -aliases {aliases:.3f} s")
     assert "0x000000017d04d000" in gdb.run(f"ptmap find {wanted:#x}")
     assert found < 2 * scanned + 0.2

@@ -17,8 +17,9 @@ NAMES = ("ptmap_pa", "ptmap_entry", "ptmap_rights", "ptmap_mapped")
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def loop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-         ) -> Iterator[Looping]:  # fmt: skip
+def loop(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Looping]:
     with Looping(request.param, tmp_path_factory.mktemp("lab")) as loop:
         yield loop
 
@@ -41,8 +42,18 @@ def text(loop: Looping, expression: str) -> str:
 def test_answers_are_what_pte_says(loop: Looping, source: str) -> None:
     """Every function of many addresses, against `pte -json`."""
     compared = 0
-    places = [loop.kind.text, loop.kind.hole, loop.head, 0, 0xFFFFF000, loop.kind.direct_map,
-              0x40000000, 0xC0400000, 0xF8809000, 0x7FFFF7FC1000]  # fmt: skip
+    places = [
+        loop.kind.text,
+        loop.kind.hole,
+        loop.head,
+        0,
+        0xFFFFF000,
+        loop.kind.direct_map,
+        0x40000000,
+        0xC0400000,
+        0xF8809000,
+        0x7FFFF7FC1000,
+    ]
     if loop.kind.lab == "lab64":
         places += [slot << 39 for slot in range(1, 15)] + [0x123456789ABCDEF0]
     else:
@@ -58,9 +69,14 @@ def test_answers_are_what_pte_says(loop: Looping, source: str) -> None:
         if one["outcome"] == "mapped":
             assert loop.gdb.eval(f"$ptmap_pa{ask}") == int(one["pa"], 16)
             rights = one["rights"]
-            letters = ["u" if rights["user"] else "s", "r", *(
-                letter if rights[name] else "-"
-                for letter, name in (("w", "write"), ("x", "exec"), ("g", "global")))]  # fmt: skip
+            letters = [
+                "u" if rights["user"] else "s",
+                "r",
+                *(
+                    letter if rights[name] else "-"
+                    for letter, name in (("w", "write"), ("x", "exec"), ("g", "global"))
+                ),
+            ]
             assert text(loop, f"$ptmap_rights{ask}") == f'"{"".join(letters)}"'
         else:
             refused(loop.gdb, f"print $ptmap_pa{ask}", "is not mapped")
@@ -89,7 +105,8 @@ def test_types(loop: Looping) -> None:
     for expression in ("$ptmap_pa($pc)", f"$ptmap_entry({loop.kind.text:#x})"):
         assert loop.gdb.python(
             f"kind = gdb.parse_and_eval('{expression}').type\n"
-            "result = [kind.sizeof, kind.is_signed]") == [8, False]
+            "result = [kind.sizeof, kind.is_signed]"
+        ) == [8, False]
     rights = text(loop, "$ptmap_rights($pc)").strip('"')
     assert loop.gdb.eval(f'$_streq($ptmap_rights($pc), "{rights}")') == 1
     assert loop.gdb.eval(f'$_streq($ptmap_rights({loop.kind.hole:#x}), "")') == 1
@@ -104,19 +121,23 @@ def test_arguments(loop: Looping) -> None:
     assert loop.gdb.eval("$ptmap_pa((long)&lab_wait)") == loop.gdb.eval("$ptmap_pa(lab_wait)")
     for name, level in (("PT", 1), ("pd", 2)):
         assert loop.gdb.eval(f'$ptmap_entry({loop.kind.text}, "{name}")') == loop.gdb.eval(
-            f"$ptmap_entry({loop.kind.text}, {level})")  # fmt: skip
+            f"$ptmap_entry({loop.kind.text}, {level})"
+        )
 
 
-@pytest.mark.parametrize("expression, words", [
-    ("$ptmap_pa()", "takes an address"),
-    ("$ptmap_pa(1, 2)", "takes an address"),
-    ("$ptmap_entry(1, 2, 3)", "takes VA or VA, LEVEL"),
-    ("$ptmap_pa(1.5)", "no integer"),
-    ("$ptmap_pa($never_set)", "no value"),
-    ('$ptmap_entry(0, "PX")', "has no level PX"),
-    ("$ptmap_entry(0, 7)", "has no level 7"),
-    ("$ptmap_entry(0, 0)", "has no level 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "expression, words",
+    [
+        ("$ptmap_pa()", "takes an address"),
+        ("$ptmap_pa(1, 2)", "takes an address"),
+        ("$ptmap_entry(1, 2, 3)", "takes VA or VA, LEVEL"),
+        ("$ptmap_pa(1.5)", "no integer"),
+        ("$ptmap_pa($never_set)", "no value"),
+        ('$ptmap_entry(0, "PX")', "has no level PX"),
+        ("$ptmap_entry(0, 7)", "has no level 7"),
+        ("$ptmap_entry(0, 0)", "has no level 0"),
+    ],
+)
 def test_refusals(loop: Looping, expression: str, words: str) -> None:
     refused(loop.gdb, f"print {expression}", words)
 
@@ -148,17 +169,25 @@ def test_settings_count(loop: Looping) -> None:
 def test_inside_a_command(loop: Looping, source: str) -> None:
     """The command's memory, root and CPU are its own."""
     assert loop.gdb.run(f"pte $ptmap_pa({loop.kind.text:#x})+0") == loop.gdb.run(
-        f"pte {loop.gdb.eval(f'$ptmap_pa({loop.kind.text:#x})'):#x}")
-    loop.gdb.python("""
-from ptmap.memory import Memory
+        f"pte {loop.gdb.eval(f'$ptmap_pa({loop.kind.text:#x})'):#x}"
+    )
+    loop.gdb.python(
+        """
+from ptmap.machine.memory import Memory
 Memory.times, Memory.kept = [], Memory.begin
 Memory.begin = lambda self: (Memory.times.append(1), Memory.kept(self))[1]
-""")
+"""
+    )
     try:
         loop.gdb.run("pte $ptmap_pa($pc) $ptmap_mapped($pc) $ptmap_pa($sp)")
-        assert loop.gdb.python("from ptmap.memory import Memory; result = len(Memory.times)") == 1
+        assert (
+            loop.gdb.python(
+                "from ptmap.machine.memory import Memory\n" "result = len(Memory.times)"
+            )
+            == 1
+        )
     finally:
-        loop.gdb.python("from ptmap.memory import Memory; Memory.begin = Memory.kept")
+        loop.gdb.python("from ptmap.machine.memory import Memory; Memory.begin = Memory.kept")
     with pytest.raises(GdbFailure) as failure:
         loop.gdb.run("pte $ptmap_pa(0x40000001)+$ptmap_entry(1,2,3)")
     assert "\n" not in str(failure.value)
@@ -186,7 +215,7 @@ def counting(loop: Looping, at: int, start: int = 0) -> None:
     """Each round adds 1 to the number at a physical address."""
     loop.load(loop.kind.count)
     loop.register("eax", loop.kind.direct_map + at)
-    loop.ram[at:at + 4] = start.to_bytes(4, "little")
+    loop.ram[at : at + 4] = start.to_bytes(4, "little")
 
 
 def when(loop: Looping, condition: str) -> str:
@@ -203,13 +232,14 @@ def hits(loop: Looping) -> int:
 def test_an_entry_that_changes_at_every_stop(loop: Looping, source: str) -> None:
     entry = loop.entry_of(loop.kind.hole)
     counting(loop, entry)
-    loop.gdb.run(f"break *{loop.head:#x} "
-                 + when(loop, f"$ptmap_entry({loop.kind.hole:#x}, 1) == 60"))
+    loop.gdb.run(
+        f"break *{loop.head:#x} " + when(loop, f"$ptmap_entry({loop.kind.hole:#x}, 1) == 60")
+    )
     loop.gdb.run("continue")
     assert loop.number(entry) == 60 == loop.gdb.eval(f"$ptmap_entry({loop.kind.hole:#x})")
     assert loop.gdb.packet(b"qqemu.PhyMemMode") == b"0"
     loop.gdb.run("delete")
-    loop.ram[entry:entry + 4] = bytes(4)
+    loop.ram[entry : entry + 4] = bytes(4)
 
 
 def test_a_source_that_keeps_what_it_read(loop: Looping) -> None:
@@ -218,10 +248,12 @@ def test_a_source_that_keeps_what_it_read(loop: Looping) -> None:
     entry, hole = loop.entry_of(loop.kind.hole), loop.kind.hole
     counting(loop, entry)
     after = loop.head + len(loop.kind.count) - 2  # the jump
-    loop.gdb.python("""
-from ptmap.sources import choose
+    loop.gdb.python(
+        """
+from ptmap.machine.sources import choose
 source = choose.choice().memory.source
-source.keeps, source.begin_piecemeal = True, lambda: False""")
+source.keeps, source.begin_piecemeal = True, lambda: False"""
+    )
     try:
         loop.gdb.run(f"break *{loop.head:#x} " + when(loop, f"$ptmap_entry({hole:#x}, 1) == 77"))
         loop.gdb.run(f"tbreak *{after:#x}")
@@ -230,12 +262,14 @@ source.keeps, source.begin_piecemeal = True, lambda: False""")
         (one,) = json.loads(loop.gdb.run(f"pte {hole:#x} -json -"))["addresses"]
         assert int(one["steps"][-1]["raw"], 16) == loop.number(entry) == 4
     finally:
-        loop.gdb.python("""
-from ptmap.sources import choose
+        loop.gdb.python(
+            """
+from ptmap.machine.sources import choose
 source = choose.choice().memory.source
-del source.keeps, source.begin_piecemeal""")
+del source.keeps, source.begin_piecemeal"""
+        )
         loop.gdb.run("delete")
-    loop.ram[entry:entry + 4] = bytes(4)
+    loop.ram[entry : entry + 4] = bytes(4)
 
 
 def test_mapped_from_the_nth_stop_on(loop: Looping, source: str) -> None:
@@ -243,39 +277,41 @@ def test_mapped_from_the_nth_stop_on(loop: Looping, source: str) -> None:
     hole = loop.kind.hole
     entry = loop.entry_of(hole)
     counting(loop, entry - 1)
-    loop.ram[entry - 1:entry + 3] = bytes([256 - 40, 0, 0, 0])
-    condition = (f"$ptmap_mapped({hole:#x}) "
-                 f"&& $ptmap_pa({hole:#x}) == $ptmap_entry({hole:#x}) - 1")  # fmt: skip
+    loop.ram[entry - 1 : entry + 3] = bytes([256 - 40, 0, 0, 0])
+    condition = (
+        f"$ptmap_mapped({hole:#x}) " f"&& $ptmap_pa({hole:#x}) == $ptmap_entry({hole:#x}) - 1"
+    )
     loop.gdb.run(f"tbreak *{loop.head:#x} {when(loop, condition)}")
     loop.gdb.run("continue")
-    assert loop.ram[entry - 1:entry + 1] == b"\0\1"
+    assert loop.ram[entry - 1 : entry + 1] == b"\0\1"
     assert "No breakpoints" in loop.gdb.run("info breakpoints")
-    loop.ram[entry - 1:entry + 3] = bytes(4)
+    loop.ram[entry - 1 : entry + 3] = bytes(4)
 
 
 def test_watch_with_a_condition(loop: Looping, source: str) -> None:
     entry = loop.entry_of(loop.kind.hole)
     counting(loop, entry)
-    loop.gdb.run(f"watch *(unsigned *){loop.kind.direct_map + entry:#x} "
-                 + when(loop, f"$ptmap_entry({loop.kind.hole:#x}, 1) >= 20"))  # fmt: skip
+    loop.gdb.run(
+        f"watch *(unsigned *){loop.kind.direct_map + entry:#x} "
+        + when(loop, f"$ptmap_entry({loop.kind.hole:#x}, 1) >= 20")
+    )
     loop.gdb.run("continue")
     assert loop.number(entry) == 20
-    loop.ram[entry:entry + 4] = bytes(4)
+    loop.ram[entry : entry + 4] = bytes(4)
 
 
 def test_cr3_that_changes_at_every_stop(loop: Looping, source: str) -> None:
     """Registers are this stop's too: the second root lacks the user's part."""
     loop.load(loop.kind.switch)
     other = 0x1F00000
-    loop.ram[other:other + 4096] = loop.ram[loop.root:loop.root + 4096]
+    loop.ram[other : other + 4096] = loop.ram[loop.root : loop.root + 4096]
     if loop.kind.lab == "lab64":
-        loop.ram[other:other + 8] = bytes(8)
+        loop.ram[other : other + 8] = bytes(8)
     else:
-        loop.ram[other:other + 0x300 * 4] = bytes(0x300 * 4)
+        loop.ram[other : other + 0x300 * 4] = bytes(0x300 * 4)
     loop.register("eax", other)
     loop.register("ebx", loop.root)
-    loop.gdb.run(f"break *{loop.head:#x} "
-                 + when(loop, f"!$ptmap_mapped({loop.kind.text:#x})"))  # fmt: skip
+    loop.gdb.run(f"break *{loop.head:#x} " + when(loop, f"!$ptmap_mapped({loop.kind.text:#x})"))
     for _ in range(5):
         loop.gdb.run("continue")
         assert loop.gdb.eval("$cr3") & ~0xFFF == other
@@ -291,11 +327,10 @@ def test_the_first_question_of_all_in_a_condition(loop: Looping, source: str) ->
     entry = loop.entry_of(loop.kind.hole)
     counting(loop, entry)
     loop.gdb.run(f"set ptmap memory {source}")
-    loop.gdb.run(f"break *{loop.head:#x} "
-                 + when(loop, f"$ptmap_entry({loop.kind.hole:#x}) == 7"))  # fmt: skip
+    loop.gdb.run(f"break *{loop.head:#x} " + when(loop, f"$ptmap_entry({loop.kind.hole:#x}) == 7"))
     loop.gdb.run("continue")
     assert loop.number(entry) == 7
-    loop.ram[entry:entry + 4] = bytes(4)
+    loop.ram[entry : entry + 4] = bytes(4)
 
 
 def test_an_error_in_a_condition_stops(loop: Looping, source: str) -> None:
@@ -312,8 +347,10 @@ def test_display_and_commands(loop: Looping, source: str) -> None:
     hole = f"{loop.kind.hole:#x}"
     loop.gdb.run(f"display $ptmap_entry({hole})")
     loop.gdb.run(f"break *{loop.head:#x} if $ptmap_entry({hole}) % 4 == 2")
-    loop.gdb.python("gdb.breakpoints()[-1].commands = "
-                    f"'set $seen = $ptmap_entry({hole})\\nset $at = $ptmap_pa($pc)'")  # fmt: skip
+    loop.gdb.python(
+        "gdb.breakpoints()[-1].commands = "
+        f"'set $seen = $ptmap_entry({hole})\\nset $at = $ptmap_pa($pc)'"
+    )
     try:
         for value in (2, 6, 10):
             said = loop.gdb.run("continue")
@@ -323,12 +360,12 @@ def test_display_and_commands(loop: Looping, source: str) -> None:
             assert loop.gdb.run("pte $pc").count("physical") == 1  # commands work as ever
     finally:
         loop.gdb.run("undisplay")
-        loop.ram[entry:entry + 4] = bytes(4)
+        loop.ram[entry : entry + 4] = bytes(4)
 
 
 _IN_STOP = """
 import ptmap
-from ptmap.sources import choose
+from ptmap.machine.sources import choose
 
 class Here(gdb.Breakpoint):
     said = []
@@ -349,7 +386,9 @@ def test_a_script_at_a_stop(loop: Looping, source: str) -> None:
     and maps are this stop's there too."""
     entry = loop.entry_of(loop.kind.hole)
     counting(loop, entry)
-    loop.gdb.python(_IN_STOP + f"""
+    loop.gdb.python(
+        _IN_STOP
+        + f"""
 def look(self):
     space = ptmap.space()
     walk = space.walk({loop.kind.hole:#x})
@@ -357,13 +396,16 @@ def look(self):
     self.said.append([walk.steps[-1].raw, pages.get({loop.kind.hole:#x}), len(space.map()) > 5])
 Here.look = look
 Here("*{loop.head:#x}")
-""")
+"""
+    )
     loop.gdb.run("continue")
     found = loop.gdb.python("result = gdb.breakpoints()[0].said")
     # GDB steps over the place where it is before it looks for breakpoints.
     assert found == [[n, n if n & 1 else None, True] for n in range(1, 6)]
     assert loop.gdb.packet(b"qqemu.PhyMemMode") == b"0"
-    refusing = _IN_STOP + f"""
+    refusing = (
+        _IN_STOP
+        + f"""
 def look(self):
     try:
         ptmap.space(cpu=0)
@@ -372,25 +414,30 @@ def look(self):
 Here.look = look
 Here("*{loop.head:#x}")
 """
+    )
     loop.gdb.run("delete")
     loop.gdb.python(refusing)
     loop.gdb.run("continue")
     assert "cpu= cannot be used" in loop.gdb.python("result = gdb.breakpoints()[0].said[0]")
-    loop.ram[entry:entry + 4] = bytes(4)
+    loop.ram[entry : entry + 4] = bytes(4)
 
 
 def test_memory_that_was_not_known(loop: Looping, source: str) -> None:
     """Where the short way to memory is not sure, QEMU is asked what is RAM; so of a table where
     there is none."""
     counting(loop, 0x1F00000)
-    loop.gdb.python(_IN_STOP + """
+    loop.gdb.python(
+        _IN_STOP
+        + """
 def look(self):
     source = choose.memory().source
     packets = getattr(source, "_packets", source)
     packets.blocks, packets.ram_text = [], None
     self.said.append(int(gdb.parse_and_eval("$ptmap_pa($pc)")))
 Here.look = look
-""" + f"Here('*{loop.head:#x}')")
+"""
+        + f"Here('*{loop.head:#x}')"
+    )
     loop.gdb.run("continue")
     pa = loop.gdb.eval("$ptmap_pa($pc)")
     assert loop.gdb.python("result = gdb.breakpoints()[0].said") == [pa] * 5
@@ -415,14 +462,16 @@ def test_many_stops_leave_gdb_whole(loop: Looping) -> None:
     entry = loop.entry_of(loop.kind.hole)
     counting(loop, entry)
     loop.gdb.run("set ptmap memory auto")
-    condition = ("$ptmap_mapped($sp) && $_streq($ptmap_rights($pc), $ptmap_rights(lab_wait)) "
-                 f"&& $ptmap_entry({loop.kind.hole:#x}) == 400")  # fmt: skip
+    condition = (
+        "$ptmap_mapped($sp) && $_streq($ptmap_rights($pc), $ptmap_rights(lab_wait)) "
+        f"&& $ptmap_entry({loop.kind.hole:#x}) == 400"
+    )
     loop.gdb.run(f"break *{loop.head:#x} {when(loop, condition)}")
     loop.gdb.run("continue")
     assert loop.number(entry) == 400
     assert loop.gdb.run("backtrace").startswith("#0")
     loop.gdb.run("delete")
-    loop.ram[entry:entry + 4] = bytes(4)
+    loop.ram[entry : entry + 4] = bytes(4)
     assert "Traceback" not in loop.gdb.log
 
 

@@ -52,9 +52,10 @@ def test_a_command(gdb: GdbSession, kind: str, tmp_path: Path) -> None:
     assert json.loads(file.read_text()) == json.loads(other.read_text()) == document
 
 
-@pytest.mark.parametrize("change", [
-    {"more": 1}, {"root": 4096}, {"root": "0x01000"}, {"mode": "6-level"}, {"complete": "yes"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [{"more": 1}, {"root": 4096}, {"root": "0x01000"}, {"mode": "6-level"}, {"complete": "yes"}],
+)
 def test_the_schema_is_no_rubber_stamp(gdb: GdbSession, change: dict[str, Any]) -> None:
     document = json.loads(gdb.run("ptmap -json -")) | change
     with pytest.raises(AssertionError):
@@ -65,8 +66,14 @@ def test_the_schema_is_no_rubber_stamp(gdb: GdbSession, change: dict[str, Any]) 
 
 def test_output_files(gdb: GdbSession, tmp_path: Path) -> None:
     """-o of text: what is shown, to the letter; - is where it is shown anyway."""
-    for command in ("ptmap {}", "pte {} 0", "xp/8gx {} 0x1000", "ptmap find {} 0x200000",
-                    "ptmap check {} count tables > 1", "ptmap diff {} current current"):
+    for command in (
+        "ptmap {}",
+        "pte {} 0",
+        "xp/8gx {} 0x1000",
+        "ptmap find {} 0x200000",
+        "ptmap check {} count tables > 1",
+        "ptmap diff {} current current",
+    ):
         shown = gdb.run(command.format(""))
         assert shown and gdb.run(command.format(f"-o {tmp_path}/file")) == ""
         assert (tmp_path / "file").read_text("ascii") == shown

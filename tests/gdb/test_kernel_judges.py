@@ -24,7 +24,18 @@ BUILT = [name for name, guest in GUESTS.items() if KERNELS[guest.kernel].built]
 MODES: tuple[Where, ...] = ("ready", "kernel")
 STOPS = [(name, where) for name in BUILT for where in MODES]
 # Debian's kernels have pagemap, but no dump.
-DEBIAN = ["686", "686-pae-pti", "4-level", "5-level", "compat", "max"]
+DEBIAN = [
+    "686",
+    "686-pae-pti",
+    "4-level",
+    "5-level",
+    "compat",
+    "max",
+    "4-level-pti-6.12",
+    "5-level-6.12",
+    "4-level-pti-sid",
+    "5-level-sid",
+]
 OPTIONS = "child=1 files=1 swap=1 symbols=1 pagemap=1"
 USER_ROOT = 0x1000  # KPTI: this bit of the root tells its halves apart
 
@@ -41,7 +52,8 @@ class Stopped:
     def map(self, which: str = "") -> dict[str, Any]:
         """ptmap's map by what kernel_dump calls a root; without a name the current one."""
         document: dict[str, Any] = json.loads(
-            self.gdb.run(f"ptmap -phys -json - {self.options(which)}"))
+            self.gdb.run(f"ptmap -phys -json - {self.options(which)}")
+        )
         assert document["complete"]
         return document
 
@@ -81,8 +93,9 @@ def debian(request: pytest.FixtureRequest) -> Iterator[Stopped]:
 @contextmanager
 def stopped(name: str, where: Where, append: str) -> Iterator[Stopped]:
     title = f"{name} {'user' if where == 'ready' else 'kernel'} mode"
-    with boot(name, paused_at=where, append=append, ram_file=True) as guest, \
-            GdbSession(script=ptmap_script()) as gdb:
+    with boot(name, paused_at=where, append=append, ram_file=True) as guest, GdbSession(
+        script=ptmap_script()
+    ) as gdb:
         gdb.attach(guest.gdb_target)
         yield Stopped(title, guest, gdb, guest.console())
 
@@ -95,9 +108,14 @@ def dump_reports(stop: Stopped) -> list[compare.Report]:
         document = stop.map(name)
         root, mode = int(document["root"], 16), document["mode"]
         roots[name] = root
-        reports.append(kernel_dump.with_dump(
-            document, dumps[name], guest=f"{stop.title}, {name}",
-            nx_above=lambda va: stop.nx_in_root(root, mode, va)))
+        reports.append(
+            kernel_dump.with_dump(
+                document,
+                dumps[name],
+                guest=f"{stop.title}, {name}",
+                nx_above=lambda va: stop.nx_in_root(root, mode, va),
+            )
+        )
     assert roots["current_kernel"] | USER_ROOT == roots["current_user"]
     assert len(set(roots.values())) == 3
     return reports
@@ -106,8 +124,10 @@ def dump_reports(stop: Stopped) -> list[compare.Report]:
 def process_reports(stop: Stopped, document: dict[str, Any], title: str) -> list[compare.Report]:
     maps = proc_files.parse_maps(stop.console)
     pagemap = proc_files.parse_pagemap(stop.console)
-    return [proc_files.with_pagemap(document, pagemap, maps, guest=title),
-            proc_files.with_maps(document, maps, guest=title)]
+    return [
+        proc_files.with_pagemap(document, pagemap, maps, guest=title),
+        proc_files.with_maps(document, maps, guest=title),
+    ]
 
 
 def test_the_kernels_own_dump(built: Stopped) -> None:
@@ -127,14 +147,18 @@ def test_swapped_pages(built: Stopped) -> None:
     assert "\ninit: swapped 16\n" in built.console
 
 
+@pytest.mark.linux("kgdb-64")
 def test_the_vsyscall_page() -> None:
     """The one page of the upper half that user mode may read."""
     with stopped("kgdb-64", "ready", OPTIONS + " dump=1 vsyscall=emulate") as emulating:
         for report in dump_reports(emulating):
             report.check()
-        upper = [run for run in compare.from_json(emulating.map()).runs
-                 if run.va >> 63 and run.attributes[0]]
-        assert [(run.va, run.size) for run in upper] == [(0xffffffffff600000, 4096)]
+        upper = [
+            run
+            for run in compare.from_json(emulating.map()).runs
+            if run.va >> 63 and run.attributes[0]
+        ]
+        assert [(run.va, run.size) for run in upper] == [(0xFFFFFFFFFF600000, 4096)]
 
 
 def test_frames_and_rights_of_the_process(built: Stopped) -> None:
@@ -151,8 +175,15 @@ def test_debian_frames_and_rights_of_the_process(debian: Stopped) -> None:
 
 
 # A bit of the PTE, and how many pages then differ from the dump, pagemap and /proc/self/maps.
-FLIPS = {"P": (0, (1, 1, 0)), "RW": (1, (1, 0, 1)), "US": (2, (1, 0, 1)), "PCD": (4, (1, 0, 0)),
-         "G": (8, (1, 0, 0)), "frame": (12, (0, 1, 0)), "NX": (63, (1, 0, 1))}
+FLIPS = {
+    "P": (0, (1, 1, 0)),
+    "RW": (1, (1, 0, 1)),
+    "US": (2, (1, 0, 1)),
+    "PCD": (4, (1, 0, 0)),
+    "G": (8, (1, 0, 0)),
+    "frame": (12, (0, 1, 0)),
+    "NX": (63, (1, 0, 1)),
+}
 
 
 @pytest.mark.parametrize("built", [("kgdb-64", "ready")], indirect=True, ids="-".join)
@@ -175,8 +206,10 @@ def test_one_flipped_bit_is_one_difference(built: Stopped) -> None:
         try:
             document = built.map()
             dump = kernel_dump.dumps(built.console)["current_user"]
-            reports = [kernel_dump.with_dump(document, dump, nx_above=lambda va: False),
-                       *process_reports(built, document, "flipped")]
+            reports = [
+                kernel_dump.with_dump(document, dump, nx_above=lambda va: False),
+                *process_reports(built, document, "flipped"),
+            ]
         finally:
             write(raw)
         assert tuple(report.differing for report in reports) == expected, name

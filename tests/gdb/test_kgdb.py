@@ -72,9 +72,12 @@ class Debugged:
         try:
             if not judge.python("result = bool(gdb.objfiles())"):
                 judge.run(f"ptmap kaslr {self.vmlinux}")
-            return [json.loads(judge.run(f"{command} -json -"))
-                    if command.startswith(("pte", "ptmap", "vdso")) else judge.run(command)
-                    for command in commands]
+            return [
+                json.loads(judge.run(f"{command} -json -"))
+                if command.startswith(("pte", "ptmap", "vdso"))
+                else judge.run(command)
+                for command in commands
+            ]
         finally:
             judge.disconnect()
             self.guest.cont()
@@ -100,7 +103,8 @@ class Debugged:
         """Select the task with this pid."""
         number = self.gdb.python(
             "result = [t.num for t in gdb.selected_inferior().threads()"
-            f" if t.ptid[1] == {pid}][0]")
+            f" if t.ptid[1] == {pid}][0]"
+        )
         self.gdb.run(f"thread {number}")
 
     def cpu(self, index: int = 0) -> None:
@@ -137,7 +141,7 @@ def test_pte_reads_one_entry_a_level(debugged: Debugged) -> None:
         assert debugged.spent() - before <= 8 * len(one["steps"])
     # Nor does finding the task cost more than its fields.
     debugged.gdb.run("maintenance flush register-cache")
-    debugged.gdb.python("from ptmap.sources import choose; choose.forget()")
+    debugged.gdb.python("from ptmap.machine.sources import choose; choose.forget()")
     before = debugged.spent()
     (one,) = debugged.ask(f"pte {debugged.area('rw'):#x}")["addresses"]
     assert debugged.spent() - before <= 8 * len(one["steps"]) + 100
@@ -227,8 +231,7 @@ def test_a_kernel_thread_has_the_kernels_tables(debugged: Debugged) -> None:
 @pytest.mark.parametrize("debugged", ["kgdb-64"], indirect=True)
 def test_a_variable_is_read_where_kaslr_put_it(debugged: Debugged) -> None:
     """GDB has the symbols at their link addresses. There may be text of the moved kernel."""
-    link = debugged.gdb.python(
-        "result = int(gdb.parse_and_eval('&init_mm.pgd')) & (1 << 64) - 1")
+    link = debugged.gdb.python("result = int(gdb.parse_and_eval('&init_mm.pgd')) & (1 << 64) - 1")
     debugged.proxy.play(Rule(rf"m{link:x},", Answer(b"cc" * 8)))
     try:
         debugged.gdb.run("maintenance flush dcache")
@@ -244,7 +247,7 @@ def test_a_variable_is_read_where_kaslr_put_it(debugged: Debugged) -> None:
 @pytest.mark.parametrize("debugged", WHOLE, indirect=True)
 def test_the_whole_map_after_an_interruption(debugged: Debugged) -> None:
     """Ctrl-C leaves a map that says what it lacks; asked again it goes on from there."""
-    debugged.gdb.python("from ptmap.sources import choose; choose.forget()")
+    debugged.gdb.python("from ptmap.machine.sources import choose; choose.forget()")
     debugged.proxy.reset()
 
     def interrupt() -> None:
@@ -286,8 +289,9 @@ def test_kaslr_moves_the_symbols(debugged: Debugged) -> None:
     before = debugged.ask("ptmap kaslr")
     after = debugged.ask(f"ptmap kaslr {debugged.vmlinux}")
     assert after["symbols"] == "placed"
-    assert {key: after[key] for key in ("text", "offset", "direct_map")} == \
-           {key: before[key] for key in ("text", "offset", "direct_map")}
+    assert {key: after[key] for key in ("text", "offset", "direct_map")} == {
+        key: before[key] for key in ("text", "offset", "direct_map")
+    }
     assert "kgdb_breakpoint" in debugged.gdb.run("info symbol $pc")
     # The other way round: with no symbols, or another kernel's, there is no road to memory.
     root = debugged.ask("pte $pc")["root"]
@@ -309,8 +313,10 @@ def test_kaslr_moves_the_symbols(debugged: Debugged) -> None:
         debugged.gdb.run(f"ptmap kaslr {other}")
     assert debugged.ask(f"ptmap kaslr {debugged.vmlinux}")["symbols"] == "placed"
     proved = debugged.ask("pte $pc")
-    assert proved["root"] == ours["root"] and proved["addresses"][0]["pa"] == \
-        ours["addresses"][0]["pa"]
+    assert (
+        proved["root"] == ours["root"]
+        and proved["addresses"][0]["pa"] == ours["addresses"][0]["pa"]
+    )
 
 
 def _vmlinux(kernel: str) -> Path:
@@ -323,8 +329,12 @@ def test_what_ran_is_read_again(debugged: Debugged) -> None:
     old = debugged.ask(f"pte {at}")["addresses"][0]["steps"][-1]
     raw = int(old["raw"], 16) ^ 1 << 10  # a bit that the processor ignores
     packet = f"M{old['entry_pa'][2:]},8:{raw.to_bytes(8, 'little').hex()}"
-    debugged.judge(*(f"python gdb.selected_inferior().connection.send_packet('{text}')"
-                     for text in ("Qqemu.PhyMemMode:1", packet, "Qqemu.PhyMemMode:0")))
+    debugged.judge(
+        *(
+            f"python gdb.selected_inferior().connection.send_packet('{text}')"
+            for text in ("Qqemu.PhyMemMode:1", packet, "Qqemu.PhyMemMode:0")
+        )
+    )
     assert debugged.ask(f"pte {at}")["addresses"][0]["steps"][-1] == old
     debugged.proxy.reset()
     runs = threading.Thread(target=lambda: debugged.gdb.run("continue"))
@@ -342,12 +352,13 @@ def test_a_task_that_has_gone(debugged: Debugged) -> None:
     """The kernel knows no such pid any more."""
     debugged.thread(debugged.child_pid)
     address = debugged.gdb.python(
-        "from ptmap import address_space as a\n"
-        f"result = a._kernel_by_symbols().task_of_pid({debugged.child_pid})")
+        "from ptmap.context import selection as a\n"
+        f"result = a._kernel_by_symbols().task_of_pid({debugged.child_pid})"
+    )
     field = f"((struct task_struct *) {address:#x})->pid"
     try:
         debugged.judge(f"set var {field} = 4242")
-        debugged.gdb.python("from ptmap.sources import choose; choose.forget()")
+        debugged.gdb.python("from ptmap.machine.sources import choose; choose.forget()")
         with pytest.raises(GdbFailure, match="is no task any more|thread is gone"):
             debugged.gdb.run("pte 0")
         with pytest.raises(GdbFailure, match="thread is gone"):
@@ -356,7 +367,7 @@ def test_a_task_that_has_gone(debugged: Debugged) -> None:
         assert "the current task of CPU 0" in debugged.gdb.run("pte 0")
     finally:
         debugged.judge(f"set var {field} = {debugged.child_pid}")
-        debugged.gdb.python("from ptmap.sources import choose; choose.forget()")
+        debugged.gdb.python("from ptmap.machine.sources import choose; choose.forget()")
         debugged.cpu()
 
 
@@ -368,6 +379,7 @@ def test_nothing_was_written_and_no_packet_was_too_long(debugged: Debugged) -> N
     assert reads and max(size for _, size in reads) <= SAFE
 
 
+@pytest.mark.linux("kgdb-64-nokaslr")
 def test_two_cpus() -> None:
     machine = Debugged("kgdb-64-nokaslr", "smp=1", ("-smp", "2"))
     try:
@@ -382,6 +394,7 @@ def test_two_cpus() -> None:
         machine.close()
 
 
+@pytest.mark.linux("kgdb-pae")
 def test_high_memory_is_read_by_kdb_or_counted() -> None:
     """Above 32-bit Linux's direct map; a page that the process wrote holds its own address."""
     machine = Debugged("kgdb-pae", args=("-m", "3G"))

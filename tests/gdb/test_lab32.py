@@ -28,8 +28,9 @@ def split(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def elf(split: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("lab32")
-    subprocess.run(["make", "-sC", ROOT / "examples/lab32", f"SPLIT={split.upper()}", f"OUT={out}"],
-                   check=True)
+    subprocess.run(
+        ["make", "-sC", ROOT / "examples/lab32", f"SPLIT={split.upper()}", f"OUT={out}"], check=True
+    )
     return out / f"lab32-{split}.elf"
 
 
@@ -89,14 +90,17 @@ def test_sections_of_the_elf_are_labels(gdb: GdbSession) -> None:
 
 
 @pytest.mark.parametrize("split", ["3g"], indirect=True)
-@pytest.mark.parametrize("va, entry, letter", [
-    (0x00000000, 0x00000083, "X"),  # a large page where nothing was
-    (0xC0000000, 0x00000000, "."),  # the kernel's first 4 MiB gone
-    (0xC0400000, 0x00400087, "*"),
-    (0xC0400000, 0x00400085, "R"),
-    (0xC0400000, 0x00600083, "!"),  # bit 21 is reserved in a large page
-    (0x08000000, 0x7FFF0007, "?"),  # a table outside RAM
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "va, entry, letter",
+    [
+        (0x00000000, 0x00000083, "X"),  # a large page where nothing was
+        (0xC0000000, 0x00000000, "."),  # the kernel's first 4 MiB gone
+        (0xC0400000, 0x00400087, "*"),
+        (0xC0400000, 0x00400085, "R"),
+        (0xC0400000, 0x00600083, "!"),  # bit 21 is reserved in a large page
+        (0x08000000, 0x7FFF0007, "?"),  # a table outside RAM
+    ],
+)
 def test_one_pde_changes_one_cell(
     gdb: GdbSession, lab: Qemu, va: int, entry: int, letter: str
 ) -> None:
@@ -126,11 +130,13 @@ def test_one_pde_changes_one_cell(
 
 def test_layout(gdb: GdbSession, lab: Qemu) -> None:
     """Every page of layout[] and no other, as naive ranges say."""
-    layout = gdb.python("""
+    layout = gdb.python(
+        """
 rows = gdb.parse_and_eval("layout")
 names = ("va", "size", "count", "pa", "leaf", "pde")
 result = [{name: int(rows[i][name]) for name in names} for i in range(rows.type.range()[1] + 1)]
-""")
+"""
+    )
     expected: dict[int, tuple[int, bool, bool]] = {}
     for row in layout:
         if not row["leaf"] & 1:
@@ -156,8 +162,10 @@ def test_against_judges(gdb: GdbSession, lab: Qemu, split: str) -> None:
     ram = lab.ram_path.read_bytes()
     walk = naive.walk(
         lambda pa, length: ram[pa : pa + length] if pa + length <= len(ram) else None,
-        gdb.eval("$cr3"), gdb.eval("$cr4"), gdb.eval("$efer"),
-    )  # fmt: skip
+        gdb.eval("$cr3"),
+        gdb.eval("$cr4"),
+        gdb.eval("$efer"),
+    )
     guest = f"lab32 {split}"
     for report in (
         compare.with_tlb(subject, pages, mode="32-bit", pge=True, guest=guest),
@@ -178,6 +186,10 @@ def test_zoom(gdb: GdbSession) -> None:
 
 def test_pte(gdb: GdbSession) -> None:
     text = gdb.run("pte lab_wait 0xf7c00000 0x08048000 0")
-    for words in ("4 MiB page", "user read exec", "no write: PTE 72 RW=0",
-                  "not present: the walk ends at the PDE"):  # fmt: skip
+    for words in (
+        "4 MiB page",
+        "user read exec",
+        "no write: PTE 72 RW=0",
+        "not present: the walk ends at the PDE",
+    ):
         assert words in text

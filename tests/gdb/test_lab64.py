@@ -50,7 +50,8 @@ def gdb(elf: Path, lab: Qemu) -> Iterator[GdbSession]:
 @pytest.fixture(scope="module")
 def layout(gdb: GdbSession) -> list[dict[str, Any]]:
     """The rows that apply to this CPU."""
-    rows = gdb.python("""
+    rows = gdb.python(
+        """
 rows = gdb.parse_and_eval("layout")
 names = ("va", "size", "count", "pa", "kind", "levels", "like")
 result = []
@@ -59,13 +60,13 @@ for i in range(rows.type.range()[1] + 1):
     row["name"] = rows[i]["name"].string()
     row["bits"] = [int(rows[i]["bits"][level]) for level in range(6)]
     result.append(row)
-""")
+"""
+    )
     levels, large = gdb.eval("lab_levels"), gdb.eval("lab_pages_1g")
     return [
         row
         for row in rows
-        if row["levels"] in (0, levels)
-        and (large or row["kind"] != PAGES or row["size"] < 1 << 30)
+        if row["levels"] in (0, levels) and (large or row["kind"] != PAGES or row["size"] < 1 << 30)
     ]
 
 
@@ -139,10 +140,16 @@ def test_vdso(gdb: GdbSession, lab: Qemu, elf: Path, layout: list[dict[str, Any]
         here[:] = b"".join(pages)
         start = ctypes.c_char.from_buffer(here)
         base = ctypes.addressof(start) + 4096
-        symbols = subprocess.run(["nm", "-D", "--defined-only", elf.with_name("lab64-vdso.so")],
-                                 check=True, capture_output=True, text=True).stdout  # fmt: skip
-        at = {name.partition("@")[0]: base + int(value, 16)
-              for value, kind, name in map(str.split, symbols.splitlines())}  # fmt: skip
+        symbols = subprocess.run(
+            ["nm", "-D", "--defined-only", elf.with_name("lab64-vdso.so")],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        at = {
+            name.partition("@")[0]: base + int(value, 16)
+            for value, kind, name in map(str.split, symbols.splitlines())
+        }
         add = ctypes.CFUNCTYPE(*[ctypes.c_uint64] * 3)(at["__vdso_lab_add"])
         assert add(40, 2) == 42 and add((1 << 64) - 1, 2) == 1
         assert ctypes.CFUNCTYPE(ctypes.c_char_p)(at["__vdso_lab_name"])() == b"lab64"
@@ -162,8 +169,10 @@ def test_map(gdb: GdbSession, lab: Qemu) -> None:
     mode = naive.mode_of(cr4, efer)
     walk = naive.walk(
         lambda pa, length: ram[pa : pa + length] if pa + length <= len(ram) else None,
-        gdb.eval("$cr3"), cr4, efer,
-    )  # fmt: skip
+        gdb.eval("$cr3"),
+        cr4,
+        efer,
+    )
     documents = {o: json.loads(gdb.run(f"ptmap {o} -json -")) for o in ("-phys", "-ranges")}
     reports = [
         compare.with_naive(documents["-phys"], walk, guest=guest),
@@ -211,8 +220,12 @@ def test_overview(gdb: GdbSession) -> None:
     assert ".text =" in text and "Linux" not in text and "direct map" not in text
     parts = [line for line in lines if " part: " in line]
     assert [line.split()[0] for line in parts] == ["lower", "upper"]
-    used = sum(1 for row in grid(gdb.run(f"ptmap -at 0 -level {gdb.eval('lab_levels')}"))
-               for cell in row if cell not in ".?")  # fmt: skip
+    used = sum(
+        1
+        for row in grid(gdb.run(f"ptmap -at 0 -level {gdb.eval('lab_levels')}"))
+        for cell in row
+        if cell not in ".?"
+    )
     assert sum(int(line.split()[2]) for line in parts) == used
 
 
@@ -233,15 +246,17 @@ def test_overview_uses_the_screen_it_has(gdb: GdbSession) -> None:
 
     def stretches(width: int, height: int) -> list[str]:
         # In batch mode GDB has no screen, whatever `set height` says.
-        gdb.python(f"""
-from ptmap import overview_text
+        gdb.python(
+            f"""
+from ptmap.commands import map_view
 from types import SimpleNamespace
-overview_text.gdb = SimpleNamespace(parameter=dict(width={width}, height={height}).get)
-""")
+map_view.gdb = SimpleNamespace(parameter=dict(width={width}, height={height}).get)
+"""
+        )
         try:
             lines = gdb.run("ptmap").splitlines()
         finally:
-            gdb.python("from ptmap import overview_text; overview_text.gdb = gdb")
+            gdb.python("from ptmap.commands import map_view; map_view.gdb = gdb")
         assert max(map(len, lines)) <= width
         return [line for line in lines if line[6:8] == "0x"]
 
@@ -249,3 +264,28 @@ overview_text.gdb = SimpleNamespace(parameter=dict(width={width}, height={height
     assert usual == [line for line in gdb.run("ptmap").splitlines() if line[6:8] == "0x"]
     assert len(low) < len(usual) == len(wide)
     assert max(len(line) for line in wide) > 80
+
+
+def test_texts_say_what_their_characters_are(gdb: GdbSession) -> None:
+    """Without roles all is plain, and the characters are the same."""
+    plain, spans = gdb.python(
+        """
+from ptmap.base.text import flat, spans
+from ptmap.commands.map_view import MapView
+from ptmap.context import selection
+from ptmap.machine.sources import choose
+choose.new_command()
+view = MapView.of(selection.resolve({}), {"ranges": True}, [])
+labels = view.known.core()
+plain = ["begins\\n", view.made.ranges_text(labels)]
+marked = ["begins\\n", view.made.ranges_text(labels, roles=True)]
+assert {role for role, _ in spans(plain)} == {"plain"}
+assert "".join(text for _, text in spans(plain)) == "".join(flat(plain))
+result = ["".join(flat(marked)), list(spans(marked))]
+"""
+    )
+    assert "".join(text for _, text in spans) == plain
+    assert spans[:2] == [["plain", "begins\n"], ["heading", "start"]]
+    assert {role for role, _ in spans} == {"plain", "heading", "label", "address", "rights"}
+    assert all(text.startswith("0x") for role, text in spans if role == "address")
+    assert all(len(text) == 5 for role, text in spans if role == "rights")

@@ -156,8 +156,10 @@ def test_labels_are_where_the_kernel_says(stopped: Stopped) -> None:
 def test_ranges_carry_them(stopped: Stopped) -> None:
     """Every range in a part has its label; what lies in none has none (but the stack)."""
     document = stopped.map()
-    pieces = [(int(r["va"], 16), int(r["va"], 16) + int(r["size"], 16), r["label"])
-              for r in document["regions"]]
+    pieces = [
+        (int(r["va"], 16), int(r["va"], 16) + int(r["size"], 16), r["label"])
+        for r in document["regions"]
+    ]
     seen = set()
     for row in document["ranges"]:
         start, end = int(row["va"], 16), int(row["va"], 16) + int(row["size"], 16)
@@ -212,8 +214,9 @@ def test_the_overview_names_them(stopped: Stopped) -> None:
         assert row.split()[1] == f"{round((lowmem.end - lowmem.start) / MIB)}M"
 
 
-@pytest.mark.parametrize("stopped", [s for s in STOPS if s[0].startswith("kgdb")],
-                         indirect=True, ids="-".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "stopped", [s for s in STOPS if s[0].startswith("kgdb")], indirect=True, ids="-".join
+)
 def test_with_symbols_they_are_read(stopped: Stopped) -> None:
     """At the same places as without them."""
     before = regions(stopped.map())

@@ -16,9 +16,7 @@ from qemu import Qemu
 
 pytestmark = pytest.mark.linux
 
-STOPS: list[tuple[str, Where]] = [
-    (name, where) for name in GUESTS for where in ("ready", "kernel")
-]  # fmt: skip
+STOPS: list[tuple[str, Where]] = [(name, where) for name in GUESTS for where in ("ready", "kernel")]
 MEMORY = ("ram", "rom", "romd")
 OLDEST = [stop for stop in STOPS if stop[0] == "686"]
 
@@ -53,8 +51,10 @@ def reports(gdb: GdbSession, guest: Qemu, title: str) -> list[compare.Report]:
 
         def read(pa: int, length: int) -> bytes | None:
             for r in regions:
-                if r.kind == "ram" and r.name in ("ram", "pc.ram") and (
-                    r.start <= pa and pa + length <= r.start + r.size
+                if (
+                    r.kind == "ram"
+                    and r.name in ("ram", "pc.ram")
+                    and (r.start <= pa and pa + length <= r.start + r.size)
                 ):
                     ram.seek(pa - r.start + r.offset)
                     return ram.read(length)
@@ -74,10 +74,14 @@ def reports(gdb: GdbSession, guest: Qemu, title: str) -> list[compare.Report]:
     pages = judges.parse_info_tlb(guest.hmp("info tlb"), mode, is_mapped)
     found.append(
         compare.with_tlb(
-            subject, pages, mode=mode, pge=bool(cr4 & naive.CR4_PGE), nxe=bool(efer >> 11 & 1),
+            subject,
+            pages,
+            mode=mode,
+            pge=bool(cr4 & naive.CR4_PGE),
+            nxe=bool(efer >> 11 & 1),
             guest=title,
         )
-    )  # fmt: skip
+    )
     return found
 
 
@@ -108,9 +112,7 @@ def test_one_flipped_pte_is_one_difference(gdb: GdbSession, guest: Qemu) -> None
         write(flipped)
         try:
             ranges = judges.parse_info_mem(guest.hmp("info mem"), "32-bit")
-            pages = judges.parse_info_tlb(
-                guest.hmp("info tlb"), "32-bit", judges.mapped_in(ranges)
-            )
+            pages = judges.parse_info_tlb(guest.hmp("info tlb"), "32-bit", judges.mapped_in(ranges))
             tlb = compare.with_tlb(before, pages, mode="32-bit", pge=True)
             rights = compare.with_mem(before, ranges)
             fresh = reports(gdb, guest, "flipped")

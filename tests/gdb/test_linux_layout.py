@@ -88,7 +88,7 @@ def test_vmemmap(gdb: GdbSession) -> None:
 # Labels over each other
 
 LABELS = """
-from ptmap.labels import Label, layered, to_pages
+from ptmap.spaces.labels import Label, layered, to_pages
 def made(rows):
     return [Label(start, end, name, "read") for start, end, name in rows]
 def rows(labels):
@@ -118,8 +118,13 @@ def test_layers(gdb: GdbSession) -> None:
     assert layered(gdb, [(1, 9, "all")], over) == [(1, 9, "all")]
     assert layered(gdb, [(1, 3, "a")], [(3, 5, "b")]) == [(1, 3, "a"), (3, 5, "b")]
     assert layered(gdb, [(7, 8, "a"), (2, 3, "b")], [(0, 9, "c")], [(0, 10, "d")]) == [
-        (0, 2, "c"), (2, 3, "b"), (3, 7, "c"), (7, 8, "a"), (8, 9, "c"), (9, 10, "d")
-    ]  # fmt: skip
+        (0, 2, "c"),
+        (2, 3, "b"),
+        (3, 7, "c"),
+        (7, 8, "a"),
+        (8, 9, "c"),
+        (9, 10, "d"),
+    ]
 
 
 def test_overlap_inside_a_layer(gdb: GdbSession) -> None:
@@ -131,11 +136,13 @@ def test_overlap_inside_a_layer(gdb: GdbSession) -> None:
 def test_whole_pages(gdb: GdbSession) -> None:
     """As far as the neighbours leave room."""
     assert to_pages(gdb, [(0x1010, 0x1020, "a"), (0x5000, 0x6001, "b")]) == [
-        (0x1000, 0x2000, "a"), (0x5000, 0x7000, "b")
-    ]  # fmt: skip
+        (0x1000, 0x2000, "a"),
+        (0x5000, 0x7000, "b"),
+    ]
     assert to_pages(gdb, [(0x1010, 0x1020, "a"), (0x1800, 0x2800, "b")]) == [
-        (0x1000, 0x1800, "a"), (0x1800, 0x3000, "b")
-    ]  # fmt: skip
+        (0x1000, 0x1800, "a"),
+        (0x1800, 0x3000, "b"),
+    ]
     assert to_pages(gdb, [(2**64 - 8, 2**64, "a")]) == [(2**64 - 4096, 2**64, "a")]
 
 
@@ -154,18 +161,32 @@ result = [vmas._name_by_place(start, end) for start, end in {spans}]
 
 def test_heap_and_stack(gdb: GdbSession) -> None:
     """mprotect() splits a heap: all of it up to brk is the heap, as show_map_vma() has it."""
-    spans = [(0x4000, 0x5000), (0x5000, 0x6000), (0x6000, 0x7000), (0x7000, 0x8000),
-             (0x8001, 0x9000), (0x1F000, 0x21000), (0x21000, 0x22000)]  # fmt: skip
+    spans = [
+        (0x4000, 0x5000),
+        (0x5000, 0x6000),
+        (0x6000, 0x7000),
+        (0x7000, 0x8000),
+        (0x8001, 0x9000),
+        (0x1F000, 0x21000),
+        (0x21000, 0x22000),
+    ]
     assert gdb.python(BY_PLACE.format(spans=spans)) == [
-        "", "[heap]", "[heap]", "[heap]", "", "[stack]", ""
-    ]  # fmt: skip
+        "",
+        "[heap]",
+        "[heap]",
+        "[heap]",
+        "",
+        "[stack]",
+        "",
+    ]
 
 
 # The stack of a CPU's SYSCALL
 
 PER_CPU = """
 from types import SimpleNamespace
-from ptmap import kernel_entry
+from ptmap.debugger import lookup
+from ptmap.entry import kernel_entry
 from ptmap.linux import kernel
 linked = {{"__per_cpu_start": 0, "_text": 0xffffffff81000000, "{name}": 0x1C090}}
 offsets, memory = 0xffffffff82000000, {{}}
@@ -177,12 +198,12 @@ class Linux(kernel.Kernel):
     pointer, _mask = 8, (1 << 64) - 1
     def __init__(self):
         self.symbol = {{"__per_cpu_offset": offsets}}.get
-real = kernel.link_address
-kernel.link_address = linked.get
+real = lookup.link_address
+lookup.link_address = linked.get
 try:
     result = [kernel_entry._top_of_stack(Linux(), cpu) for cpu in range(3)]
 finally:
-    kernel.link_address = real
+    lookup.link_address = real
 """
 
 

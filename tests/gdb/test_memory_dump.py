@@ -14,6 +14,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+import guard
 import judging
 import tables
 import verdict
@@ -81,8 +82,12 @@ class Dumps:
         rearranged = flat.with_suffix(".kdump")
         rearranged.unlink(missing_ok=True)
         with flat.open("rb") as file:
-            subprocess.run(["makedumpfile", "-R", rearranged], stdin=file, check=True,
-                           stdout=subprocess.DEVNULL)  # fmt: skip
+            subprocess.run(
+                ["makedumpfile", "-R", rearranged],
+                stdin=file,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
         flat.unlink()
         return rearranged
 
@@ -100,11 +105,8 @@ class Dumps:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Where a machine's RAM fits."""
-    place = Path("/dev/shm" if os.path.isdir("/dev/shm") else "/tmp")
-    folder = place / f"ptmap-dumps-{os.getpid()}"
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
+    with guard.Folder(guard.SHM if os.path.isdir(guard.SHM) else guard.SHORT) as folder:
+        yield Path(folder)
 
 
 def by_path(gdb: GdbSession, dump: Path) -> None:
@@ -269,9 +271,7 @@ def test_labs(lab: Lab, gdb: GdbSession, folder: Path) -> None:
         gdb.run("file")
 
 
-def test_a_dump_with_paging_on_has_what_is_mapped(
-    lab: Lab, gdb: GdbSession, folder: Path
-) -> None:
+def test_a_dump_with_paging_on_has_what_is_mapped(lab: Lab, gdb: GdbSession, folder: Path) -> None:
     """And no more: tables that are not mapped themselves are not in it."""
     dump = Dumps(lab.machine, folder).elf(paging=True)
     for way in (by_path, as_core):
@@ -284,9 +284,7 @@ def test_a_dump_with_paging_on_has_what_is_mapped(
         gone(gdb)
 
 
-def test_all_commands_without_a_target(
-    lab: Lab, gdb: GdbSession, folder: Path
-) -> None:
+def test_all_commands_without_a_target(lab: Lab, gdb: GdbSession, folder: Path) -> None:
     dump = Dumps(lab.machine, folder).elf()
     by_path(gdb, dump)
     assert "paging, root" in gdb.run("ptmap")
@@ -325,9 +323,7 @@ def test_flattened_is_refused_with_the_command_that_helps(
     assert "paging, root" in gdb.run("ptmap")
 
 
-def test_a_truncated_dump_works_as_far_as_it_goes(
-    lab: Lab, gdb: GdbSession, folder: Path
-) -> None:
+def test_a_truncated_dump_works_as_far_as_it_goes(lab: Lab, gdb: GdbSession, folder: Path) -> None:
     whole = lab.live["ptmap -phys -json -"]
     dumps = Dumps(lab.machine, folder)
     for dump in (dumps.elf(), dumps.kdump()):
@@ -386,9 +382,7 @@ def test_a_dump_beside_another_machine(lab: Lab, gdb: GdbSession, folder: Path) 
         gone(gdb)
 
 
-def test_a_dump_that_changes_between_two_commands(
-    lab: Lab, gdb: GdbSession, folder: Path
-) -> None:
+def test_a_dump_that_changes_between_two_commands(lab: Lab, gdb: GdbSession, folder: Path) -> None:
     command = "ptmap -phys -json -"
     dump = Dumps(lab.machine, folder).elf()
     other = folder / "other.elf"

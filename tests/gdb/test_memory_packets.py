@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 
-from gdbsession import GdbFailure, GdbSession, memory_shown, ptmap_script, refused
+from gdbsession import GdbDied, GdbFailure, GdbSession, memory_shown, ptmap_script, refused
 from machine import BareMachine
-from stub_proxy import NO_MONITOR, Answer, ProxiedMachine, Rule
+from stub_proxy import NO_MONITOR, Answer, Lose, ProxiedMachine, Rule
 from tables import Tables
 
 KIB4 = 4096
+TMP = f"{tempfile.gettempdir()}/ptmap-gdb-"
 TABLES = 40
 PMEMSAVE = "qRcmd," + b"pmemsave ".hex()
 
@@ -42,7 +46,9 @@ def machine(shared: ProxiedMachine) -> Iterator[ProxiedMachine]:
     shared.session.disconnect()
     shared.session.attach(shared.proxy.gdb_target)
     shared.session.run("set ptmap memory packets")
-    shared.session.python("import importlib, ptmap.sources.pmemsave as p; importlib.reload(p)")
+    shared.session.python(
+        "import importlib, ptmap.machine.sources.pmemsave as p\n" "importlib.reload(p)"
+    )
     space = spread()
     space.write_to(shared)
     shared.set_mode(space.mode, space.root)
@@ -67,8 +73,13 @@ def memory(session: GdbSession) -> str:
 
 
 def left_behind() -> list[str]:
-    return [name for name in os.listdir(tempfile.gettempdir())
-            if re.fullmatch("ptmap-[a-z0-9_]{8}", name)]
+    """Guest memory in the folders of all GDBs. (Another lane's may have loaded symbols there.)"""
+    return [str(path) for path in Path(tempfile.gettempdir()).glob("ptmap-gdb-*/ram-*")]
+
+
+def path_of(packet: bytes) -> str:
+    """Where QEMU's pmemsave is to write."""
+    return bytes.fromhex(packet.decode().partition(",")[2]).decode().split('"')[1]
 
 
 # pmemsave
@@ -78,11 +89,13 @@ def test_much_at_once(machine: ProxiedMachine) -> None:
     """The same map, in a few calls, and no file is left."""
     before = left_behind()
     saved = document(machine.session)
-    assert machine.proxy.count(PMEMSAVE) == 1
+    assert [path_of(packet)[:6] for packet in machine.proxy.sent(PMEMSAVE)] == ["/proc/"] * 2
     assert "1 pmemsave for much at once" in memory(machine.session)
     assert len(machine.proxy.reads()) <= 2 * (saved["tables"] - TABLES)
     assert left_behind() == before
-    machine.session.python("from ptmap.sources import pmemsave; pmemsave.groups = lambda w: []")
+    machine.session.python(
+        "from ptmap.machine.sources import pmemsave\n" "pmemsave.groups = lambda w: []"
+    )
     machine.proxy.reset()
     assert document(machine.session) == saved and saved["tables"] >= TABLES + 3
     assert machine.proxy.count(PMEMSAVE) == 0
@@ -105,7 +118,7 @@ def test_paths_may_be_quoted(machine: ProxiedMachine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("answer", [b"E01", b"OK"], ids=["refused", "nothing written"])
 def test_where_qemu_cannot_write(machine: ProxiedMachine, answer: bytes) -> None:
-    """Packets do, and nobody asks again."""
+    """Packets do, and nobody asks again, once both roads were tried."""
     right = document(machine.session)
     machine.session.run("set ptmap memory auto")
     machine.session.run("set ptmap memory packets")  # anew
@@ -113,36 +126,140 @@ def test_where_qemu_cannot_write(machine: ProxiedMachine, answer: bytes) -> None
     machine.proxy.reset()
     for _ in range(2):
         assert document(machine.session) == right
-    assert machine.proxy.count(PMEMSAVE) == 1
+    assert machine.proxy.count(PMEMSAVE) == 2
     assert "pmemsave" not in memory(machine.session)
 
 
-def test_another_users_qemu_is_not_offered_a_folder(machine: ProxiedMachine) -> None:
-    """The folder is private, whatever the umask."""
-    machine.session.python("""
-import os, stat, tempfile
-from ptmap.sources import pmemsave
-made = []
-class Folder(tempfile.TemporaryDirectory):
-    def __init__(self, *arguments, **more):
-        super().__init__(*arguments, **more)
-        made.append(stat.S_IMODE(os.stat(self.name).st_mode))
-kept, umask = tempfile.TemporaryDirectory, os.umask(0)
-tempfile.TemporaryDirectory = Folder
-try:
-    gdb.execute("ptmap", False, True)
-finally:
-    tempfile.TemporaryDirectory = kept
-    os.umask(umask)
-assert made == [0o700], made
-""")
+NO_MEMFD = "import os; del os.memfd_create\n"
+# `modes`: of each folder and file of the fallback, while the umask takes nothing away.
+MODES = """
+import __main__, os
+from ptmap.machine.sources import pmemsave
+__main__.modes, kept = [], pmemsave._save
+def save(address, length, path):
+    if not path.startswith("/proc"):
+        __main__.modes += [os.stat(one).st_mode & 0o777 for one in (os.path.dirname(path), path)]
+    kept(address, length, path)
+pmemsave._save = save
+os.umask(0)
+"""
+
+
+@pytest.mark.parametrize(
+    "prefix, roads",
+    [
+        (["unshare", "-fp"], ["/proc/", "/proc/"]),
+        (["unshare", "-fp", "--mount-proc"], ["/proc/", TMP]),
+        ([], [TMP]),
+    ],
+    ids=["by its number outside", "another process's number", "no memfd"],
+)
+def test_how_qemu_reaches_gdb(prefix: list[str], roads: list[str]) -> None:
+    """Nothing but an empty file is written to /proc before it is proved whose that number is. The
+    fallback is a file that nobody else may read, in a folder that nobody else may enter."""
+    with ProxiedMachine(prefix=prefix) as machine:
+        prepare(machine, MODES + ("" if prefix else NO_MEMFD))
+        right = document(machine.session)
+        assert "1 pmemsave for much at once" in memory(machine.session)
+        sent = machine.proxy.sent(PMEMSAVE)
+        assert [path_of(packet)[: len(road)] for packet, road in zip(sent, roads)] == roads
+        assert len(sent) == len(roads)
+        assert "pmemsave 0x0 0x0 " in bytes.fromhex(sent[0].decode()[6:]).decode() or not prefix
+        if roads[-1] == TMP:
+            assert machine.session.python("import __main__; result = __main__.modes") == [
+                0o700,
+                0o600,
+            ]
+        machine.session.python(
+            "import ptmap.machine.sources.pmemsave as p\n" "p.groups = lambda wanted: []"
+        )
+        assert document(machine.session) == right
+        assert left_behind() == []
+
+
+def prepare(machine: ProxiedMachine, code: str) -> None:
+    """Many tables, to be read by pmemsave; CODE runs in GDB before."""
+    session = machine.session
+    session.python("import importlib, ptmap.machine.sources.pmemsave as p; importlib.reload(p)")
+    session.python(code)
+    session.run("set ptmap memory packets")
+    space = spread()
+    space.write_to(machine)
+    machine.set_mode(space.mode, space.root)
+    machine.proxy.reset()
+
+
+@pytest.mark.parametrize("road", ["memfd", "folder"])
+def test_gdb_is_killed_in_the_middle(
+    tmp_path: Path, road: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the guest's memory is left: at once, or when the next GDB starts."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with ProxiedMachine() as machine:
+        prepare(machine, NO_MEMFD if road == "folder" else "")
+        machine.proxy.play(Rule(PMEMSAVE, Lose(), nth=2 if road == "memfd" else 1))
+
+        def ask() -> None:
+            with pytest.raises(GdbDied):
+                machine.session.run("ptmap")
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        deadline = time.monotonic() + 30
+        while machine.proxy.fired != [1]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        machine.qemu.hmp("info status")  # QEMU has done it
+        os.kill(machine.session.pid, signal.SIGKILL)
+        asking.join()
+        left = [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size]
+        assert len(left) == (road == "folder")
+        open_there = [os.readlink(link) for link in Path(f"/proc/{machine.qemu.pid}/fd").iterdir()]
+        assert not any("memfd:ptmap" in name or str(tmp_path) in name for name in open_there)
+        with GdbSession(script=ptmap_script()):
+            assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_next_gdb_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of GDBs that are gone; not a living one's, not what a link leads to, nor the link."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(0o700)
+    (theirs / "file").write_text("theirs")
+    (tmp_path / "ptmap-gdb-link0000").symlink_to(theirs)
+    for name, mode in (("ptmap-gdb-gone0000", 0o700), ("ptmap-gdb-open0000", 0o755)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+        (tmp_path / name / "ram").write_text("guest memory")
+        (tmp_path / name / "link").symlink_to(theirs)
+        (tmp_path / name / "file").symlink_to(theirs / "file")
+    (tmp_path / "ptmap-gdb-file0000").write_text("a file")
+    with GdbSession(script=ptmap_script()) as living:
+        folder = living.python(
+            "from ptmap.base import private_folder\n" "result = private_folder.path()"
+        )
+        with GdbSession(script=ptmap_script()):
+            assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+                [
+                    "ptmap-gdb-file0000",
+                    "ptmap-gdb-link0000",
+                    "ptmap-gdb-open0000",
+                    "theirs",
+                    Path(folder).name,
+                ]
+            )
+            assert (theirs / "file").read_text() == "theirs"
+    assert not Path(folder).exists()
 
 
 def test_what_is_near(machine: ProxiedMachine) -> None:
     """Reads that are 64 KiB apart at most, four at least, in one call."""
+
     def groups(*wanted: tuple[int, int]) -> Any:
         return machine.session.python(
-            f"from ptmap.sources import pmemsave; result = list(pmemsave.groups({list(wanted)!r}))")
+            "from ptmap.machine.sources import pmemsave\n"
+            f"result = list(pmemsave.groups({list(wanted)!r}))"
+        )
 
     page = [(i * KIB4, KIB4) for i in range(100)]
     assert groups(*page[:3]) == []
@@ -157,7 +274,9 @@ def test_what_is_near(machine: ProxiedMachine) -> None:
 
 def test_what_it_cost(machine: ProxiedMachine) -> None:
     session = machine.session
-    machine.session.python("from ptmap.sources import pmemsave; pmemsave.groups = lambda w: []")
+    machine.session.python(
+        "from ptmap.machine.sources import pmemsave\n" "pmemsave.groups = lambda w: []"
+    )
     start = cost(session)
     tables = document(session)["tables"]
     whole = cost(session)
@@ -169,11 +288,15 @@ def test_what_it_cost(machine: ProxiedMachine) -> None:
 # The setting
 
 
-@pytest.mark.parametrize("words, said", [
-    ("nonsense", "nonsense is none of auto, packets, process, direct-map, dump, file"),
-    ("dump", "dump needs a PATH"), ("file ", "file needs a PATH"),
-    ("packets /x", "packets takes no path"),
-])
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("nonsense", "nonsense is none of auto, packets, process, direct-map, dump, file"),
+        ("dump", "dump needs a PATH"),
+        ("file ", "file needs a PATH"),
+        ("packets /x", "packets takes no path"),
+    ],
+)
 def test_bad_settings(machine: ProxiedMachine, words: str, said: str) -> None:
     with pytest.raises(GdbFailure) as failure:
         machine.session.run(f"set ptmap memory {words}")
@@ -216,8 +339,10 @@ def test_a_machine_that_was_reset() -> None:
         space = spread("pae", 4)
         space.write_to(machine)
         machine.set_mode(space.mode, space.root)
-        for reset in (lambda: machine.session.run("monitor system_reset"),
-                      lambda: machine.qemu.qmp("system_reset")):
+        for reset in (
+            lambda: machine.session.run("monitor system_reset"),
+            lambda: machine.qemu.qmp("system_reset"),
+        ):
             assert document(machine.session)["mode"] == "pae"
             reset()
             refused(machine.session, "ptmap", "paging is off")
@@ -247,13 +372,15 @@ def test_the_frame_stays_selected(machine: ProxiedMachine) -> None:
 def test_what_is_near_over_a_device(machine: ProxiedMachine) -> None:
     """No call goes over what is no RAM: here a page in the middle of the tables."""
     document(machine.session)
-    hole = machine.session.python("""
-from ptmap.sources import choose
+    hole = machine.session.python(
+        """
+from ptmap.machine.sources import choose
 source = choose.memory().source
 hole = 0x100000 + 20 * 4096
 source._ram = [(0, hole - 1), (hole + 4096, 0x3ffffff)]
 result = hole
-""")
+"""
+    )
     machine.proxy.reset()
     found = document(machine.session)
     assert [int(gap["table"], 16) for gap in found["unreadable"]] == [hole]
@@ -265,8 +392,9 @@ result = hole
 
 
 @pytest.mark.parametrize("word", ["packets", "auto"])
-@pytest.mark.parametrize("command", ["ptmap", "ptmap -json -", "ptmap -json {file}", "ptmap regs",
-                                     "pte 0x1000", "vdso"])
+@pytest.mark.parametrize(
+    "command", ["ptmap", "ptmap -json -", "ptmap -json {file}", "ptmap regs", "pte 0x1000", "vdso"]
+)
 def test_a_reset_in_the_middle(word: str, command: str, tmp_path: Path) -> None:
     """What was read is of no one machine: an error, and the next command is right."""
     file = tmp_path / "map.json"
@@ -277,15 +405,17 @@ def test_a_reset_in_the_middle(word: str, command: str, tmp_path: Path) -> None:
         session = machine.session
         session.run(f"set ptmap memory {word}")
         session.run("ptmap")
-        session.python("""
-from ptmap.sources.source import Source
+        session.python(
+            """
+from ptmap.machine.sources.source import Source
 kept = Source.reading
 def reading(self):
     Source.reading = kept
     gdb.execute("monitor system_reset", False, True)
     return kept(self)
 Source.reading = reading
-""")
+"""
+        )
         refused(session, command.format(file=file), "ran or was reset", "ask again")
         assert not file.exists()
         refused(session, "ptmap", "paging is off")

@@ -68,8 +68,17 @@ def both_ways(session: GdbSession) -> str:
     answers = []
     for word in ("auto", "packets"):
         session.run(f"set ptmap memory {word}")
-        answers.append([session.run(command) for command in (
-            "ptmap -json -", "ptmap -ranges", "pte -json - 0x1000", "ptmap 0 0x400000 -json -")])
+        answers.append(
+            [
+                session.run(command)
+                for command in (
+                    "ptmap -json -",
+                    "ptmap -ranges",
+                    "pte -json - 0x1000",
+                    "ptmap 0 0x400000 -json -",
+                )
+            ]
+        )
     session.run("set ptmap memory auto")
     assert answers[0] == answers[1]
     return str(answers[0][0])
@@ -121,9 +130,17 @@ def has_localhost() -> bool:
         return False
 
 
-@pytest.mark.parametrize("listen, connect", [
-    ("127.0.0.1", "127.0.0.1"), ("127.0.0.1", ""), ("::1", "[::1]"),
-    ("::", "127.0.0.1"), ("::", "[::1]"), ("127.0.0.1", "tcp:localhost")])  # fmt: skip
+@pytest.mark.parametrize(
+    "listen, connect",
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", ""),
+        ("::1", "[::1]"),
+        ("::", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("127.0.0.1", "tcp:localhost"),
+    ],
+)
 def test_tcp(listen: str, connect: str) -> None:
     if connect in ("", "tcp:localhost") and not has_localhost():
         pytest.skip("localhost is not known here")
@@ -144,13 +161,24 @@ def test_relative_path(tmp_path: Path) -> None:
         check(machine, "process")
 
 
-@pytest.mark.parametrize("machine, args, blocks", [
-    ("pc", [], ""),
-    ("pc", MEMFD, ""),
-    ("pc", ["-object", "memory-backend-file,id=ram,size=64M,share=off,mem-path={dir}/private",
-            "-machine", "memory-backend=ram"], ""),
-    ("q35", ["-device", "VGA"], ""),
-])
+@pytest.mark.parametrize(
+    "machine, args, blocks",
+    [
+        ("pc", [], ""),
+        ("pc", MEMFD, ""),
+        (
+            "pc",
+            [
+                "-object",
+                "memory-backend-file,id=ram,size=64M,share=off,mem-path={dir}/private",
+                "-machine",
+                "memory-backend=ram",
+            ],
+            "",
+        ),
+        ("q35", ["-device", "VGA"], ""),
+    ],
+)
 def test_kinds_of_ram(tmp_path: Path, machine: str, args: Sequence[str], blocks: str) -> None:
     args = [arg.format(dir=tmp_path) for arg in args]
     with bare(machine=machine, args=args) as bare_machine:
@@ -179,15 +207,20 @@ DIMM_AT = 0x100000000
 
 def plug_dimm(machine: BareMachine, kind: str) -> Tables:
     """A DIMM that holds tables from now on."""
-    machine.qemu.qmp("object-add", **{"qom-type": f"memory-backend-{kind}", "id": "more",
-                                      "size": 128 << 20})
+    machine.qemu.qmp(
+        "object-add", **{"qom-type": f"memory-backend-{kind}", "id": "more", "size": 128 << 20}
+    )
     machine.qemu.qmp("device_add", driver="pc-dimm", id="dimm", memdev="more")
     space = Tables("4-level", DIMM_AT)
     space.map(0, 0x100000)
     pages = sorted(space.pages.items())
-    machine._physically(lambda: [
-        machine._packet(f"M{page + at:x},400:{bytes(data[at:at + 0x400]).hex()}")
-        for page, data in pages for at in range(0, 0x1000, 0x400)])
+    machine._physically(
+        lambda: [
+            machine._packet(f"M{page + at:x},400:{bytes(data[at:at + 0x400]).hex()}")
+            for page, data in pages
+            for at in range(0, 0x1000, 0x400)
+        ]
+    )
     return space
 
 
@@ -218,9 +251,12 @@ def test_said_nowhere_else() -> None:
 
 def socat(stack: ExitStack, to: str) -> str:
     """A socat's address that leads to this UNIX socket."""
-    process = subprocess.Popen(["socat", "-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1",
-                                f"UNIX-CONNECT:{to}"],
-                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        ["socat", "-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1", f"UNIX-CONNECT:{to}"],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     stack.callback(process.communicate)
     stack.callback(process.kill)
     assert process.stderr is not None
@@ -236,8 +272,12 @@ def test_forwarded_by_socat() -> None:
         use(machine, some_tables())
         machine.session.disconnect()
         machine.session.attach(socat(stack, machine.qemu.gdb_target))
-        check(machine, "packets",
-              "not process: process ", "(socat) at the other end is not this machine\n")
+        check(
+            machine,
+            "packets",
+            "not process: process ",
+            "(socat) at the other end is not this machine\n",
+        )
         with pytest.raises(GdbFailure, match="`set ptmap memory process`: process "):
             machine.session.run("set ptmap memory process")
             machine.session.run("ptmap")
@@ -269,9 +309,12 @@ def test_an_impostor_with_memory_at_the_same_addresses() -> None:
         path = machine.qemu.dir / "impostor"
         with Impostor(path, machine.qemu.gdb_target, places(machine)) as impostor:
             machine.session.attach(str(path))
-            check(machine, "packets",
-                  f"not process: process {impostor.pid} (",
-                  "at the other end is not this machine: it has other bytes at 0x")
+            check(
+                machine,
+                "packets",
+                f"not process: process {impostor.pid} (",
+                "at the other end is not this machine: it has other bytes at 0x",
+            )
             machine.session.disconnect()
 
 
@@ -280,8 +323,9 @@ def test_several_hold_the_connection() -> None:
         use(machine, some_tables())
         check(machine, "process")
         connection = machine.session.python(
-            "from ptmap.sources import peer\n"
-            "result = peer.find(gdb.selected_inferior().connection).descriptor")
+            "from ptmap.machine.sources import peer\n"
+            "result = peer.find(gdb.selected_inferior().connection).descriptor"
+        )
         descriptor = taken_from(machine.qemu.pid, connection)
         try:
             machine.session.run("set ptmap memory packets")
@@ -302,10 +346,10 @@ def taken_from(pid: int, descriptor: int) -> int:
     return copy
 
 
-@pytest.mark.parametrize("prefix, why", [
-    (["--mount-proc"], UNSEEN),
-    ([], "/proc is that of another namespace of processes"),
-])
+@pytest.mark.parametrize(
+    "prefix, why",
+    [(["--mount-proc"], UNSEEN), ([], "/proc is that of another namespace of processes")],
+)
 def test_another_pid_namespace(prefix: list[str], why: str) -> None:
     unshare = ["unshare", *([] if os.getuid() == 0 else ["-Ur"]), "-fp", *prefix]
     if subprocess.run([*unshare, "true"]).returncode:
@@ -317,8 +361,14 @@ def test_another_pid_namespace(prefix: list[str], why: str) -> None:
 
 def as_user(uid: int) -> list[str]:
     """A command that runs another under this uid; it may read files, for the tree's sake."""
-    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
-            "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    return [
+        "setpriv",
+        f"--reuid={uid}",
+        f"--regid={uid}",
+        "--clear-groups",
+        "--inh-caps=+dac_read_search",
+        "--ambient-caps=+dac_read_search",
+    ]
 
 
 @root_only
@@ -340,8 +390,7 @@ def test_another_users_qemu(user: int) -> None:
 
 
 def forbidden(machine: BareMachine) -> str:
-    return (f"not permitted to read QEMU process {machine.qemu.pid}: "
-            "ptrace_scope or another user")
+    return f"not permitted to read QEMU process {machine.qemu.pid}: " "ptrace_scope or another user"
 
 
 def test_forbidden() -> None:
@@ -354,10 +403,15 @@ def test_forbidden() -> None:
 def ram_in(kind: str, folder: Path) -> Iterator[BareMachine]:
     args = {"memfd": MEMFD, "file": [], "deleted file": []}.get(kind)
     if args is None:
-        args = ["-object", f"memory-backend-file,id=ram,size=64M,mem-path={folder}/ram,{kind}",
-                "-machine", "memory-backend=ram"]
-    with bare(args=args, ram_file="file" in kind and "=" not in kind,
-              confine=forbid_process_reads) as machine:
+        args = [
+            "-object",
+            f"memory-backend-file,id=ram,size=64M,mem-path={folder}/ram,{kind}",
+            "-machine",
+            "memory-backend=ram",
+        ]
+    with bare(
+        args=args, ram_file="file" in kind and "=" not in kind, confine=forbid_process_reads
+    ) as machine:
         if kind == "deleted file":
             assert machine.qemu.ram_path is not None
             machine.qemu.ram_path.unlink()
@@ -368,8 +422,12 @@ def ram_in(kind: str, folder: Path) -> Iterator[BareMachine]:
 def test_forbidden_but_ram_is_shared(kind: str, tmp_path: Path) -> None:
     with ram_in(kind, tmp_path) as machine:
         use(machine, some_tables())
-        check(machine, "process", f"RAM files of QEMU process {machine.qemu.pid}, ",
-              f"the others by packets ({forbidden(machine)})\n")
+        check(
+            machine,
+            "process",
+            f"RAM files of QEMU process {machine.qemu.pid}, ",
+            f"the others by packets ({forbidden(machine)})\n",
+        )
 
 
 def test_forbidden_and_a_private_file(tmp_path: Path) -> None:
@@ -399,12 +457,14 @@ def test_a_ram_file_cut_short() -> None:
         check(machine, "process")
         assert machine.qemu.ram_path is not None
         os.truncate(machine.qemu.ram_path, 0x2000)
-        answers = machine.session.python("""
-from ptmap import target
+        answers = machine.session.python(
+            """
+from ptmap.machine import target
 memory = target.memory()
 with memory.reading():
     result = [a if isinstance(a, str) else len(a) for a in memory([(0x1000, 4096), (0x2000, 8)])]
-""")
+"""
+        )
         assert answers == [4096, "the RAM file ends before it"]
 
 
@@ -432,10 +492,11 @@ def test_qemu_ends_during_a_read() -> None:
     with bare() as machine:
         use(machine, some_tables())
         check(machine, "process")
-        answer = machine.session.python(f"""
+        answer = machine.session.python(
+            f"""
 import os, signal
-from ptmap import target
-from ptmap.errors import Refusal
+from ptmap.machine import target
+from ptmap.base.errors import Refusal
 memory = target.memory()
 try:
     with memory.reading():
@@ -446,5 +507,6 @@ try:
             memory([(0x1000, 4096), (0x2000, 4096)])
 except Refusal as why:
     result = [isinstance(first[0], bytes), str(why)]
-""")
+"""
+        )
         assert answer == [True, f"QEMU process {machine.qemu.pid} has ended"]

@@ -63,8 +63,12 @@ def swap(number: int, offset: int) -> dict[str, Any]:
 
 
 def vectors() -> Iterator[Vector]:
-    frames = {"4-level": (0, 0x1000, 0x1FEC9000, 0x3FFFFFFFF000), "pae": (0x1000, 0xFFFFFF000),
-              "5-level": (0x1000, 0xFFFFFFFFFF000), "32-bit": (0x1000, 0xFFFFF000)}  # fmt: skip
+    frames = {
+        "4-level": (0, 0x1000, 0x1FEC9000, 0x3FFFFFFFF000),
+        "pae": (0x1000, 0xFFFFFF000),
+        "5-level": (0x1000, 0xFFFFFFFFFF000),
+        "32-bit": (0x1000, 0xFFFFF000),
+    }
     for version in VERSIONS:
         for mode, all_frames in frames.items():
             for frame in all_frames:
@@ -87,8 +91,12 @@ def vectors() -> Iterator[Vector]:
 
 
 def large_vectors() -> Iterator[Vector]:
-    for mode, level, size in (("4-level", 2, 1 << 21), ("4-level", 3, 1 << 30),
-                              ("pae", 2, 1 << 21), ("32-bit", 2, 1 << 22)):  # fmt: skip
+    for mode, level, size in (
+        ("4-level", 2, 1 << 21),
+        ("4-level", 3, 1 << 30),
+        ("pae", 2, 1 << 21),
+        ("32-bit", 2, 1 << 22),
+    ):
         frame = 3 * size
         # pfn_pmd(): only the large frame's bits are there. PAT is bit 12. PSE stays;
         # pmd_mkinvalid() takes P and PROTNONE away.
@@ -99,10 +107,22 @@ def large_vectors() -> Iterator[Vector]:
     yield Vector("4-level", (6, 1), 4, protnone("4-level", 0x1000), None)
     yield Vector("pae", (6, 1), 3, protnone("pae", 0x1000), None)
     # THP migration, pmd_to_swp_entry()
-    moving = {"what": "migration", "access": "write", "type": 30, "offset": hex(0x12345),
-              "pa": hex(0x12345000)}
-    yield Vector("4-level", (6, 1), 2, swap_wide(30, 0x12345), moving, 28,
-                 {"migrate_pages": True, "memory_failure": False})
+    moving = {
+        "what": "migration",
+        "access": "write",
+        "type": 30,
+        "offset": hex(0x12345),
+        "pa": hex(0x12345000),
+    }
+    yield Vector(
+        "4-level",
+        (6, 1),
+        2,
+        swap_wide(30, 0x12345),
+        moving,
+        28,
+        {"migrate_pages": True, "memory_failure": False},
+    )
     yield Vector("4-level", (6, 1), 2, swap_wide(0, 5), {"what": "unknown"})
     yield Vector("4-level", (6, 1), 1, swap_wide(0, 5) | 0x80, {"what": "unknown"})
     yield Vector("pae", (6, 12), 1, swap_wide(0, 5) | 0x80, swap(0, 5))  # E, since 6.3
@@ -112,9 +132,16 @@ def large_vectors() -> Iterator[Vector]:
 def special_vectors() -> Iterator[Vector]:
     frame, pfn = hex(0x1FEC9000), 0x1FEC9
 
-    def one(version: tuple[int, int], number: int, what: str, access: str = "",
-            has_frame: bool = True, offset: int = pfn, mode: str = "4-level",
-            known: tuple[int | None, dict[str, bool] | None] = (None, None)) -> Vector:
+    def one(
+        version: tuple[int, int],
+        number: int,
+        what: str,
+        access: str = "",
+        has_frame: bool = True,
+        offset: int = pfn,
+        mode: str = "4-level",
+        known: tuple[int | None, dict[str, bool] | None] = (None, None),
+    ) -> Vector:
         expected = {"what": what, "type": number, "offset": hex(offset)}
         expected |= {"access": access} if access else {}
         expected |= {"pa": frame} if has_frame else {}
@@ -140,9 +167,16 @@ def special_vectors() -> Iterator[Vector]:
     # 6.1 as Debian has it, all groups: 22 .. 31
     lowest = lowest_special(4, 3, 1, 1, 1)
     known = (lowest, both)
-    names = ("hwpoison", "migration read", "migration read-exclusive", "migration write",
-             "device-private write", "device-private read", "device-exclusive write",
-             "device-exclusive read")  # fmt: skip
+    names = (
+        "hwpoison",
+        "migration read",
+        "migration read-exclusive",
+        "migration write",
+        "device-private write",
+        "device-private read",
+        "device-exclusive write",
+        "device-exclusive read",
+    )
     for number, name in enumerate(names, lowest):
         what, _, access = name.partition(" ")
         yield one((6, 1), number, what, access, known=known)
@@ -150,8 +184,9 @@ def special_vectors() -> Iterator[Vector]:
     yield one((6, 1), 31, "swapin-error", has_frame=False, known=known)
     # A and D of a page on the move are above its frame: SWP_MIG_YOUNG_BIT
     for mode, bits in (("4-level", 34), ("5-level", 40), ("pae", 24), ("32-bit", 20)):
-        yield one((6, 1), lowest + 1, "migration", "read", offset=pfn | 3 << bits, known=known,
-                  mode=mode)
+        yield one(
+            (6, 1), lowest + 1, "migration", "read", offset=pfn | 3 << bits, known=known, mode=mode
+        )
     # 6.12: markers always, swapin-error is one of them
     known = (lowest_special(3, 1), only_migration)
     yield one((6, 12), 30, "migration", "write", known=known)
@@ -182,11 +217,13 @@ def test_vectors() -> None:
     todo = list(vectors())
     with GdbSession(script=ptmap_script()) as gdb:
         found = gdb.python(DECODE.format(vectors=json.dumps(todo)))
-        unknown = gdb.python("""
+        unknown = gdb.python(
+            """
 from ptmap.linux import not_present as n
 result = [n.layout_of(mode, v) for v in ((4, 18), (2, 6), (6, 13), (7, 0))
           for mode in ("4-level", "5-level", "pae", "32-bit")]
-""")
+"""
+        )
     assert len(found) == len(todo) > 150
     for vector, one in zip(todo, found):
         assert one == vector.expected, vector
@@ -207,10 +244,10 @@ def test_another_system_has_no_linux_in_its_entries() -> None:
 
 
 EXPLAIN = """
-from ptmap import address_space
+from ptmap.context import selection
 from ptmap.linux import not_present as n
 n._linux = lambda space: n._Known(0, b"", (6, 1), {user_end})
-space = address_space.resolve({{}})
+space = selection.resolve({{}})
 result = [n.explain(space, va, 1, {raw}) for va in {addresses}]
 """
 
@@ -223,11 +260,15 @@ def test_only_the_user_part_is_a_process_s() -> None:
         with BareMachine(script=ptmap_script()) as machine:
             space.write_to(machine)
             machine.set_mode(mode, space.root)
-            code = EXPLAIN.format(user_end=user_end, raw=protnone(mode, 0x123000),
-                                  addresses=[user_end - 0x1000, kernel_part])  # fmt: skip
+            code = EXPLAIN.format(
+                user_end=user_end,
+                raw=protnone(mode, 0x123000),
+                addresses=[user_end - 0x1000, kernel_part],
+            )
             assert machine.session.python(code) == [
-                {"what": "prot-none", "pa": "0x123000", "version": "6.1"}, None
-            ]  # fmt: skip
+                {"what": "prot-none", "pa": "0x123000", "version": "6.1"},
+                None,
+            ]
 
 
 def explain(gdb: GdbSession, va: int) -> dict[str, Any]:
@@ -262,8 +303,10 @@ def stopped(name: str, symbols: bool) -> Iterator[Stopped]:
             yield Stopped(guest, gdb, name, areas, proc_files.parse_pagemap(console))
 
 
-@pytest.fixture(scope="module", params=["686", "686-pae-pti", "4-level", "5-level",
-                                        "kgdb-64", "kgdb-64-5level", "kgdb-pae"])  # fmt: skip
+@pytest.fixture(
+    scope="module",
+    params=["686", "686-pae-pti", "4-level", "5-level", "kgdb-64", "kgdb-64-5level", "kgdb-pae"],
+)
 def stop(request: pytest.FixtureRequest) -> Iterator[Stopped]:
     yield from stopped(request.param, symbols=False)
 
@@ -304,8 +347,11 @@ def test_every_page_that_is_not_there(stop: Stopped) -> None:
             if entry & proc_files.SWAPPED:
                 number, offset = proc_files.swap_entry(entry)
                 assert one["linux"] == {
-                    "what": "swap", "type": number, "offset": hex(offset), "version": "6.1"
-                }  # fmt: skip
+                    "what": "swap",
+                    "type": number,
+                    "offset": hex(offset),
+                    "version": "6.1",
+                }
                 swapped += 1
             else:
                 assert "linux" not in one
@@ -346,11 +392,12 @@ gdb.execute("pte {va:#x} {va:#x}", to_string=True)
 n.find = n.real_find
 result = len(calls)
 """
-FORGET = "from ptmap.linux import not_present as n\nn._found.clear()"
+FORGET = "from ptmap.machine.sources import choose\nchoose.memory().found.clear()"
 OTHER = """
 from dataclasses import replace
-from ptmap.linux import not_present as n
-n._found = {{number: replace(one, {what}) for number, one in n._found.items()}}
+from ptmap.machine.sources import choose
+found = choose.memory().found
+found.update({{key: replace(one, {what}) for key, one in found.items()}})
 """
 
 
@@ -378,9 +425,9 @@ def test_a_version_that_is_not_known(stop: Stopped) -> None:
 
 
 SPECIAL = """
-from ptmap import address_space
+from ptmap.context import selection
 from ptmap.linux import not_present as n
-space = address_space.resolve({{}})
+space = selection.resolve({{}})
 result = [n.explain(space, 0x10000000, 1, raw) for raw in {raws}]
 """
 
@@ -400,5 +447,6 @@ def test_symbols_tell_special_types(with_symbols: Stopped) -> None:
     ]
     with_symbols.gdb.run("symbol-file")
     assert [one["what"] for one in with_symbols.gdb.python(SPECIAL.format(raws=raws))] == [
-        *["swap-or-special"] * 4, "swapin-error"
-    ]  # fmt: skip
+        *["swap-or-special"] * 4,
+        "swapin-error",
+    ]

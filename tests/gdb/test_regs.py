@@ -37,8 +37,15 @@ def pieces(gdb: GdbSession, name: str = "") -> list[dict[str, Any]]:
 
 
 def gate64(handler: int, *, ist: int = 0, kind: int = GATE, selector: int = 8) -> bytes:
-    return struct.pack("<HHHHII", handler & 0xFFFF, selector, kind | ist, handler >> 16 & 0xFFFF,
-                       handler >> 32 & 0xFFFFFFFF, 0)
+    return struct.pack(
+        "<HHHHII",
+        handler & 0xFFFF,
+        selector,
+        kind | ist,
+        handler >> 16 & 0xFFFF,
+        handler >> 32 & 0xFFFFFFFF,
+        0,
+    )
 
 
 def gate32(handler: int, *, kind: int = GATE, selector: int = 8) -> bytes:
@@ -58,8 +65,11 @@ def lay_out(machine: BareMachine, mode: str, gates: bytes, *more: tuple[int, int
     """The tables' page, a handler page at 0x10000, one that is NX at 0x20000, and `more`."""
     space = Tables(mode, at=0x100000)
     no_exec = NX if mode != "32-bit" else 0
-    for va, pa, flags in ((0, 0x300000, P), (0x10000, 0x301000, P),
-                          (0x20000, 0x302000, P | no_exec)):  # fmt: skip
+    for va, pa, flags in (
+        (0, 0x300000, P),
+        (0x10000, 0x301000, P),
+        (0x20000, 0x302000, P | no_exec),
+    ):
         space.map(va, pa, KIB4, flags)
     for va, flags in more:
         space.map(va, 0x303000, KIB4, flags)
@@ -75,9 +85,12 @@ def test_handlers(machine: BareMachine) -> None:
     lay_out(machine, "4-level", gates)
     found = {int(one["va"], 16): one for one in pieces(machine.session, "handlers")}
     assert {va: one["vectors"] for va, one in found.items()} == {
-        0x10000: [0, 1], 0x20000: [2], 0x30000: [3], 0xDEAD000000000000: [5],
+        0x10000: [0, 1],
+        0x20000: [2],
+        0x30000: [3],
+        0xDEAD000000000000: [5],
         0xFFFFFFFFFFFFF000: [6],
-    }  # fmt: skip
+    }
     assert [va for va, one in found.items() if one["ok"]] == [0x10000]
     assert found[0x10000]["frame"] == "0x301000" and found[0x30000]["frame"] is None
     assert "no-execute" in found[0x20000]["verdict"] and found[0x20000]["mapped"] == 1
@@ -161,10 +174,12 @@ def test_paging_off(machine: BareMachine) -> None:
 
 def test_cr2(machine: BareMachine) -> None:
     lay_out(machine, "4-level", b"", (0x40000, P | RW | US))
-    for va, words in ((0x40123, "user read write exec at physical 0x303123"),
-                      (0x41000, "not present: the walk ends at the PTE"),
-                      (1 << 40, "not present: the walk ends at the PML4E"),
-                      (0x8000_0000_0000, "not canonical")):  # fmt: skip
+    for va, words in (
+        (0x40123, "user read write exec at physical 0x303123"),
+        (0x41000, "not present: the walk ends at the PTE"),
+        (1 << 40, "not present: the walk ends at the PML4E"),
+        (0x8000_0000_0000, "not canonical"),
+    ):
         machine.set_registers(cr2=va)
         assert f"now {words}\n" in machine.session.run("ptmap regs")
         assert words.split(" at ")[0].split(":")[0] in (
@@ -173,8 +188,11 @@ def test_cr2(machine: BareMachine) -> None:
 
 
 def test_arguments(machine: BareMachine) -> None:
-    for command, words in (("ptmap regs 1", "no argument"), ("ptmap regs -cpu 1", "no CPU 1"),
-                           ("ptmap regs -cpu", "CPU")):  # fmt: skip
+    for command, words in (
+        ("ptmap regs 1", "no argument"),
+        ("ptmap regs -cpu 1", "no CPU 1"),
+        ("ptmap regs -cpu", "CPU"),
+    ):
         with pytest.raises(GdbFailure, match=words):
             machine.session.run(command)
 
@@ -182,13 +200,14 @@ def test_arguments(machine: BareMachine) -> None:
 # QEMU's monitor says what is in the registers here, whatever the machine has.
 
 ENTRY = """
-from ptmap.sources import choose
+from ptmap.machine.sources import choose
 choose.new_command()  # what was read before is good no more
-from ptmap import address_space, kernel_entry
-from ptmap.qemu_monitor import Segment, SystemRegisters
+from ptmap.entry import kernel_entry
+from ptmap.context import selection
+from ptmap.spaces.registers import Segment, SystemRegisters
 gdt_limit, tr = {gdt_limit}, Segment(*{tr})
 registers = SystemRegisters(Segment(0x800, gdt_limit), Segment(0, 0x2F), Segment(0, 0, 0), tr)
-entry = kernel_entry.entry_of(address_space.resolve({{}}), registers)
+entry = kernel_entry.entry_of(selection.resolve({{}}), registers, 0)
 result = dict(
     tr=entry.registers.tr.base,
     pieces={{row.piece.name: [row.piece.address, row.piece.pages[0]] for row in entry.rows}},
@@ -201,14 +220,25 @@ TSS_AT, STACKS_TOP = 0xFFFFFE0000003000, 0x41000
 IST1_ENDS = 36 + 8
 
 
-def entry(machine: BareMachine, gdt_limit: int = 0x27, tr_base: int = TSS_AT,
-          tr_limit: int = 103) -> dict[str, Any]:  # fmt: skip
+def entry(
+    machine: BareMachine, gdt_limit: int = 0x27, tr_base: int = TSS_AT, tr_limit: int = 103
+) -> dict[str, Any]:
     """With RSP0 on a read-only page, RSP2 and IST1 on a good one."""
     tables = gate64(0x10000, selector=CODE_0) + gate64(0x10000, selector=CODE_2)
     tables = (tables + gate64(0x10000, selector=CODE_0, ist=1)).ljust(0x800, b"\0")
-    tables += struct.pack("<QQQHHBBBBQ", 0, 0x00AF9B000000FFFF, 0x00AFDB000000FFFF, 103,
-                          TSS_AT & 0xFFFF, TSS_AT >> 16 & 0xFF, 0x8B, 0, TSS_AT >> 24 & 0xFF,
-                          TSS_AT >> 32)  # fmt: skip
+    tables += struct.pack(
+        "<QQQHHBBBBQ",
+        0,
+        0x00AF9B000000FFFF,
+        0x00AFDB000000FFFF,
+        103,
+        TSS_AT & 0xFFFF,
+        TSS_AT >> 16 & 0xFF,
+        0x8B,
+        0,
+        TSS_AT >> 24 & 0xFF,
+        TSS_AT >> 32,
+    )
     lay_out(machine, "4-level", tables, (TSS_AT, P | RW), (0x40000, P | RW), (0x50000, P))
     tss = struct.pack("<IQQQQQ", 0, 0x51000, 0, STACKS_TOP, 0, STACKS_TOP + 8)
     machine.write_phys(0x303000, tss.ljust(104, b"\0"))
@@ -263,12 +293,14 @@ IDT=     000000{cpu:x}0 00000000
 
 def test_eleven_cpus(machine: BareMachine) -> None:
     text = "".join(MONITOR.format(cpu=cpu) for cpu in range(11))
-    found = machine.session.python(f"""
-from ptmap.qemu_monitor import parse
+    found = machine.session.python(
+        f"""
+from ptmap.machine.qemu_monitor import parse
 all_of_them = [parse({text!r}, cpu) for cpu in range(11)]
 result = [[one.gdtr.base, one.idtr.base, one.tr.selector] for one in all_of_them if one]
 result.append(parse({text!r}, 11))
-""")
+"""
+    )
     assert found == [*([cpu, cpu << 4, cpu] for cpu in range(11)), None]
 
 
@@ -306,13 +338,15 @@ def same_as_monitor(found: dict[str, Any], text: str) -> None:
     for name in ("GDT", "IDT"):
         table = found[f"{name.lower()}r"]
         assert [int(table["base"], 16), table["limit"]] == monitor(text, name)
-    assert [found["tr"]["selector"], int(found["tr"]["base"], 16), found["tr"]["limit"]] == \
-        monitor(text, "TR", 3)
+    assert [found["tr"]["selector"], int(found["tr"]["base"], 16), found["tr"]["limit"]] == monitor(
+        text, "TR", 3
+    )
 
 
-@pytest.mark.parametrize("lab, binary, suffix", [
-    ("lab32", "qemu-system-i386", "-3g.elf"), ("lab64", "qemu-system-x86_64", ".elf32"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "lab, binary, suffix",
+    [("lab32", "qemu-system-i386", "-3g.elf"), ("lab64", "qemu-system-x86_64", ".elf32")],
+)
 def test_labs(tmp_path: Path, lab: str, binary: str, suffix: str) -> None:
     subprocess.run(["make", "-sC", ROOT / "examples" / lab, f"OUT={tmp_path}"], check=True)
     elf = tmp_path / f"{lab}{suffix}"
@@ -399,8 +433,9 @@ def test_linux(guest: tuple[str, Qemu, GdbSession]) -> None:
     if long_mode:
         tss = struct.unpack("<I10Q", ram.read(base, 84))
         assert stacks["RSP0 stack"] == tss[1]
-        assert {f"IST{i} stack": tss[4 + i] for i in range(1, 7) if tss[4 + i]}.items() \
-            <= stacks.items()
+        assert {
+            f"IST{i} stack": tss[4 + i] for i in range(1, 7) if tss[4 + i]
+        }.items() <= stacks.items()
     else:
         assert stacks == {"ESP0 stack": struct.unpack("<II", ram.read(base, 8))[1]}
         assert [one["va"] for one in found["pieces"] if one["name"] == "#DF TSS"]
@@ -418,8 +453,10 @@ def test_what_user_space_needs(guest: tuple[str, Qemu, GdbSession]) -> None:
         assert "NOT as needed" not in text
         return
     assert found["user_root"] == f"{gdb.eval('$cr3') & -PAGE:#x}"
-    assert found["answer"].startswith(f"While user space runs (user root {found['user_root']}), "
-                                      "all that it needs is mapped: GDT, IDT, ")
+    assert found["answer"].startswith(
+        f"While user space runs (user root {found['user_root']}), "
+        "all that it needs is mapped: GDT, IDT, "
+    )
     # One that Linux freed: in the kernel root too, so not KPTI's doing.
     assert [one["vectors"] for one in found["pieces"] if not one["ok"]]
     # The kernel's text ahead of the entry code.
@@ -437,16 +474,17 @@ def test_cr2_is_what_pte_says(guest: tuple[str, Qemu, GdbSession]) -> None:
     assert one["outcome"] == "mapped" and now.endswith(f" at physical {one['pa']}")
     rights = one["rights"]
     assert now.split(" at ")[0].split() == [
-        "user" if rights["user"] else "supervisor", "read",
-        *["write"] * rights["write"], *["exec"] * rights["exec"],
-    ]  # fmt: skip
+        "user" if rights["user"] else "supervisor",
+        "read",
+        *["write"] * rights["write"],
+        *["exec"] * rights["exec"],
+    ]
 
 
-@pytest.mark.linux
+@pytest.mark.linux("4-level-pti")
 def test_from_the_kernel_root() -> None:
     """Each piece says of the user root what it says itself there."""
-    with (boot("4-level-pti", paused_at="kernel") as qemu,
-          GdbSession(script=ptmap_script()) as gdb):
+    with boot("4-level-pti", paused_at="kernel") as qemu, GdbSession(script=ptmap_script()) as gdb:
         gdb.attach(qemu.gdb_target)
         found = regs(gdb)["descriptors"]
         assert found["kernel_root"] == f"{gdb.eval('$cr3') & -PAGE:#x}"
@@ -460,11 +498,10 @@ def test_from_the_kernel_root() -> None:
         assert re.search(r"^  IST5.* NOT MAPPED \(29\) +NO$", text, re.M)
 
 
-@pytest.mark.linux
+@pytest.mark.linux("kgdb-64")
 def test_system_call() -> None:
     """With vmlinux loaded, wherever KASLR put the kernel."""
-    with (boot("kgdb-64", paused_at="kernel") as qemu,
-          GdbSession(script=ptmap_script()) as gdb):
+    with boot("kgdb-64", paused_at="kernel") as qemu, GdbSession(script=ptmap_script()) as gdb:
         gdb.run(f"file {fetch('kgdb-64').parent / 'vmlinux'}")
         gdb.attach(qemu.gdb_target)
         found = {one["name"]: one for one in regs(gdb)["descriptors"]["pieces"]}
@@ -481,11 +518,13 @@ def test_system_call() -> None:
         assert max(map(len, text.splitlines())) <= 80
 
 
-@pytest.mark.linux
+@pytest.mark.linux("4-level")
 def test_cpus() -> None:
     """Each has its own TSS and GDT; the monitor's CPU and GDB's thread stay as they were."""
-    with (boot("4-level", paused_at="running", extra_args=("-smp", "2")) as qemu,
-          GdbSession(script=ptmap_script()) as gdb):
+    with (
+        boot("4-level", paused_at="running", extra_args=("-smp", "2")) as qemu,
+        GdbSession(script=ptmap_script()) as gdb,
+    ):
         qemu.stop_cpus()  # the process may be on either
         gdb.attach(qemu.gdb_target)
         of_cpu = re.split(r"^CPU#\d+$", qemu.hmp("info registers -a"), flags=re.M)[1:]
@@ -503,7 +542,7 @@ def test_cpus() -> None:
             gdb.run("ptmap regs -cpu 2")
 
 
-@pytest.mark.linux
+@pytest.mark.linux("compat")
 def test_compatibility_mode() -> None:
     """A 32-bit process: QEMU cuts TR's base, which is cpu_entry_area's (CPU_ENTRY_AREA_TSS)."""
     with boot("compat") as qemu, GdbSession(script=ptmap_script()) as gdb:

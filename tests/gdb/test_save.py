@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -45,17 +46,20 @@ def space(machine: BareMachine) -> Tables:
 
 def reread(gdb: GdbSession, path: Path) -> dict[str, Any]:
     """The map of a file as JSON, and whether saving it again gives the same bytes."""
-    gdb.python(f"""
+    gdb.python(
+        f"""
 import hashlib, json
-from ptmap import native, snapshots
+from ptmap.base import native
+from ptmap.context import snapshots
 content = open({str(path)!r}, "rb").read()
 stored = snapshots.decode(content)
 again = stored.bytes()
 result = None
 same = again + hashlib.sha256(again).digest() == content
 open({str(path) + ".json"!r}, "w").write(
-    stored.map.json(stored.labels, ', "same": %s' % json.dumps(same)))
-""")
+    "".join(stored.map.json(stored.labels, ', "same": %s' % json.dumps(same))))
+"""
+    )
     document: dict[str, Any] = json.loads(Path(f"{path}.json").read_text())
     return document
 
@@ -73,8 +77,16 @@ def test_what_it_has(machine: BareMachine, gdb: GdbSession, mode: str, tmp_path:
         document = json.loads(gdb.run("ptmap -phys -json -"))
         stored = reread(gdb, tmp_path / str(seed))
         assert stored.pop("same") is True
-        for key in ("mode", "root", "complete", "truncated", "unreadable", "malformed", "tables",
-                    "pages"):  # fmt: skip
+        for key in (
+            "mode",
+            "root",
+            "complete",
+            "truncated",
+            "unreadable",
+            "malformed",
+            "tables",
+            "pages",
+        ):
             assert stored[key] == document[key]
         assert said["kind"] == "save" and said["ranges"] == len(stored["ranges"])
         assert said["bytes"] == (tmp_path / str(seed)).stat().st_size
@@ -86,8 +98,9 @@ def test_what_it_has(machine: BareMachine, gdb: GdbSession, mode: str, tmp_path:
             last = merged[-1] if merged else None
             if last and joins(last, r):
                 last["size"] = hex(int(last["size"], 16) + int(r["size"], 16))
-                last["page_sizes"] = sorted({*last["page_sizes"], *r["page_sizes"]},
-                                            key=["4K", "2M", "4M", "1G"].index)  # fmt: skip
+                last["page_sizes"] = sorted(
+                    {*last["page_sizes"], *r["page_sizes"]}, key=["4K", "2M", "4M", "1G"].index
+                )
             else:
                 merged.append(r)
         assert merged == document["ranges"]
@@ -119,8 +132,9 @@ def test_answers(gdb: GdbSession, space: Tables, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["my map", "shown"]
 
 
-def test_deterministic(machine: BareMachine, gdb: GdbSession, space: Tables,
-                       tmp_path: Path) -> None:  # fmt: skip
+def test_deterministic(
+    machine: BareMachine, gdb: GdbSession, space: Tables, tmp_path: Path
+) -> None:
     """By every road to memory, in another session, and of other tables that map the same."""
     for memory in ("process", "packets"):
         gdb.run(f"set ptmap memory {memory}")
@@ -143,8 +157,12 @@ def test_whole_or_not_at_all(gdb: GdbSession, space: Tables, tmp_path: Path) -> 
     finally:
         resource.prlimit(gdb.pid, resource.RLIMIT_FSIZE, limits)
     assert os.listdir(place) == ["map"] and (place / "map").read_text() == "before"
-    for path, why in ((f"{tmp_path}/no/map", "No such file"), ("/dev/null", "no regular file"),
-                      (str(place), "no regular file"), ("/proc/1/map", "")):  # fmt: skip
+    for path, why in (
+        (f"{tmp_path}/no/map", "No such file"),
+        ("/dev/null", "no regular file"),
+        (str(place), "no regular file"),
+        ("/proc/1/map", ""),
+    ):
         refused(gdb, f"ptmap save {path}", path, why)
     (place / "link").symlink_to("map")
     gdb.run(f"ptmap save {place}/link")
@@ -157,9 +175,10 @@ def test_damage_is_refused(gdb: GdbSession, space: Tables, tmp_path: Path) -> No
     """Every byte of a file, every length: one sentence, and the file is named."""
     gdb.run(f"ptmap save {tmp_path}/map")
     content = (tmp_path / "map").read_bytes()
-    counts = gdb.python(f"""
-from ptmap import snapshots
-from ptmap.errors import Refusal
+    counts = gdb.python(
+        f"""
+from ptmap.context import snapshots
+from ptmap.base.errors import Refusal
 content = open({str(tmp_path / "map")!r}, "rb").read()
 result = [0, 0, []]
 def refuses(data):
@@ -175,20 +194,83 @@ for at in range(len(content)):
     for flip in (1, 0x80, 0xff):
         refuses(content[:at] + bytes([content[at] ^ flip]) + content[at + 1:])
 refuses(content + bytes(1))
-""")
+"""
+    )
     assert counts[:2] == [4 * len(content) + 1, 0]
     assert set(counts[2]) >= {
         "no ptmap snapshot",
         "a damaged ptmap snapshot: its checksum is not that of its content",
     }
     bad = tmp_path / "bad"
-    for data, why in ((content[:-1], "checksum"), (b"", "no ptmap snapshot"),
-                      (b'{"schema": "ptmap/1"}', "no ptmap snapshot"),
-                      (content[:8] + b"\2" + content[9:], "version 2")):  # fmt: skip
+    for data, why in (
+        (content[:-1], "checksum"),
+        (b"", "no ptmap snapshot"),
+        (b'{"schema": "ptmap/1"}', "no ptmap snapshot"),
+        (content[:8] + b"\2" + content[9:], "version 2"),
+    ):
         bad.write_bytes(data)
         refused(gdb, f"ptmap diff {bad}", str(bad), why)
     os.mkfifo(tmp_path / "fifo")
     refused(gdb, f"ptmap diff {tmp_path}/fifo", "no regular file")
+
+
+def test_a_file_that_is_far_too_large(gdb: GdbSession, tmp_path: Path) -> None:
+    """It is not read: only its first bytes are."""
+    path = tmp_path / "large"
+    path.write_bytes(STORED.read_bytes())
+    os.truncate(path, 40 << 30)  # a hole
+    refused(gdb, f"ptmap diff {path} {STORED}", "more than 512 MiB")
+    gdb.python("import ptmap")
+    said = gdb.python(
+        f"""
+import ptmap
+try:
+    ptmap.load({str(path)!r})
+except ptmap.Error as error:
+    result = str(error)
+"""
+    )
+    assert "more than 512 MiB" in said
+
+
+@pytest.fixture()
+def everybodys() -> Iterator[Path]:
+    """A folder that any user may write to; those of pytest are closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        yield Path(folder)
+
+
+def test_a_file_that_may_not_be_written(everybodys: Path) -> None:
+    """Neither is it replaced."""
+    kept = everybodys / "kept"
+    kept.write_bytes(b"mine")
+    kept.chmod(0o444)
+    loop = everybodys / "loop"
+    loop.symlink_to(loop)
+    script = """
+import os, gdb
+if os.getuid() == 0:
+    os.setuid(65534)
+from ptmap.base.errors import Refusal
+from ptmap.debugger import files
+said = []
+for path in PATHS:
+    try:
+        files.replace(path, b"")
+    except Refusal as refusal:
+        said.append(str(refusal))
+print(said)
+"""
+    (everybodys / "script.py").write_text(f"PATHS = {[str(kept), str(loop)]}\n{script}")
+    said = subprocess.run(
+        ["gdb", "-nx", "-batch", "-x", ptmap_script(), "-x", str(everybodys / "script.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "kept: Permission denied" in said and "loop: Too many levels of symbolic links" in said
+    assert kept.read_bytes() == b"mine" and loop.is_symlink()
 
 
 def test_a_file_of_another_machine(gdb: GdbSession, tmp_path: Path) -> None:
@@ -207,11 +289,13 @@ def _copy(tmp_path: Path) -> Path:
 
 def test_lab32_is_that_file(tmp_path: Path) -> None:
     """The lab as it is now maps what the file has, wherever the compiler put its sections."""
-    subprocess.run(["make", "-sC", ROOT / "examples/lab32", "SPLIT=3G", f"OUT={tmp_path}"],
-                   check=True)  # fmt: skip
+    subprocess.run(
+        ["make", "-sC", ROOT / "examples/lab32", "SPLIT=3G", f"OUT={tmp_path}"], check=True
+    )
     elf = tmp_path / "lab32-3g.elf"
-    with Qemu(["-kernel", str(elf)], binary="qemu-system-i386", paused=False) as lab, \
-            GdbSession(script=ptmap_script()) as gdb:  # fmt: skip
+    with Qemu(["-kernel", str(elf)], binary="qemu-system-i386", paused=False) as lab, GdbSession(
+        script=ptmap_script()
+    ) as gdb:
         lab.wait_line("lab32: ready")
         lab.qmp("stop")
         gdb.run(f"file {elf}")

@@ -6,6 +6,7 @@ packet, so that none can be one that writes, resumes the guest, or reads a devic
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -22,8 +23,21 @@ import pytest
 import judges
 from gdbsession import GdbFailure, GdbSession, memory_shown, ptmap_script, refused
 from qemu import Qemu
-from stub_proxy import (NO_MONITOR, OLD_STUB, Answer, Cut, Delay, Garble, Hold, Lose,
-                        ProxiedMachine, Replace, Rule, StubProxy)
+from stub_proxy import (
+    NO_MONITOR,
+    OLD_STUB,
+    Answer,
+    Cut,
+    Delay,
+    Garble,
+    Hold,
+    Lose,
+    ProxiedMachine,
+    Replace,
+    Rule,
+    StubProxy,
+    only_m_packets,
+)
 from tables import KIB4, P, RW, US, Tables
 
 ON, OFF = r"Qqemu\.PhyMemMode:1", r"Qqemu\.PhyMemMode:0"
@@ -92,9 +106,22 @@ def machine(shared: ProxiedMachine) -> Iterator[ProxiedMachine]:
 
 def state(session: GdbSession) -> dict[str, str]:
     """What a person has on the screen before and after."""
-    return {command: session.run(command) for command in (
-        "frame", "thread", "info registers", f"x/4xw {DATA}", f"x/s {DATA}", "x/2i $pc",
-        "info frame", "info inferiors", "show language", "show width", "info display")}
+    return {
+        command: session.run(command)
+        for command in (
+            "frame",
+            "thread",
+            "info registers",
+            f"x/4xw {DATA}",
+            f"x/s {DATA}",
+            "x/2i $pc",
+            "info frame",
+            "info inferiors",
+            "show language",
+            "show width",
+            "info display",
+        )
+    }
 
 
 def is_physical(session: GdbSession) -> bool:
@@ -135,10 +162,21 @@ def works(machine: ProxiedMachine) -> None:
 # Answers
 
 
-@pytest.mark.parametrize("command", [
-    "ptmap", "ptmap -ranges", "ptmap -json -", "ptmap -at $pc", f"pte $pc {DATA} 0x3ff000",
-    "pte -json - $rsp", "ptmap regs", "pte -root 0x7ffff000 0", "help ptmap", "show ptmap",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ptmap",
+        "ptmap -ranges",
+        "ptmap -json -",
+        "ptmap -at $pc",
+        f"pte $pc {DATA} 0x3ff000",
+        "pte -json - $rsp",
+        "ptmap regs",
+        "pte -root 0x7ffff000 0",
+        "help ptmap",
+        "show ptmap",
+    ],
+)
 def test_after_an_answer(machine: ProxiedMachine, command: str) -> None:
     with untouched(machine):
         assert machine.session.run(command)
@@ -157,8 +195,11 @@ def test_in_another_frame(machine: ProxiedMachine) -> None:
 
 
 @pytest.mark.parametrize("nth", [1, 3, 82])
-@pytest.mark.parametrize("action", [Answer(b"E14"), Answer(b""), Garble("short"),
-                                    Answer(b"nonsense\xff")], ids=["E14", "empty", "short", "odd"])
+@pytest.mark.parametrize(
+    "action",
+    [Answer(b"E14"), Answer(b""), Garble("short"), Answer(b"nonsense\xff")],
+    ids=["E14", "empty", "short", "odd"],
+)
 def test_a_read_fails(machine: ProxiedMachine, action: Answer | Garble, nth: int) -> None:
     """It is missing from the map, which says so; and pte says it of its one address."""
     with untouched(machine):
@@ -205,10 +246,17 @@ def test_a_lost_reply(machine: ProxiedMachine) -> None:
     works(machine)
 
 
-@pytest.mark.parametrize("command, match, nth", [
-    ("ptmap -json -", READ, 5), ("ptmap -json -", READ, 82), ("ptmap -json -", ON, 1),
-    ("ptmap -json -", OFF, 1), ("pte -json - $pc", READ, 1), ("pte -json - $pc", OFF, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "command, match, nth",
+    [
+        ("ptmap -json -", READ, 5),
+        ("ptmap -json -", READ, 82),
+        ("ptmap -json -", ON, 1),
+        ("ptmap -json -", OFF, 1),
+        ("pte -json - $pc", READ, 1),
+        ("pte -json - $pc", OFF, 1),
+    ],
+)
 def test_a_late_reply(machine: ProxiedMachine, command: str, match: str, nth: int) -> None:
     """GDB gives up waiting, asks again, and gets two: each later reply is one read too old.
     Never an answer from that: the stub's reply to the mode's end is not the right one."""
@@ -262,7 +310,7 @@ def test_the_mode_never_ends(machine: ProxiedMachine) -> None:
 def test_our_own_mistake(machine: ProxiedMachine) -> None:
     """An exception that nobody expected, while the mode is on."""
     patch = """
-from ptmap.sources.source import Source
+from ptmap.machine.sources.source import Source
 kept = Source.is_ram
 calls = []
 def broken(self, *arguments):
@@ -286,8 +334,9 @@ finally:
 
 
 @contextmanager
-def ctrl_c_at(machine: ProxiedMachine, match: str, nth: int, seconds: float = 0.0
-              ) -> Iterator[None]:
+def ctrl_c_at(
+    machine: ProxiedMachine, match: str, nth: int, seconds: float = 0.0
+) -> Iterator[None]:
     """Ctrl-C while GDB waits for the reply to the nth such packet; pressed for so many seconds."""
     passed = threading.Event()
     machine.proxy.play(Rule(match, Hold(passed), nth=nth, physical=match == READ))
@@ -321,10 +370,19 @@ def interrupted(session: GdbSession, command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["ptmap", "ptmap -json -"])
-@pytest.mark.parametrize("match, nth, reads", [
-    ("qqemu", 1, 0), ("qRcmd", 1, 0), (ON, 1, 0), (OFF, 1, 82), (READ, 1, 1), (READ, 30, 30),
-    (READ, 82, 82),
-], ids=["asked", "RAM map", "on", "off", "first read", "30th read", "last read"])
+@pytest.mark.parametrize(
+    "match, nth, reads",
+    [
+        ("qqemu", 1, 0),
+        ("qRcmd", 1, 0),
+        (ON, 1, 0),
+        (OFF, 1, 82),
+        (READ, 1, 1),
+        (READ, 30, 30),
+        (READ, 82, 82),
+    ],
+    ids=["asked", "RAM map", "on", "off", "first read", "30th read", "last read"],
+)
 def test_ctrl_c(machine: ProxiedMachine, command: str, match: str, nth: int, reads: int) -> None:
     """It ends the command at the next packet."""
     with untouched(machine):
@@ -369,9 +427,10 @@ def test_ctrl_c_without_any_reads(machine: ProxiedMachine, command: str, pulse: 
             space.set(table, i, entry)
     space.write_to(machine)
     machine.set_mode(space.mode, space.root)
-    said = machine.session.python(f"""
+    said = machine.session.python(
+        f"""
 import os, signal
-from ptmap import progress
+from ptmap.debugger import progress
 kept, calls = progress.{pulse}, []
 def pressed(ranges):
     calls.append(ranges)
@@ -387,8 +446,38 @@ except gdb.error as error:
 finally:
     progress.{pulse} = kept
 result = [said, calls]
-""")
-    assert said == ["ended", [65536]]
+"""
+    )
+    assert said[0] == "ended" and len(said[1]) == 1
+
+
+def test_ctrl_c_among_scattered_pages(machine: ProxiedMachine) -> None:
+    """Four tables, each entry of a level naming the next, whose pages are in no order and have a
+    hole: it is heard while entries are looked at, however few ranges they make."""
+    space = Tables("4-level")
+    for i in range(511):
+        space.map(i * KIB4, (i * 37 % 512) * 2 * KIB4)
+    for level in (4, 3, 2):
+        table, entry = space.table_for(0, level), space.entry(0, level)
+        for i in range(512):
+            space.set(table, i, entry)
+    space.write_to(machine)
+    machine.set_mode(space.mode, space.root)
+    pressed = []
+
+    def press() -> None:
+        pressed.append(time.monotonic())
+        machine.session.interrupt()
+
+    machine.session.run("set ptmap max-ranges 16000000")  # some seconds of work
+    timer = threading.Timer(1, press)
+    timer.start()
+    try:
+        interrupted(machine.session, "ptmap -ranges")
+        assert time.monotonic() - pressed[0] < 1  # 50 ms, when nothing else runs
+    finally:
+        timer.join()
+        machine.session.run("set ptmap max-ranges auto")
 
 
 # The connection
@@ -396,12 +485,20 @@ result = [said, calls]
 
 @pytest.mark.parametrize("command", ["ptmap", f"pte $pc {DATA}"])
 @pytest.mark.parametrize("where", ["before", "after", "middle"])
-@pytest.mark.parametrize("match, nth, on", [
-    ("qqemu", 1, False), ("qRcmd", 1, False), (ON, 1, None), (READ, 1, True), (READ, 3, True),
-    (OFF, 1, None),
-])  # fmt: skip
-def test_the_connection_dies(machine: ProxiedMachine, command: str, match: str, nth: int,
-                             on: bool | None, where: Any) -> None:
+@pytest.mark.parametrize(
+    "match, nth, on",
+    [
+        ("qqemu", 1, False),
+        ("qRcmd", 1, False),
+        (ON, 1, None),
+        (READ, 1, True),
+        (READ, 3, True),
+        (OFF, 1, None),
+    ],
+)
+def test_the_connection_dies(
+    machine: ProxiedMachine, command: str, match: str, nth: int, on: bool | None, where: Any
+) -> None:
     session = machine.session
     machine.proxy.play(Rule(match, Cut(where), nth=nth, physical=match == READ))
     if on is None:
@@ -414,6 +511,76 @@ def test_the_connection_dies(machine: ProxiedMachine, command: str, match: str, 
     assert (FOUND_ON in said) == on
     assert not is_physical(session)
     works(machine)
+
+
+SCRIPT = """
+import ptmap
+try:
+    result = str(ptmap.space().walk(0x20000))
+except ptmap.Error as error:
+    result = str(error)
+"""
+ASKING = ["ptmap", "ptmap regs", "show ptmap memory", "print $ptmap_pa(0x20000)",
+          SCRIPT]  # fmt: skip
+
+
+@pytest.mark.parametrize("memory", ["process", "packets", "direct-map", "file"])
+def test_the_connection_ends_at_each_packet(
+    machine: ProxiedMachine, memory: str, tmp_path: Path
+) -> None:
+    """While a source is chosen, while it is read, while GDB asks for registers: one sentence, and
+    never that of a Python exception."""
+    session, proxy = machine.session, machine.proxy
+    everyday(6).write_to(machine)
+    (tmp_path / "file").write_bytes(bytes(KIB4))
+    word = {"file": f"file {tmp_path}/file", "process": "auto"}.get(memory, memory)
+    if memory == "packets":
+        session.python("import importlib, ptmap.machine.sources.pmemsave as p; importlib.reload(p)")
+    if memory == "process":  # the proxy is at the other end: it is taken for the machine here
+        session.python(
+            f"""
+from ptmap.machine.sources import peer
+kept = peer.find, peer.Peer.is_there
+peer.find = lambda connection: peer.Peer({machine.qemu.pid}, 0, 0)
+peer.Peer.is_there = lambda self: True
+peer.put_back = lambda: (setattr(peer, "find", kept[0]), setattr(peer.Peer, "is_there", kept[1]))
+"""
+        )
+    session.run("set ptmap direct-map 0")
+    ended, ends = "onnection (closed|to the target ended)", 0
+    if memory == "direct-map":  # who asks for the kernel's symbols may be the one to notice
+        ended += "|no remote target"
+    try:
+        for command, nth in itertools.product(ASKING, range(1, 100)):
+            if nth > 1 and proxy.fired == [0]:
+                continue  # it has no more packets
+            proxy.play()
+            if session.python("result = gdb.selected_inferior().connection is None"):
+                session.attach(proxy.gdb_target)
+            session.run(f"set ptmap memory {word}")  # chosen anew
+            log = len(session.log)
+            proxy.play(Rule("", Cut("before"), nth=nth))
+            said = outcome(session, command) + session.log[log:]
+            ends += proxy.fired[0]
+            assert proxy.fired == [0] or re.search(ended, said), (command, nth, said)
+            wrong = "Error occurred in Python|no longer exist|Exception|NoneType|Traceback"
+            assert not re.search(wrong, said), (command, nth, said)
+    finally:
+        proxy.play()
+        only_m_packets(session)
+        if memory == "process":
+            session.python("from ptmap.machine.sources import peer; peer.put_back()")
+        session.run("set ptmap direct-map auto")
+    assert ends > 5 * len(ASKING)
+
+
+def outcome(session: GdbSession, command: str) -> str:
+    """What it says, or the one sentence of its failure."""
+    try:
+        return str(session.python(command) if command == SCRIPT else session.run(command))
+    except GdbFailure as failure:
+        assert failure.kind == "error" and "\n" not in str(failure)
+        return str(failure)
 
 
 @pytest.mark.parametrize("kind", ["remote", "extended-remote"])
@@ -450,11 +617,15 @@ def test_found_on_when_sourced_late(machine: ProxiedMachine, command: str) -> No
     machine.session.attach(machine.proxy.gdb_target)
 
 
-@pytest.mark.parametrize("rules, words", [
-    (NO_MONITOR, ["monitor"]),
-    ((Rule("qRcmd", Answer(b"E01")),), ["monitor"]),
-    ((Rule("qRcmd", Answer(b"OK")),), ["monitor", "RAM"]),
-], ids=["no monitor", "monitor fails", "monitor silent"])  # fmt: skip
+@pytest.mark.parametrize(
+    "rules, words",
+    [
+        (NO_MONITOR, ["monitor"]),
+        ((Rule("qRcmd", Answer(b"E01")),), ["monitor"]),
+        ((Rule("qRcmd", Answer(b"OK")),), ["monitor", "RAM"]),
+    ],
+    ids=["no monitor", "monitor fails", "monitor silent"],
+)
 def test_no_monitor(machine: ProxiedMachine, rules: tuple[Rule, ...], words: list[str]) -> None:
     with untouched(machine):
         for command in ("ptmap", "pte $pc"):
@@ -503,8 +674,14 @@ def hostile(mode: str, end_of_ram: int) -> Tables:
     """Tables that point at devices, the VGA window, holes and the edges of RAM, at each level."""
     space = Tables(mode)
     top = 2 if mode == "32-bit" else 4
-    targets = [*DEVICES, *(hole for hole in HOLES if mode != "32-bit" or hole < 1 << 32),
-               end_of_ram - KIB4, end_of_ram, end_of_ram + KIB4, 0xFFFFF000]
+    targets = [
+        *DEVICES,
+        *(hole for hole in HOLES if mode != "32-bit" or hole < 1 << 32),
+        end_of_ram - KIB4,
+        end_of_ram,
+        end_of_ram + KIB4,
+        0xFFFFF000,
+    ]
     for level in range(top, 1, -1):
         table = space.table_for(0, level)
         for n, target in enumerate(targets):
@@ -538,8 +715,9 @@ def test_only_ram_is_read(mode: str) -> None:
         assert len(reads) > 30
         for address, length in reads:
             # A read may cross from one block of RAM into the next, and no test here does.
-            assert any(start <= address and address + length <= end for start, end in ram), \
-                f"{length} bytes at {address:#x}"
+            assert any(
+                start <= address and address + length <= end for start, end in ram
+            ), f"{length} bytes at {address:#x}"
         proxy.play()
         assert session.run("info registers") == before
 
@@ -593,8 +771,9 @@ def test_no_target() -> None:
 
 def test_a_running_target(machine: ProxiedMachine) -> None:
     machine.session.disconnect()
-    with Qemu() as qemu, StubProxy(qemu.gdb_target) as proxy, \
-            GdbSession(script=ptmap_script()) as session:
+    with Qemu() as qemu, StubProxy(qemu.gdb_target) as proxy, GdbSession(
+        script=ptmap_script()
+    ) as session:
         session.run("set mi-async on")
         session.attach(proxy.gdb_target)
         session.run("continue &")
@@ -641,26 +820,29 @@ def test_a_process_and_its_core(tmp_path: Path) -> None:
         ordinary(session)
 
 
-@pytest.mark.parametrize("command, words", [
-    ("ptmap -bogus", ["-bogus", "-ranges"]),
-    ("pte -ranges $pc", ["-ranges", "-root"]),
-    ("ptmap regs -bogus", ["-bogus"]),
-    ("ptmap -root", ["-root", "PA"]),
-    ("ptmap -filter", ["-filter"]),
-    ("ptmap -json", ["-json"]),
-    ("ptmap -mode vax", ["32-bit", "5-level"]),
-    ("ptmap -as god", ["user", "kernel"]),
-    ("pte nosuchsymbol", ["nosuchsymbol"]),
-    ("pte $nosuchvariable", ["$nosuchvariable"]),
-    ("pte *(int*)0x7fff0000", ["0x7fff0000"]),
-    ("pte 1+", ["1+"]),
-    ("pte", ["address"]),
-    ("ptmap -root nosuchsymbol", ["nosuchsymbol"]),
-    ("ptmap -root 0x100001", ["0x100001", "4096"]),
-    ("ptmap 0x2000 0x1000", ["0x2000", "0x1000"]),
-    ("ptmap 0x2000 0x2000", ["0x2000"]),
-    ("ptmap -json /nonexistent/map", ["/nonexistent/map"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "command, words",
+    [
+        ("ptmap -bogus", ["-bogus", "-ranges"]),
+        ("pte -ranges $pc", ["-ranges", "-root"]),
+        ("ptmap regs -bogus", ["-bogus"]),
+        ("ptmap -root", ["-root", "PA"]),
+        ("ptmap -filter", ["-filter"]),
+        ("ptmap -json", ["-json"]),
+        ("ptmap -mode vax", ["32-bit", "5-level"]),
+        ("ptmap -as god", ["user", "kernel"]),
+        ("pte nosuchsymbol", ["nosuchsymbol"]),
+        ("pte $nosuchvariable", ["$nosuchvariable"]),
+        ("pte *(int*)0x7fff0000", ["0x7fff0000"]),
+        ("pte 1+", ["1+"]),
+        ("pte", ["address"]),
+        ("ptmap -root nosuchsymbol", ["nosuchsymbol"]),
+        ("ptmap -root 0x100001", ["0x100001", "4096"]),
+        ("ptmap 0x2000 0x1000", ["0x2000", "0x1000"]),
+        ("ptmap 0x2000 0x2000", ["0x2000"]),
+        ("ptmap -json /nonexistent/map", ["/nonexistent/map"]),
+    ],
+)
 def test_bad_arguments(machine: ProxiedMachine, command: str, words: list[str]) -> None:
     """Refused before the stub is put into its physical mode."""
     with untouched(machine):
@@ -685,7 +867,7 @@ result = sorted(m for m in sys.modules if m.startswith("ptmap.") or m in ("ctype
         assert session.run(f"source {ptmap_script()}") == ""
         print(f"sourcing took {1000 * (time.monotonic() - start):.1f} ms")
         modules = session.python(loaded)
-        assert "ptmap.command" in modules
+        assert "ptmap.commands.command" in modules
         assert not {"ptmap._core", "ctypes", "subprocess"} & set(modules)
         refused(session, "ptmap", "no target")
         assert "ptmap._core" not in session.python(loaded)
@@ -709,12 +891,16 @@ def test_loading_twice(machine: ProxiedMachine, tmp_path: Path) -> None:
     works(machine)
 
 
-@pytest.mark.parametrize("how", [
-    "define pte\necho theirs\\n\nend",
-    "python\nclass Pte(gdb.Command):\n  def invoke(self, a, t): print('theirs')\n"
-    "Pte('pte', gdb.COMMAND_USER)\nend",
-    "alias pte = echo theirs",
-], ids=["define", "python", "alias"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "define pte\necho theirs\\n\nend",
+        "python\nclass Pte(gdb.Command):\n  def invoke(self, a, t): print('theirs')\n"
+        "Pte('pte', gdb.COMMAND_USER)\nend",
+        "alias pte = echo theirs",
+    ],
+    ids=["define", "python", "alias"],
+)
 def test_a_taken_name(machine: ProxiedMachine, how: str) -> None:
     machine.session.disconnect()
     with GdbSession() as session:
@@ -731,19 +917,25 @@ def test_a_taken_name(machine: ProxiedMachine, how: str) -> None:
 
 def copied(where: Path) -> Path:
     """ptmap's folder as it is built, files instead of links; returns the script."""
-    shutil.copytree(ptmap_script().parent, where / "gdb",
-                    ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ptmap_script().parent, where / "gdb", ignore=shutil.ignore_patterns("__pycache__")
+    )
     return where / "gdb" / "ptmap-gdb.py"
 
 
 def batch(script: Path, *commands: str) -> subprocess.CompletedProcess[str]:
     """As a lab's check runs it."""
-    environment = {key: value for key, value in os.environ.items()
-                   if key not in ("PYTHONHOME", "PYTHONPATH")}
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("PYTHONHOME", "PYTHONPATH")
+    }
     return subprocess.run(
         ["gdb", "-nx", "-q", "-batch", "-x", str(script), *(f"-ex={c}" for c in commands)],
-        env=environment | {"LC_ALL": "C.UTF-8", "DEBUGINFOD_URLS": ""}, timeout=60, text=True,
-        stdin=subprocess.DEVNULL, capture_output=True)
+        env=environment | {"LC_ALL": "C.UTF-8", "DEBUGINFOD_URLS": ""},
+        timeout=60,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -762,7 +954,7 @@ def lasting() -> Iterator[str]:
 @pytest.mark.parametrize("change", ["missing", "other Python", "no module at all"])
 def test_the_module_does_not_fit(lasting: str, change: str, tmp_path: Path) -> None:
     script = copied(tmp_path)
-    module, = (script.parent / "ptmap").glob("_core.*.so")
+    (module,) = (script.parent / "ptmap").glob("_core.*.so")
     if change == "missing":
         module.unlink()
     elif change == "other Python":
@@ -780,14 +972,25 @@ def test_the_module_does_not_fit(lasting: str, change: str, tmp_path: Path) -> N
             assert "built for Python 3.9" in said
 
 
-@pytest.mark.parametrize("status, command", [
-    (0, "pte 0xfff00000"),  # not present
-    (0, f"pte {DATA}"), (0, "ptmap"), (0, "ptmap regs"), (0, "ptmap 0xffe00000 0xfff00000"),
-    (0, "pte -root 0x7ffff000 0"),  # unreadable
-    (0, "ptmap -root 0x7ffff000"), (0, "ptmap -filter UC"),  # nothing found
-    (1, "pte nosuchsymbol"), (1, "ptmap -bogus"), (1, "ptmap regs extra"), (1, "pte"),
-    (1, "ptmap -root 1"), (1, "pte 0x100000000"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "status, command",
+    [
+        (0, "pte 0xfff00000"),  # not present
+        (0, f"pte {DATA}"),
+        (0, "ptmap"),
+        (0, "ptmap regs"),
+        (0, "ptmap 0xffe00000 0xfff00000"),
+        (0, "pte -root 0x7ffff000 0"),  # unreadable
+        (0, "ptmap -root 0x7ffff000"),
+        (0, "ptmap -filter UC"),  # nothing found
+        (1, "pte nosuchsymbol"),
+        (1, "ptmap -bogus"),
+        (1, "ptmap regs extra"),
+        (1, "pte"),
+        (1, "ptmap -root 1"),
+        (1, "pte 0x100000000"),
+    ],
+)
 def test_batch_status(lasting: str, status: int, command: str) -> None:
     ran = batch(ptmap_script(), f"target remote {lasting}", command)
     assert ran.returncode == status
@@ -810,11 +1013,24 @@ EFFECTS = [f"(*(int*){DATA:#x})++", f"*(char*){DATA:#x}=1", "$rax++", "$cr3=0",
            f"((int(*)()){CODE:#x})()", "\\\"text\\\""]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [
-    "pte {}", "pte -root {} 0", "pte -cpu {} 0", "ptmap {} 0", "ptmap -at {}", "ptmap find {}",
-    "ptmap find 0 {}", "xp/x {}", "ptmap diff root={}", "ptmap check {} mapped",
-    "ptmap check pa {} mapped", "set ptmap cr3 {}", "set ptmap max-tables {}",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pte {}",
+        "pte -root {} 0",
+        "pte -cpu {} 0",
+        "ptmap {} 0",
+        "ptmap -at {}",
+        "ptmap find {}",
+        "ptmap find 0 {}",
+        "xp/x {}",
+        "ptmap diff root={}",
+        "ptmap check {} mapped",
+        "ptmap check pa {} mapped",
+        "set ptmap cr3 {}",
+        "set ptmap max-tables {}",
+    ],
+)
 def test_expressions_have_no_effect(machine: ProxiedMachine, command: str) -> None:
     """Nothing is written to the guest or run in it, whatever an expression asks for."""
     session = machine.session
@@ -841,8 +1057,12 @@ PERMISSIONS = ("may-write-memory", "may-call-functions")
 def test_a_file_of_rules_has_no_effect(machine: ProxiedMachine, tmp_path: Path) -> None:
     session = machine.session
     rules = [f'"{effect}" mapped' for effect in EFFECTS]
-    rules += [f'range 0 "{EFFECTS[0]}" mapped', f'count tables < "{EFFECTS[2]}"',
-              f'no user in "{EFFECTS[4]}" 0', '"$ours = 0x20000" mapped']  # fmt: skip
+    rules += [
+        f'range 0 "{EFFECTS[0]}" mapped',
+        f'count tables < "{EFFECTS[2]}"',
+        f'no user in "{EFFECTS[4]}" 0',
+        '"$ours = 0x20000" mapped',
+    ]
     (tmp_path / "rules").write_text("\n".join(rules))
     with untouched(machine):
         with pytest.raises(GdbFailure, match="9 of 10 rules are malformed"):
@@ -866,6 +1086,6 @@ def test_functions_in_expressions(machine: ProxiedMachine) -> None:
     with untouched(machine):
         assert f"{DATA_PA:#x}" in machine.session.run(f"xp/x $ptmap_pa({DATA})")
         assert "root" in machine.session.run(f"pte '$_streq($ptmap_rights({DATA}), \"urwx-\")'")
-        for expression in ("$ptmap_pa(\"text\")", "$ptmap_mapped((*(int*)0x20000)++)"):
+        for expression in ('$ptmap_pa("text")', "$ptmap_mapped((*(int*)0x20000)++)"):
             refused(machine.session, f"pte '{expression}'")
         assert machine.proxy.count("[XMGPcsvC]") == 0

@@ -68,15 +68,27 @@ class Image(NamedTuple):
             if len(words) < 8 or words[3] != "FUNC" or words[6] == "UND":
                 continue
             name, _, version = words[7].replace("@@", "@").partition("@")
-            found.append(Function(base + int(words[1], 16), name, int(words[2], 0),
-                                  version or None, words[4].lower()))
+            found.append(
+                Function(
+                    base + int(words[1], 16),
+                    name,
+                    int(words[2], 0),
+                    version or None,
+                    words[4].lower(),
+                )
+            )
         assert found
         return sorted(found)
 
 
 def readelf(*arguments: str | Path) -> str:
-    return subprocess.run(["readelf", *arguments], check=True, capture_output=True, text=True,
-                          env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}).stdout
+    return subprocess.run(
+        ["readelf", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+    ).stdout
 
 
 # Its functions are on the second page: the filler is as long as one.
@@ -110,11 +122,22 @@ def compile(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def images(compile: Callable[..., Path]) -> dict[str, Image]:
     """Of two pages, laid out by lab64's own linker script."""
     made = {}
-    for abi, flag, soname in (("64-bit", "-m64", "linux-vdso.so.1"),
-                              ("x32", "-mx32", "linux-vdso.so.1"),
-                              ("32-bit", "-m32", "linux-gate.so.1")):  # fmt: skip
-        path = compile(f"vdso{flag}.so", SOURCE, *SHARED, flag, "-s", f"-Wl,-soname,{soname}",
-                       "-Wl,--build-id=sha1", "-T", str(LAB / "vdso.ld"))
+    for abi, flag, soname in (
+        ("64-bit", "-m64", "linux-vdso.so.1"),
+        ("x32", "-mx32", "linux-vdso.so.1"),
+        ("32-bit", "-m32", "linux-gate.so.1"),
+    ):
+        path = compile(
+            f"vdso{flag}.so",
+            SOURCE,
+            *SHARED,
+            flag,
+            "-s",
+            f"-Wl,-soname,{soname}",
+            "-Wl,--build-id=sha1",
+            "-T",
+            str(LAB / "vdso.ld"),
+        )
         made[abi] = Image(path, abi, soname)
         assert made[abi].pages == 2
     return made
@@ -154,22 +177,32 @@ def number(text: str) -> int:
     return int(text, 16)
 
 
-def check(document: dict[str, Any], image: Image, va: int, mode: str,
-          frames: Sequence[int] | None = None, complete: bool = True) -> None:
+def check(
+    document: dict[str, Any],
+    image: Image,
+    va: int,
+    mode: str,
+    frames: Sequence[int] | None = None,
+    complete: bool = True,
+) -> None:
     """All of this image is there, as readelf sees it; all other pages were looked at, or not."""
     found = document["vdso"]
     assert document["mode"] == mode and document["complete"] == complete and found is not None
     assert (number(found["va"]), number(found["size"])) == (va, len(image.bytes))
     assert (found["abi"], found["soname"]) == (image.abi, image.soname)
     assert found["build_id"] == image.build_id
-    assert [number(page["va"]) for page in found["pages"]] == \
-        [va + n * KIB4 for n in range(image.pages)]
+    assert [number(page["va"]) for page in found["pages"]] == [
+        va + n * KIB4 for n in range(image.pages)
+    ]
     if frames is not None:
-        assert [(number(page["pa"]), page["from"]) for page in found["pages"]] == \
-            [(frame, "process") for frame in frames]
+        assert [(number(page["pa"]), page["from"]) for page in found["pages"]] == [
+            (frame, "process") for frame in frames
+        ]
         assert found["found_by"] == "image"
-    got = [Function(number(f["va"]), f["name"], number(f["size"]), f["version"], f["binding"])
-           for f in found["functions"]]
+    got = [
+        Function(number(f["va"]), f["name"], number(f["size"]), f["version"], f["binding"])
+        for f in found["functions"]
+    ]
     assert [f.va for f in got] == sorted(f.va for f in got)
     assert sorted(got) == image.functions(va)
 
@@ -213,8 +246,15 @@ def test_lab_text(lab: GdbSession, lab_image: Image) -> None:
     text = lab.run("vdso")
     assert text == lab.run("ptmap vdso")
     assert max(map(len, text.splitlines())) <= 80
-    for word in (f"{LAB_VDSO:#x}"[2:], lab_image.soname, lab_image.build_id, "__vdso_lab_tick",
-                 "lab_tick", "LAB_1.0", f"{LAB_VVAR:x}"):
+    for word in (
+        f"{LAB_VDSO:#x}"[2:],
+        lab_image.soname,
+        lab_image.build_id,
+        "__vdso_lab_tick",
+        "lab_tick",
+        "LAB_1.0",
+        f"{LAB_VVAR:x}",
+    ):
         assert word and word in text
 
 
@@ -232,11 +272,12 @@ def test_lab_symbols(lab: GdbSession, lab_image: Image) -> None:
     assert "kernel_main" in lab.run("info symbol kernel_main")  # what was there still is
 
 
-def test_symbols_by_an_odd_path(lab_image: Image, tmp_path: Path,
-                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_symbols_by_an_odd_path(
+    lab_image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """GDB needs a file for them: in a folder with any name, whatever was done to its symbols; gone
     at the end."""
-    folder = tmp_path / "it's \"my\" folder #1"
+    folder = tmp_path / 'it\'s "my" folder #1'
     folder.mkdir()
     kernel = lab_image.path.with_name("lab64.elf")
     with Qemu(["-kernel", f"{kernel}32", "-cpu", "max"], paused=False) as qemu:
@@ -296,14 +337,20 @@ def user_va(mode: str, abi: str = "32-bit") -> int:
     return LAB_VDSO if mode in ("4-level", "5-level") and abi == "64-bit" else 0xB7FC1000
 
 
-def lay(machine: BareMachine, space: Tables, va: int, data: bytes,
-        frames: Sequence[int] | None = None, flags: int = TEXT,
-        upper_flags: int | dict[int, int] = P | RW | US) -> list[int]:
+def lay(
+    machine: BareMachine,
+    space: Tables,
+    va: int,
+    data: bytes,
+    frames: Sequence[int] | None = None,
+    flags: int = TEXT,
+    upper_flags: int | dict[int, int] = P | RW | US,
+) -> list[int]:
     """Map whole pages with this content; returns their frames."""
     count = len(data) // KIB4
     frames = list(frames or (FRAMES + n * KIB4 for n in range(count)))
     for n, frame in enumerate(frames):
-        machine.write_phys(frame, data[n * KIB4:(n + 1) * KIB4])
+        machine.write_phys(frame, data[n * KIB4 : (n + 1) * KIB4])
         space.map(va + n * KIB4, frame, KIB4, flags, upper_flags)
     return frames
 
@@ -320,12 +367,16 @@ def enter(machine: BareMachine, space: Tables) -> None:
     machine.set_mode(space.mode, space.root)
 
 
-@pytest.mark.parametrize("mode, abi", [
-    *((mode, "32-bit") for mode in MODES),
-    *((mode, abi) for mode in MODES[2:] for abi in ("64-bit", "x32")),
-])
-def test_found(machine: BareMachine, images: dict[str, Image], tmp_path: Path, mode: str,
-               abi: str) -> None:
+@pytest.mark.parametrize(
+    "mode, abi",
+    [
+        *((mode, "32-bit") for mode in MODES),
+        *((mode, abi) for mode in MODES[2:] for abi in ("64-bit", "x32")),
+    ],
+)
+def test_found(
+    machine: BareMachine, images: dict[str, Image], tmp_path: Path, mode: str, abi: str
+) -> None:
     space, va, image = Tables(mode), user_va(mode, abi), images[abi]
     frames = lay(machine, space, va, image.bytes)
     enter(machine, space)
@@ -336,18 +387,25 @@ def test_found(machine: BareMachine, images: dict[str, Image], tmp_path: Path, m
     assert dumped(machine.session, tmp_path) == image.bytes
 
 
-@pytest.mark.parametrize("mode, abi, end", [
-    ("32-bit", "32-bit", 1 << 32), ("pae", "32-bit", 1 << 32), ("4-level", "x32", 1 << 32),
-    ("4-level", "64-bit", 1 << 47), ("5-level", "64-bit", 1 << 56),
-])  # fmt: skip
-def test_at_the_end(machine: BareMachine, images: dict[str, Image], tmp_path: Path, mode: str,
-                    abi: str, end: int) -> None:
+@pytest.mark.parametrize(
+    "mode, abi, end",
+    [
+        ("32-bit", "32-bit", 1 << 32),
+        ("pae", "32-bit", 1 << 32),
+        ("4-level", "x32", 1 << 32),
+        ("4-level", "64-bit", 1 << 47),
+        ("5-level", "64-bit", 1 << 56),
+    ],
+)
+def test_at_the_end(
+    machine: BareMachine, images: dict[str, Image], tmp_path: Path, mode: str, abi: str, end: int
+) -> None:
     """Up to the last address, as Linux had it with vdso=2; one that would go on behind that is
     none."""
     gdb, image = machine.session, images[abi]
     for cut in (0, 1):
         space, va = Tables(mode), end - (2 - cut) * KIB4
-        frames = lay(machine, space, va, image.bytes[:KIB4 * (2 - cut)])
+        frames = lay(machine, space, va, image.bytes[: KIB4 * (2 - cut)])
         enter(machine, space)
         document = vdso(gdb)
         if cut:
@@ -384,12 +442,15 @@ def test_nx_above(machine: BareMachine, images: dict[str, Image], mode: str) -> 
     check(vdso(machine.session), image, va, mode, frames)
 
 
-@pytest.mark.parametrize("flags, upper", [
-    (TEXT | NX, P | RW | US), (P, P | RW | US), (TEXT, P | RW), (TEXT & ~P, P | RW | US),
-], ids=["NX", "supervisor", "supervisor above", "not present"])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, upper",
+    [(TEXT | NX, P | RW | US), (P, P | RW | US), (TEXT, P | RW), (TEXT & ~P, P | RW | US)],
+    ids=["NX", "supervisor", "supervisor above", "not present"],
+)
 @pytest.mark.parametrize("mode", ["pae", "4-level"])
-def test_not_the_users_to_run(machine: BareMachine, images: dict[str, Image], mode: str, flags: int,
-                              upper: int) -> None:
+def test_not_the_users_to_run(
+    machine: BareMachine, images: dict[str, Image], mode: str, flags: int, upper: int
+) -> None:
     abi = "64-bit" if mode == "4-level" else "32-bit"
     if mode == "pae" and not upper & US:
         upper_flags: int | dict[int, int] = {3: P, 2: upper}
@@ -409,12 +470,24 @@ def test_ordinary_images(machine: BareMachine, compile: Callable[..., Path], fla
     nameless = compile(f"plugin{flag}.so", ORDINARY, *SHARED, flag)
     program = compile(f"program{flag}", PROGRAM, *COMMON, flag, "-static", "-no-pie")
     moving = compile(f"moving{flag}", PROGRAM, *COMMON, flag, "-fPIE", "-pie")
-    alike = compile(f"libvdso{flag}.so", SOURCE, *SHARED, flag, "-Wl,-soname,libvdso.so.1",
-                    "-T", str(LAB / "vdso.ld"))  # fmt: skip
+    alike = compile(
+        f"libvdso{flag}.so",
+        SOURCE,
+        *SHARED,
+        flag,
+        "-Wl,-soname,libvdso.so.1",
+        "-T",
+        str(LAB / "vdso.ld"),
+    )
     mode = "4-level" if flag == "-m64" else "32-bit"
     space, frame = Tables(mode), FRAMES
-    for va, path in ((0xB7C00000, library), (0xB7E00000, alike), (0xB7D00000, nameless),
-                     (0x08100000, program), (0x56555000, moving)):
+    for va, path in (
+        (0xB7C00000, library),
+        (0xB7E00000, alike),
+        (0xB7D00000, nameless),
+        (0x08100000, program),
+        (0x56555000, moving),
+    ):
         data = Image(path, "", "").bytes
         assert data.startswith(b"\x7fELF")
         frames = range(frame, frame + len(data), KIB4)
@@ -440,8 +513,9 @@ def test_two(machine: BareMachine, images: dict[str, Image]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["pae", "4-level"])
-def test_a_page_is_missing(machine: BareMachine, images: dict[str, Image], tmp_path: Path,
-                           mode: str) -> None:
+def test_a_page_is_missing(
+    machine: BareMachine, images: dict[str, Image], tmp_path: Path, mode: str
+) -> None:
     """What is there is told, and what is not; a file of something else is never written."""
     abi = "64-bit" if mode == "4-level" else "32-bit"
     space, va, image, gdb = Tables(mode), user_va(mode, abi), images[abi], machine.session
@@ -451,8 +525,10 @@ def test_a_page_is_missing(machine: BareMachine, images: dict[str, Image], tmp_p
     found = document["vdso"]
     assert not document["complete"] and found["notes"]
     assert (number(found["va"]), number(found["size"])) == (va, 2 * KIB4)
-    assert [(page["pa"], page["from"]) for page in found["pages"]] == \
-        [(hex(FRAMES), "process"), (None, None)]
+    assert [(page["pa"], page["from"]) for page in found["pages"]] == [
+        (hex(FRAMES), "process"),
+        (None, None),
+    ]
     assert found["build_id"] == image.build_id and found["soname"] == image.soname
     assert {f["name"] for f in found["functions"]} <= {f.name for f in image.functions(va)}
     refused(gdb, f"vdso -dump {tmp_path / 'dump'}")
@@ -460,8 +536,9 @@ def test_a_page_is_missing(machine: BareMachine, images: dict[str, Image], tmp_p
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_pages_in_any_order(machine: BareMachine, images: dict[str, Image], tmp_path: Path,
-                            mode: str) -> None:
+def test_pages_in_any_order(
+    machine: BareMachine, images: dict[str, Image], tmp_path: Path, mode: str
+) -> None:
     space, va, image = Tables(mode), user_va(mode), images["32-bit"]
     frames = lay(machine, space, va, image.bytes, [FRAMES + 0x7000, FRAMES + 0x2000])
     enter(machine, space)
@@ -469,10 +546,13 @@ def test_pages_in_any_order(machine: BareMachine, images: dict[str, Image], tmp_
     assert dumped(machine.session, tmp_path) == image.bytes
 
 
-@pytest.mark.parametrize("mode, size", [("32-bit", MIB4), ("pae", MIB2), ("4-level", MIB2),
-                                        ("5-level", MIB2), ("4-level", GIB1)])
-def test_in_a_large_page(machine: BareMachine, images: dict[str, Image], mode: str, size: int
-                         ) -> None:
+@pytest.mark.parametrize(
+    "mode, size",
+    [("32-bit", MIB4), ("pae", MIB2), ("4-level", MIB2), ("5-level", MIB2), ("4-level", GIB1)],
+)
+def test_in_a_large_page(
+    machine: BareMachine, images: dict[str, Image], mode: str, size: int
+) -> None:
     """Not at its beginning. A page of 1 GiB is too much to look at: that is said."""
     space, image = Tables(mode), images["32-bit"]
     start = 0 if size == GIB1 else FRAMES
@@ -483,8 +563,14 @@ def test_in_a_large_page(machine: BareMachine, images: dict[str, Image], mode: s
     document = vdso(machine.session)
     if size == GIB1:
         assert "there may be more" in machine.session.run("vdso")
-    check(document, image, 0x40000000 + at, mode, [start + at, start + at + KIB4],
-          complete=size != GIB1)
+    check(
+        document,
+        image,
+        0x40000000 + at,
+        mode,
+        [start + at, start + at + KIB4],
+        complete=size != GIB1,
+    )
 
 
 def test_another_root(machine: BareMachine, images: dict[str, Image]) -> None:
@@ -568,8 +654,11 @@ def test_paging_is_off(machine: BareMachine) -> None:
 def reads_outside_ram(machine: ProxiedMachine) -> list[str]:
     regions = judges.parse_mtree(machine.hmp("info mtree -f"))
     ram = [(r.start, r.start + r.size) for r in regions if r.kind in ("ram", "rom", "romd")]
-    return [f"{length} bytes at {at:#x}" for at, length in machine.proxy.reads()
-            if not any(start <= at and at + length <= end for start, end in ram)]
+    return [
+        f"{length} bytes at {at:#x}"
+        for at, length in machine.proxy.reads()
+        if not any(start <= at and at + length <= end for start, end in ram)
+    ]
 
 
 DEVICES = (0xA0000, 0xBF000, 0xFEC00000, 0xFED00000, 0xFEE00000)
@@ -714,7 +803,7 @@ def fields(data: bytes) -> Iterator[tuple[str, int, int]]:
     for n, segment in enumerate(NAMES):
         for name, (offset, size) in SEGMENT.items():
             yield f"{segment} {name}", 64 + 56 * n + offset, size
-    start, = struct.unpack_from("<Q", data, 64 + 56 + 8)
+    (start,) = struct.unpack_from("<Q", data, 64 + 56 + 8)
     for n in range(12):
         yield f"dynamic tag {n}", start + 16 * n, 8
         yield f"dynamic value {n}", start + 16 * n + 8, 8
@@ -723,9 +812,9 @@ def fields(data: bytes) -> Iterator[tuple[str, int, int]]:
 def damages(data: bytes) -> Iterator[tuple[str, bytes]]:
     for name, offset, size in fields(data):
         ones = (1 << 8 * size) - 1
-        now = int.from_bytes(data[offset:offset + size], "little")
+        now = int.from_bytes(data[offset : offset + size], "little")
         for value in {0, 1, ones, ones >> 1, now + 1 & ones, now - 1 & ones, 0x1FFF & ones} - {now}:
-            changed = data[:offset] + value.to_bytes(size, "little") + data[offset + size:]
+            changed = data[:offset] + value.to_bytes(size, "little") + data[offset + size :]
             yield f"{name}: {now:#x} is {value:#x}", changed
 
 
@@ -733,11 +822,16 @@ def tables_damaged(data: bytes, path: Path) -> Iterator[tuple[str, bytes]]:
     """Every byte of the strings, the hash tables and the versions."""
     for line in readelf("-SW", path).splitlines():
         found = re.match(r" *\[ *\d+\] (\.\S+) +\S+ +\S+ (\S+) (\S+)", line)
-        if found and found[1] in (".dynstr", ".hash", ".gnu.hash", ".gnu.version",
-                                  ".gnu.version_d"):  # fmt: skip
+        if found and found[1] in (
+            ".dynstr",
+            ".hash",
+            ".gnu.hash",
+            ".gnu.version",
+            ".gnu.version_d",
+        ):
             for at in range(number(found[2]), number(found[2]) + number(found[3])):
                 for value in (data[at] ^ 1, data[at] ^ 0x80):
-                    changed = data[:at] + bytes([value]) + data[at + 1:]
+                    changed = data[:at] + bytes([value]) + data[at + 1 :]
                     yield f"{found[1]}: the byte at {at:#x}", changed
 
 

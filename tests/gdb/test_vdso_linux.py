@@ -37,7 +37,7 @@ BUILT: list[tuple[str, Where, str]] = [
     ("x32", "ready", "vdso_touch=all vvar_touch=1"),
     ("x32", "kernel", "vsyscall=xonly clocksource=hpet"),
 ]
-STARTS = BUILT + [  # in this order: pytest then starts each of them once
+OLDER = BUILT + [  # in this order: pytest then starts each of them once
     ("686", "ready", ""),
     ("686", "kernel", "vdso_touch=last vvar_touch=1 clocksource=acpi_pm"),
     ("686-pae", "kernel", "vdso_touch=first vvar_touch=1"),
@@ -51,6 +51,15 @@ STARTS = BUILT + [  # in this order: pytest then starts each of them once
     ("5-level", "kernel", "vdso_touch=all vdso_copy=1 vsyscall=emulate"),
     ("compat", "ready", "vdso_touch=first vvar_touch=1"),
     ("compat", "kernel", ""),
+]
+# After 6.1 the vDSO's data moved: [vvar] and the clock in it are judged on OLDER ones only.
+STARTS = OLDER + [
+    ("4-level-6.12", "ready", "vsyscall=emulate"),
+    ("4-level-pti-6.12", "kernel", "vdso_touch=first vsyscall=none"),
+    ("5-level-6.12", "kernel", "vdso_touch=last vsyscall=xonly"),
+    ("4-level-sid", "ready", "vdso_touch=last vsyscall=xonly"),
+    ("4-level-pti-sid", "kernel", ""),
+    ("5-level-sid", "ready", "vdso_touch=all vsyscall=emulate"),
 ]
 # Here the kernel gives processes the pages that it freed between the parts of its image; whether
 # the stack has some is chance.
@@ -135,8 +144,17 @@ class Looked:
         functions = document["vdso"]["functions"]
         symbols = {int(f["va"], 16): self.gdb.run(f"info symbol {f['va']}") for f in functions}
         breakpoints = {f["name"]: self.breakpoint(f["name"]) for f in functions}
-        look = Look(self.frames(), document, halves, text, dump, contents, symbols, breakpoints,
-                    before == self.state())
+        look = Look(
+            self.frames(),
+            document,
+            halves,
+            text,
+            dump,
+            contents,
+            symbols,
+            breakpoints,
+            before == self.state(),
+        )
         self.looks.append(look)
         return look
 
@@ -205,13 +223,15 @@ def title(start: tuple[str, Where, str]) -> str:
 
 
 @pytest.fixture(scope="module", params=STARTS, ids=title)
-def looked(request: pytest.FixtureRequest,
-           tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looked]:  # fmt: skip
+def looked(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Looked]:
     name, where, words = request.param
     child = "child=1 exec=1" if request.param in BUILT + FORKED else ""
     append = f"vdso_sum=later clocks=1 {child} {words}"
-    with boot(name, paused_at=where, append=append, ram_file=True) as guest, \
-            GdbSession(script=ptmap_script()) as gdb:
+    with boot(name, paused_at=where, append=append, ram_file=True) as guest, GdbSession(
+        script=ptmap_script()
+    ) as gdb:
         gdb.attach(guest.gdb_target)
         looked = Looked(name, where, words, guest, gdb, tmp_path_factory.mktemp("vdso"))
         looked.look()
@@ -260,13 +280,20 @@ def test_readelf_agrees(looked: Looked) -> None:
     for look in looked.looks:
         elf = elf_judge.read(look.dump)
         vdso = look.vdso
-        assert vdso["abi"] == elf.abi == {32: "32-bit", 64: "64-bit"}.get(
-            GUESTS[looked.name].width, "x32")
+        assert (
+            vdso["abi"]
+            == elf.abi
+            == {32: "32-bit", 64: "64-bit"}.get(GUESTS[looked.name].width, "x32")
+        )
         assert vdso["soname"] == elf.soname
         assert elf.soname == ("linux-gate.so.1" if elf.abi == "32-bit" else "linux-vdso.so.1")
         assert vdso["build_id"] == elf.build_id and not vdso["notes"]
-        mine = [elf_judge.Function(int(f["va"], 16) - base, int(f["size"], 16), f["name"],
-                                   f["version"], f["binding"]) for f in vdso["functions"]]
+        mine = [
+            elf_judge.Function(
+                int(f["va"], 16) - base, int(f["size"], 16), f["name"], f["version"], f["binding"]
+            )
+            for f in vdso["functions"]
+        ]
         assert sorted(mine) == elf.functions and len(mine) >= 4
         assert [f.offset for f in mine] == sorted(f.offset for f in mine)
 
@@ -274,8 +301,12 @@ def test_readelf_agrees(looked: Looked) -> None:
 def test_the_text_says_the_same(looked: Looked) -> None:
     for look in looked.looks:
         assert all(len(line) <= 80 for line in look.text.splitlines()), look.text
-        words = [look.vdso["soname"], look.vdso["build_id"], look.vdso["abi"],
-                 *(f["name"] for f in look.vdso["functions"])]
+        words = [
+            look.vdso["soname"],
+            look.vdso["build_id"],
+            look.vdso["abi"],
+            *(f["name"] for f in look.vdso["functions"]),
+        ]
         assert [word for word in words if word not in look.text] == []
 
 
@@ -303,6 +334,7 @@ def test_symbols_are_loaded(looked: Looked) -> None:
     assert f" {va} " in looked.gdb.run(f"info address {name}") + " "
 
 
+@pytest.mark.parametrize("looked", OLDER, indirect=True, ids=title)
 def test_vvar(looked: Looked) -> None:
     """The page that init read is mapped."""
     for look in looked.looks:
@@ -310,7 +342,8 @@ def test_vvar(looked: Looked) -> None:
         assert (int(vvar["va"], 16), int(vvar["size"], 16)) == looked.part("[vvar]")
         pages = vvar["pages"]
         assert [int(p["va"], 16) for p in pages] == list(
-            range(int(vvar["va"], 16), int(vvar["va"], 16) + int(vvar["size"], 16), PAGE))
+            range(int(vvar["va"], 16), int(vvar["va"], 16) + int(vvar["size"], 16), PAGE)
+        )
         is_mapped = [p["pa"] is not None for p in pages]
         assert is_mapped == [bool(looked.option("vvar_touch")), *[False] * (len(pages) - 1)]
         assert [p["name"] for p in pages][0] == "data"
@@ -332,6 +365,7 @@ def check_clock(looked: Looked, clock: dict[str, Any]) -> None:
         assert clock["mult"] / 2 ** clock["shift"] == pytest.approx(1000 / float(found[1]), 0.05)
 
 
+@pytest.mark.parametrize("looked", OLDER, indirect=True, ids=title)
 def test_the_clock(looked: Looked) -> None:
     """TSC by what the process's kernel has time from; how long a tick is by its first guess."""
     for look in looked.looks:
@@ -408,8 +442,7 @@ def test_the_sleeping_process(looked: Looked) -> None:
             assert elf_judge.fnv1a(dump.read_bytes()) == int(sum, 0)
             check_loaded(looked.gdb, vdso, base if at == other else other)
             if at == other:
-                assert {p["from"] for p in vdso["pages"]} == {
-                    "process" if is_touched else "kernel"}
+                assert {p["from"] for p in vdso["pages"]} == {"process" if is_touched else "kernel"}
                 assert vdso["found_by"] == "mm" or is_touched and vdso["found_by"] == "image"
     finally:
         looked.gdb.run("symbol-file")
@@ -424,11 +457,13 @@ def check_loaded(gdb: GdbSession, vdso: dict[str, Any], gone: int) -> None:
         assert gdb.run(f"info symbol {gone + offset:#x}").startswith("No symbol matches")
 
 
+@pytest.mark.linux("smp")
 def test_two_cpus(tmp_path: Path) -> None:
     """-cpu: the process that spins on the second one has its own."""
     append = "exec=1 vdso_touch=all vvar_touch=1"
-    with boot("smp", append=append, ram_file=True) as guest, \
-            GdbSession(script=ptmap_script()) as gdb:
+    with boot("smp", append=append, ram_file=True) as guest, GdbSession(
+        script=ptmap_script()
+    ) as gdb:
         gdb.attach(guest.gdb_target)
         looked = Looked("smp", "ready", append, guest, gdb, tmp_path)
         at = [looked.number("vdso"), looked.number("child vdso")]
@@ -444,8 +479,9 @@ def test_two_cpus(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name, where, words", NONE)
 def test_none(name: str, where: Where, words: str, tmp_path: Path) -> None:
-    with boot(name, paused_at=where, append=words) as guest, \
-            GdbSession(script=ptmap_script()) as gdb:
+    with boot(name, paused_at=where, append=words) as guest, GdbSession(
+        script=ptmap_script()
+    ) as gdb:
         gdb.attach(guest.gdb_target)
         looked = Looked(name, where, words, guest, gdb, tmp_path)
         assert "init: no vdso\n" in looked.console
@@ -469,21 +505,36 @@ def test_none(name: str, where: Where, words: str, tmp_path: Path) -> None:
             check()
 
 
+@pytest.mark.linux("4-level-pti")
 def test_told_what_cannot_be() -> None:
     """An auxiliary vector that the process (or an accident) changed: no place is believed that no
     vDSO can have."""
     with boot("4-level-pti") as guest, GdbSession(script=ptmap_script()) as gdb:
         gdb.attach(guest.gdb_target)
-        at = gdb.python("""
-from ptmap import address_space
-from ptmap.linux import auxv, kernel
-space = address_space.resolve({})
-found = auxv.find(space, kernel.find(space))
-result = [found.va + 2 * found.word * list(found.values).index(auxv.AT_SYSINFO_EHDR), found.vdso]
-""")
+        at = gdb.python(
+            """
+from ptmap.context import selection
+from ptmap.linux import recognition
+from ptmap.vdso import auxv
+space = selection.resolve({})
+found = auxv.find(space, recognition.find(space))
+AT_SYSINFO_EHDR = 33
+types = [type for type, _ in found.values]
+result = [found.va + 2 * found.word * types.index(AT_SYSINFO_EHDR), found.vdso]
+"""
+        )
         place, base = at[0] + 8, at[1]
-        for wrong in (1, 0x1000, base + 0x10, 1 << 47, (1 << 47) - 0x1000, 0xFFFF888000000000,
-                      0xFFFFFFFFFF5FF000, (1 << 64) - 0x1000, int(gdb.eval("$pc")) & ~0xFFF):
+        for wrong in (
+            1,
+            0x1000,
+            base + 0x10,
+            1 << 47,
+            (1 << 47) - 0x1000,
+            0xFFFF888000000000,
+            0xFFFFFFFFFF5FF000,
+            (1 << 64) - 0x1000,
+            int(gdb.eval("$pc")) & ~0xFFF,
+        ):
             gdb.run(f"set *(unsigned long *){place:#x} = {wrong:#x}")
             document = json.loads(gdb.run("vdso -json -"))
             assert document["vdso"] is None and "the process's auxiliary" in document["why_none"]
@@ -494,8 +545,11 @@ result = [found.va + 2 * found.word * list(found.values).index(auxv.AT_SYSINFO_E
         end = int(maps.split()[0].split("-")[1], 16)
         gdb.run(f"set *(unsigned long *){place:#x} = {end + 0x1000:#x}")
         document = json.loads(gdb.run("vdso -json -"))
-        assert document["vdso"] is None or document["vvar"]["clock"] is None and any(
-            page["other"] for page in document["vvar"]["pages"])
+        assert (
+            document["vdso"] is None
+            or document["vvar"]["clock"] is None
+            and any(page["other"] for page in document["vvar"]["pages"])
+        )
         gdb.run(f"set *(unsigned long *){place:#x} = {base:#x}")
         assert json.loads(gdb.run("vdso -json -"))["vdso"]["va"] == hex(base)
         gdb.run(f"set *(unsigned long *){at[0]:#x} = 60")  # of no meaning: it is not told at all
@@ -503,6 +557,7 @@ result = [found.va + 2 * found.word * list(found.values).index(auxv.AT_SYSINFO_E
         assert document["vdso"] is None and "names none" in document["why_none"]
 
 
+@pytest.mark.linux("kgdb-64")
 def test_damaged_beside_a_copy(tmp_path: Path) -> None:
     """The kernel's image is damaged, and the process has made a copy before: the copy is not taken
     for the vDSO. What its frames and the vector tell of the place is not lost."""
@@ -515,13 +570,15 @@ def test_damaged_beside_a_copy(tmp_path: Path) -> None:
         # ptmap kaslr makes GDB forget all symbols but these.
         gdb.run("vdso -load")
         with_symbols(looked)
-        assert gdb.eval("(unsigned long)&__vdso_getcpu") == int(next(
-            f["va"] for f in whole["vdso"]["functions"] if f["name"] == "__vdso_getcpu"), 16)
+        assert gdb.eval("(unsigned long)&__vdso_getcpu") == int(
+            next(f["va"] for f in whole["vdso"]["functions"] if f["name"] == "__vdso_getcpu"), 16
+        )
         gdb.run("symbol-file")
 
         soname = looked.gdb.python(
-            f"bytes(gdb.selected_inferior().read_memory({base}, 4096)).find(b'linux-vdso.so.1')"
-            .join(("result = ", "")))
+            f"image = gdb.selected_inferior().read_memory({base}, 4096)\n"
+            "result = bytes(image).find(b'linux-vdso.so.1')"
+        )
         gdb.run(f"set *(char *){base + soname:#x} = 27")
         document, text = looked.ask(), gdb.run("vdso")
         assert document["vdso"]["va"] == hex(base) and document["vdso"]["soname"] == ""

@@ -23,8 +23,11 @@ def machine() -> Iterator[BareMachine]:
 
 def numbers(names: list[str]) -> list[int]:
     """The bits that pte names: "PS", "XD", "bits 1,5"."""
-    return [bit for name in names
-            for bit in {"PS": [7], "XD": [63]}.get(name) or map(int, name.split()[1].split(","))]
+    return [
+        bit
+        for name in names
+        for bit in {"PS": [7], "XD": [63]}.get(name) or map(int, name.split()[1].split(","))
+    ]
 
 
 class Explained:
@@ -38,12 +41,16 @@ class Explained:
         end = one["steps"][-1] if one["steps"] else {}
         if one["outcome"] == "mapped":
             rights = one["rights"]
-            words = [f"pa={one['pa']}", f"size={one['page_size']}",
-                     "user" if rights["user"] else "supervisor",
-                     "write" if rights["write"] else "read-only",
-                     "exec" if rights["exec"] else "no-exec", *["global"] * rights["global"],
-                     f"cache={one['cache']}",
-                     *([f"key={one['key']}"] if one.get("key") else [])]  # fmt: skip
+            words = [
+                f"pa={one['pa']}",
+                f"size={one['page_size']}",
+                "user" if rights["user"] else "supervisor",
+                "write" if rights["write"] else "read-only",
+                "exec" if rights["exec"] else "no-exec",
+                *["global"] * rights["global"],
+                f"cache={one['cache']}",
+                *([f"key={one['key']}"] if one.get("key") else []),
+            ]
             return "mapped " + " ".join(words)
         if one["outcome"] == "unreadable":
             return f"unreadable {end['name'][:-1]} {end['table']}"
@@ -55,8 +62,11 @@ class Explained:
         return " ".join(f"{step['table']}[{step['index']}]" for step in self.one["steps"])
 
     def notes(self) -> set[str]:
-        return {f"{step['name']} {vectors.bits(numbers(step['load']))}"
-                for step in self.one["steps"] if "load" in step}  # fmt: skip
+        return {
+            f"{step['name']} {vectors.bits(numbers(step['load']))}"
+            for step in self.one["steps"]
+            if "load" in step
+        }
 
     def access(self, question: str) -> str:
         privilege, access = question.split()
@@ -82,6 +92,9 @@ def test_vectors(machine: BareMachine, case: Case) -> None:
     answers = json.loads(gdb.run(f"pte -json - {asked}"))["addresses"]
     for at in pages:
         machine.write_phys(at, bytes(4096))
-    wrong = [difference for question, one in zip(case.questions, answers)
-             for difference in vectors.differences(case, question, Explained(one))]  # fmt: skip
+    wrong = [
+        difference
+        for question, one in zip(case.questions, answers)
+        for difference in vectors.differences(case, question, Explained(one))
+    ]
     assert not wrong, "\n".join(wrong)

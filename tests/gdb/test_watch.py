@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 KERNEL, USER = P | RW, P | RW | US
 CODE = 0x300000  # physical; linear too
 SET = re.compile(
-    r"^Hardware watchpoint (\d+): \*\((unsigned (?:int|long long)) \*\) (0x[0-9a-f]+)$", re.M)
+    r"^Hardware watchpoint (\d+): \*\((unsigned (?:int|long long)) \*\) (0x[0-9a-f]+)$", re.M
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +90,13 @@ def run_code(machine: BareMachine, code: bytes) -> str:
 
 def store(va: int, value: int) -> bytes:
     """mov rax, VA; mov rcx, VALUE; mov [rax], rcx; nop"""
-    return (b"\x48\xb8" + va.to_bytes(8, "little") + b"\x48\xb9" + value.to_bytes(8, "little")
-            + b"\x48\x89\x08\x90")  # fmt: skip
+    return (
+        b"\x48\xb8"
+        + va.to_bytes(8, "little")
+        + b"\x48\xb9"
+        + value.to_bytes(8, "little")
+        + b"\x48\x89\x08\x90"
+    )
 
 
 def test_the_store_is_caught(machine: BareMachine, gdb: GdbSession, space: Tables) -> None:
@@ -138,9 +144,7 @@ def test_a_store_through_another_address_is_missed(
     assert "Hardware watchpoint" in stopped and gdb.eval("$rip") == CODE + 24 + 23
 
 
-def test_the_same_value_is_no_change(
-    machine: BareMachine, gdb: GdbSession, space: Tables
-) -> None:
+def test_the_same_value_is_no_change(machine: BareMachine, gdb: GdbSession, space: Tables) -> None:
     text = gdb.run("pte 0x400000 -watch")
     now = space.entry(0x400000, 1)
     gdb.run(f"hbreak *{CODE + 24:#x}")
@@ -166,8 +170,9 @@ def test_of_other_tables(machine: BareMachine, gdb: GdbSession, space: Tables) -
     other = Tables("4-level", at=0x2000000)
     entry = other.map(0x400000, 0x1000000, KIB4, USER)
     other.write_to(machine)
-    assert watched(gdb.run(f"pte -root {other.root:#x} 0x400000 -watch")) == \
-        0xFFFF888000000000 + entry  # fmt: skip
+    assert (
+        watched(gdb.run(f"pte -root {other.root:#x} 0x400000 -watch")) == 0xFFFF888000000000 + entry
+    )
 
 
 def test_no_address_reaches_it(machine: BareMachine, gdb: GdbSession) -> None:
@@ -175,13 +180,20 @@ def test_no_address_reaches_it(machine: BareMachine, gdb: GdbSession) -> None:
     entry = space.map(0x400000, 0x1000000, KIB4, USER)
     space.write_to(machine)
     machine.set_mode("4-level", space.root)
-    refused(gdb, "pte 0x400000 -watch", "no virtual address reaches the PTE", hex(entry),
-            f"below the root {space.root:#x}")  # fmt: skip
+    refused(
+        gdb,
+        "pte 0x400000 -watch",
+        "no virtual address reaches the PTE",
+        hex(entry),
+        f"below the root {space.root:#x}",
+    )
     assert "No breakpoints" in gdb.run("info breakpoints")
 
 
-@pytest.mark.parametrize("mode, kind", [("32-bit", "unsigned int"), ("pae", "unsigned long long"),
-                                        ("5-level", "unsigned long long")])  # fmt: skip
+@pytest.mark.parametrize(
+    "mode, kind",
+    [("32-bit", "unsigned int"), ("pae", "unsigned long long"), ("5-level", "unsigned long long")],
+)
 def test_modes(machine: BareMachine, gdb: GdbSession, mode: str, kind: str) -> None:
     space = Tables(mode)
     entry = space.map(0x400000, 0x1000000, KIB4, USER)
@@ -250,8 +262,7 @@ def test_setting_it_writes_nothing(machine: BareMachine, space: Tables) -> None:
     machine.write_phys(CODE, store(0xFFFF888000000000 + entry, 0x1009007) + b"\xeb\xfe")
     machine.session.disconnect()
     try:
-        with StubProxy(machine.qemu.gdb_target) as proxy, \
-                GdbSession(script=ptmap_script()) as gdb:  # fmt: skip
+        with StubProxy(machine.qemu.gdb_target) as proxy, GdbSession(script=ptmap_script()) as gdb:
             gdb.attach(proxy.gdb_target)
             proxy.reset()
             va = watched(gdb.run("pte -watch 0x400000"))
@@ -269,8 +280,9 @@ def test_lab32(tmp_path: Path) -> None:
     """A kernel of 32 bits, stopped before it halts; what it does then is this test's code."""
     subprocess.run(["make", "-sC", ROOT / "examples/lab32", f"OUT={tmp_path}"], check=True)
     elf = tmp_path / "lab32-3g.elf"
-    with Qemu(["-kernel", str(elf)], binary="qemu-system-i386") as lab, \
-            GdbSession(script=ptmap_script()) as gdb:  # fmt: skip
+    with Qemu(["-kernel", str(elf)], binary="qemu-system-i386") as lab, GdbSession(
+        script=ptmap_script()
+    ) as gdb:
         gdb.run(f"file {elf}")
         gdb.attach(lab.gdb_target)
         gdb.run("thbreak *lab_wait")
@@ -278,8 +290,9 @@ def test_lab32(tmp_path: Path) -> None:
         text = gdb.run("pte 0x08048000 -watch")
         va = watched(text)
         assert SET.search(text)[2] == "unsigned int" and va >= 0xC0000000  # type: ignore[index]
-        code = b"".join((b"\xc7\x05", va.to_bytes(4, "little"),
-                         (0x01000027).to_bytes(4, "little"), b"\xeb\xfe"))  # fmt: skip
+        code = b"".join(
+            (b"\xc7\x05", va.to_bytes(4, "little"), (0x01000027).to_bytes(4, "little"), b"\xeb\xfe")
+        )
         for at, byte in enumerate(code):
             gdb.run(f"set {{unsigned char}}((char *)lab_wait + {at}) = {byte}")
         stopped = go_on(gdb)
@@ -304,8 +317,9 @@ def said(guest: Qemu, what: str) -> int:
 
 
 @pytest.mark.linux
-@pytest.mark.parametrize("name, where", [
-    ("kgdb-64", "kernel"), ("kgdb-64", "ready"), ("kgdb-pae", "kernel")])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, where", [("kgdb-64", "kernel"), ("kgdb-64", "ready"), ("kgdb-pae", "kernel")]
+)
 def test_linux_maps_a_page(name: str, where: Any) -> None:
     """The process touches its vDSO for the first time: the page fault handler is caught."""
     from guests import GUESTS
@@ -344,7 +358,7 @@ def test_linux_maps_a_page(name: str, where: Any) -> None:
         guest.wait_line("init: went on")
 
 
-@pytest.mark.linux
+@pytest.mark.linux("4-level-pti")
 def test_kptis_user_half(name: str = "4-level-pti") -> None:
     """In user mode, without symbols: the table is reached through the kernel root's direct map."""
     with linux(name, "ready") as guest, GdbSession(script=ptmap_script()) as gdb:
@@ -359,7 +373,7 @@ def test_kptis_user_half(name: str = "4-level-pti") -> None:
         assert "physical 0x" in gdb.run(f"pte {vdso:#x}")
 
 
-@pytest.mark.linux
+@pytest.mark.linux("kgdb-64")
 def test_kgdb() -> None:
     """The kernel's own debugger: by the debug registers, through the direct map that its symbols
     tell. That they are set is all that can be seen here: under QEMU's emulation this kernel's kgdb
@@ -367,8 +381,9 @@ def test_kgdb() -> None:
     from guests import GUESTS, break_in, kgdb_target
     from kernels import fetch
 
-    with linux("kgdb-64", "ready", kgdb=True) as guest, StubProxy(kgdb_target(guest)) as proxy, \
-            GdbSession(script=ptmap_script(), timeout=60) as gdb:  # fmt: skip
+    with linux("kgdb-64", "ready", kgdb=True) as guest, StubProxy(
+        kgdb_target(guest)
+    ) as proxy, GdbSession(script=ptmap_script(), timeout=60) as gdb:
         gdb.run(f"file {fetch(GUESTS['kgdb-64'].kernel).with_name('vmlinux')}")
         gdb.attach(proxy.gdb_target)
         vdso = said(guest, "vdso")
@@ -391,13 +406,16 @@ def test_kgdb() -> None:
         gdb.run("delete")
 
 
-@pytest.mark.linux
+@pytest.mark.linux("686-pae-pti")
 def test_a_table_in_high_memory() -> None:
     from guests import boot
 
-    with boot("686-pae-pti", paused_at="kernel") as guest, \
-            GdbSession(script=ptmap_script()) as gdb:  # fmt: skip
+    with boot("686-pae-pti", paused_at="kernel") as guest, GdbSession(script=ptmap_script()) as gdb:
         gdb.attach(guest.gdb_target)
-        refused(gdb, "pte -watch 0x8048000", "no virtual address reaches the PTE at physical 0x",
-                "32-bit Linux maps tables in high memory only while it changes them")
+        refused(
+            gdb,
+            "pte -watch 0x8048000",
+            "no virtual address reaches the PTE at physical 0x",
+            "32-bit Linux maps tables in high memory only while it changes them",
+        )
         assert "through lowmem (deduced)" in words(gdb.run("pte -watch $pc"))

@@ -20,10 +20,16 @@ END = 64 << 20  # of RAM
 DEVICE = 0xFEE00000  # the local APIC
 
 PATTERN = (
-    bytes(range(64)) + b"hello\n\xff\0" + b"a" * 300 + b"\0" + bytes(64)
-    + "hé\0ü".encode("utf-16-le") + b"\0\0"
-    + struct.pack("<dfdf", 1.5, -2.25, float("nan"), 1e30) + bytes(range(255, 100, -1))
-)  # fmt: skip
+    bytes(range(64))
+    + b"hello\n\xff\0"
+    + b"a" * 300
+    + b"\0"
+    + bytes(64)
+    + "hé\0ü".encode("utf-16-le")
+    + b"\0\0"
+    + struct.pack("<dfdf", 1.5, -2.25, float("nan"), 1e30)
+    + bytes(range(255, 100, -1))
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +74,7 @@ def test_values(gdb: GdbSession, letter: str, count: str) -> None:
 @pytest.mark.parametrize("format", ["s", "3s", "hs", "2hs", "ws", "i", "7i"])
 def test_strings_and_instructions(gdb: GdbSession, format: str) -> None:
     for address in (DATA, TEXT, TEXT + 8, WIDE, DATA + 3):
-        shown = alike(gdb, f"/{format} {address:#x}", "", "/2x", "")
+        shown = alike(gdb, f"/{format} {address:#x}", "", "/2", "/2x", "")
         assert shown[0].startswith(f"{address:#x}:") or "i" in format
 
 
@@ -99,24 +105,29 @@ def test_it_is_physical(machine: BareMachine, gdb: GdbSession) -> None:
     machine.set_mode("32-bit", space.root)
     assert "0x0706050403020100" not in gdb.run(f"x/8xg {DATA:#x}")
     assert shown == (
-        gdb.run(f"xp/8xg {DATA:#x}"), gdb.run(f"xp/s {TEXT:#x}"), gdb.run(f"xp/3i {DATA:#x}")
-    )  # fmt: skip
+        gdb.run(f"xp/8xg {DATA:#x}"),
+        gdb.run(f"xp/s {TEXT:#x}"),
+        gdb.run(f"xp/3i {DATA:#x}"),
+    )
     # Nothing of it stays in GDB's cache.
     assert "0x0706050403020100" not in gdb.run(f"x/8xg {DATA:#x}")
     assert gdb.packet(b"qqemu.PhyMemMode") == b"0"
 
 
 def test_the_users_disassembler_stays(gdb: GdbSession) -> None:
-    if not gdb.python("""
+    if not gdb.python(
+        """
 try:
     import gdb.disassembler
     result = True
 except ImportError:
     pass
-"""):
+"""
+    ):
         refused(gdb, f"xp/i {DATA:#x}", "GDB 13")
         return
-    names = gdb.python("""
+    names = gdb.python(
+        """
 import gdb.disassembler
 class Nop(gdb.disassembler.Disassembler):
     def __call__(self, info):
@@ -125,21 +136,25 @@ name = gdb.selected_frame().architecture().name()
 gdb.disassembler.register_disassembler(Nop("nop"), name)
 result = [gdb.execute(f"{c}/i 0x1000", to_string=True) for c in ("x", "xp", "x")]
 gdb.disassembler.register_disassembler(None, name)
-""")
+"""
+    )
     assert "mine" in names[0] and "mine" not in names[1] and "mine" in names[2]
 
 
-@pytest.mark.parametrize("command, address", [
-    (f"xp {END:#x}", END),
-    (f"xp/4xg {END - 8:#x}", END),
-    (f"xp/xg {END - 3:#x}", END),
-    (f"xp/i {END:#x}", END),
-    (f"xp/s {END:#x}", END),
-    (f"xp/100000xb {END - 70000:#x}", END),
-    (f"xp {DEVICE:#x}", DEVICE),
-    (f"xp/i {DEVICE:#x}", DEVICE),
-    (f"xp/s {DEVICE:#x}", DEVICE),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "command, address",
+    [
+        (f"xp {END:#x}", END),
+        (f"xp/4xg {END - 8:#x}", END),
+        (f"xp/xg {END - 3:#x}", END),
+        (f"xp/i {END:#x}", END),
+        (f"xp/s {END:#x}", END),
+        (f"xp/100000xb {END - 70000:#x}", END),
+        (f"xp {DEVICE:#x}", DEVICE),
+        (f"xp/i {DEVICE:#x}", DEVICE),
+        (f"xp/s {DEVICE:#x}", DEVICE),
+    ],
+)
 def test_not_ram(gdb: GdbSession, command: str, address: int) -> None:
     refused(gdb, command, f"{address:#x}: not RAM")
     assert gdb.packet(b"qqemu.PhyMemMode") == b"0"
@@ -151,26 +166,44 @@ def test_what_comes_before_is_shown() -> None:
         other.session.disconnect()
         other.write_phys(END - 8, b"ab\0last!")
         run = subprocess.run(
-            ["gdb", "-nx", "-q", "-batch", "-x", str(ptmap_script()),
-             "-ex", f"target remote {other.qemu.gdb_target}", "-ex", f"xp/6xh {END - 8:#x}",
-             "-ex", f"xp/3s {END - 8:#x}", "-ex", "disconnect"],
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            [
+                "gdb",
+                "-nx",
+                "-q",
+                "-batch",
+                "-x",
+                str(ptmap_script()),
+                "-ex",
+                f"target remote {other.qemu.gdb_target}",
+                "-ex",
+                f"xp/6xh {END - 8:#x}",
+                "-ex",
+                f"xp/3s {END - 8:#x}",
+                "-ex",
+                "disconnect",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
     assert f"{END - 8:#x}:\t0x6261\t0x6c00\t0x7361\t0x2174\n" in run.stdout
     assert f'{END - 8:#x}:\t"ab"\n{END - 5:#x}:\t"last!"...\n' in run.stdout
     assert run.stderr.count(f"{END:#x}: not RAM") == 2
 
 
-@pytest.mark.parametrize("command, words", [
-    ("xp/4q 0", ["'q'", "xduotacfsiz", "bhwg"]),
-    ("xp/1$ 0", ["/1$"]),
-    ("xp/gs 0", ["strings"]),
-    ("xp/-2s 0x1000", ["forwards"]),
-    ("xp/-2i 0x1000", ["forwards"]),
-    ("xp -1", ["52 bits"]),
-    ("xp 0x10000000000000", ["52 bits"]),
-    ("xp nosuchsymbol", ["nosuchsymbol"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "command, words",
+    [
+        ("xp/4q 0", ["'q'", "xduotacfsiz", "bhwg"]),
+        ("xp/1$ 0", ["/1$"]),
+        ("xp/gs 0", ["strings"]),
+        ("xp/-2s 0x1000", ["forwards"]),
+        ("xp/-2i 0x1000", ["forwards"]),
+        ("xp -1", ["52 bits"]),
+        ("xp 0x10000000000000", ["52 bits"]),
+        ("xp nosuchsymbol", ["nosuchsymbol"]),
+    ],
+)
 def test_refusals(gdb: GdbSession, command: str, words: list[str]) -> None:
     refused(gdb, command, *words)
 

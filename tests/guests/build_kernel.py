@@ -12,21 +12,30 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 from pathlib import Path
 
-from packages import Apt
-from store import GuestError, cache
+import guard
+from packages import archive
+from store import BuildFailed, GuestError, cache
 
+_SUITE = "bookworm"
 _SOURCE = "linux-source-6.1"
 _PROGRAMS = ("gcc", "ld", "objcopy", "make", "flex", "bison", "bc", "xz")
 _HEADER = Path("/usr/include/libelf.h")  # the one library a build needs
-_KEPT = {"vmlinux": "vmlinux", "arch/x86/boot/bzImage": "vmlinuz", ".config": "config",
-         "System.map": "System.map"}
+_KEPT = {
+    "vmlinux": "vmlinux",
+    "arch/x86/boot/bzImage": "vmlinuz",
+    ".config": "config",
+    "System.map": "System.map",
+}
 # Two builds of one source differ in nothing that shows.
-_SAME = {"KBUILD_BUILD_TIMESTAMP": "@0", "KBUILD_BUILD_USER": "ptmap",
-         "KBUILD_BUILD_HOST": "ptmap", "KBUILD_BUILD_VERSION": "1"}
+_SAME = {
+    "KBUILD_BUILD_TIMESTAMP": "@0",
+    "KBUILD_BUILD_USER": "ptmap",
+    "KBUILD_BUILD_HOST": "ptmap",
+    "KBUILD_BUILD_VERSION": "1",
+}
 
 
 def key(name: str) -> str:
@@ -39,21 +48,22 @@ def newest(name: str, arch: str) -> Path:
 
     The caller holds the cache's lock.
     """
-    apt = Apt("amd64")
+    apt = archive(_SUITE, "amd64")
     version = apt.show(_SOURCE, "Version")
     if version is None:
         why = f"; apt says: {apt.complaint}" if apt.complaint else "."
-        raise GuestError(f"{name} is built from {_SOURCE}, which this archive does not have{why}")
+        raise GuestError(f"{name} is built from {_SOURCE}, which {_SUITE} does not have{why}")
     folder = cache() / "kernels" / f"{name}_{version}_{key(name)}"
     if folder.exists():
         return folder
-    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
-    if missing or not _HEADER.exists():
-        raise GuestError(f"{name} is built here, which needs {', '.join(missing) or _HEADER}; "
-                         "scripts/install-packages.sh kernel installs it.")
+    if needed := lacking():
+        raise GuestError(
+            f"{name} is built here, which needs {needed}; "
+            "scripts/install-packages.sh kernel installs it."
+        )
     print(f"ptmap: building {folder.name}, some minutes", file=sys.stderr)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=cache()) as temporary:
+    with guard.Folder(cache()) as temporary:
         source = _unpack(apt.download(_SOURCE, Path(temporary)), Path(temporary))
         built = Path(temporary) / "built"
         built.mkdir()
@@ -63,12 +73,20 @@ def newest(name: str, arch: str) -> Path:
         for made, kept in _KEPT.items():
             shutil.copy(built / made, whole / kept)
         # Half of a relocatable vmlinux is its relocations, which no debugger looks at.
-        subprocess.run(["objcopy", "--remove-section=.rel.*", "--remove-section=.rela.*",
-                        whole / "vmlinux"], check=True)
+        subprocess.run(
+            ["objcopy", "--remove-section=.rel.*", "--remove-section=.rela.*", whole / "vmlinux"],
+            check=True,
+        )
         folder.parent.mkdir(exist_ok=True)
         whole.rename(folder)
     print(f"ptmap: built in {time.monotonic() - started:.0f} s", file=sys.stderr)
     return folder
+
+
+def lacking() -> str:
+    """What of a build's programs and headers is not on this machine."""
+    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
+    return ", ".join(missing) or ("" if _HEADER.exists() else str(_HEADER))
 
 
 def _fragment(name: str) -> Path:
@@ -97,13 +115,28 @@ def _build(name: str, arch: str, source: Path, built: Path) -> None:
     flags = f"-fdebug-prefix-map={source}=/usr/src/{_SOURCE} -fdebug-prefix-map={built}=/build"
 
     def make(*targets: str) -> None:
-        command = ["nice", "make", "-s", f"-j{os.cpu_count() or 1}", f"ARCH={arch}", f"O={built}",
-                   f"KCFLAGS={flags}", f"KAFLAGS={flags}", *targets]
-        done = subprocess.run(command, cwd=source, env={**os.environ, "LC_ALL": "C", **_SAME},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        command = [
+            "nice",
+            "make",
+            "-s",
+            f"-j{os.cpu_count() or 1}",
+            f"ARCH={arch}",
+            f"O={built}",
+            f"KCFLAGS={flags}",
+            f"KAFLAGS={flags}",
+            *targets,
+        ]
+        done = subprocess.run(
+            command,
+            cwd=source,
+            env={**os.environ, "LC_ALL": "C", **_SAME},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
         if done.returncode != 0:
             said = re.findall(r"^.*(?:error|Error|\*\*\*).*$", done.stderr, re.M)[:3]
-            raise GuestError(f"{name} could not be built: {' / '.join(said)}")
+            raise BuildFailed(f"{name} could not be built: {' / '.join(said)}")
 
     config = built / ".config"
     wanted = _fragment(name).read_text()
@@ -120,4 +153,4 @@ def _verify(name: str, wanted: str, config: str) -> None:
     rows = [line.split("=", 1) for line in wanted.splitlines() if line.startswith("CONFIG_")]
     lost = [f"{option}={value}" for option, value in rows if have.get(option, "n") != value]
     if lost:
-        raise GuestError(f"{name} cannot be configured with {', '.join(lost)}.")
+        raise BuildFailed(f"{name} cannot be configured with {', '.join(lost)}.")

@@ -9,19 +9,29 @@ import re
 import socket
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Sequence
+from typing import Iterator, Literal, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harness"))
 
+import saved
 from initramfs import Width, initramfs
 from kernels import fetch
 from qemu import Qemu, QemuError
 
 # A panic reboots at once and -no-reboot turns that into QEMU's end, so nothing waits for it.
-# KASLR is left as people have it.
-_COMMAND_LINE = "console=ttyS0 panic=-1"
+# The self-tests of the kernel's ciphers are a third of a 32-bit kernel's start. KASLR is left as
+# people have it.
+_COMMAND_LINE = "console=ttyS0 panic=-1 cryptomgr.notests ask=1"
+_ASKS = "init: which words?"
+# These words are init's, who is asked for them when the kernel has booted (init.c); others are the
+# kernel's.
+_OF_INIT = frozenset(
+    "big child clocks dump exec files kcore kgdb pagemap remap smp stay swap symbols vdso_copy "
+    "vdso_sum vdso_touch vvar_touch".split()
+)
 _IN_DEBUGGER = "Entering kdb"  # on the console, when the kernel's debugger waits
 _SYSRQ_G = "sysrq: DEBUG"
 
@@ -52,19 +62,41 @@ GUESTS = {
     "4-level": Guest("4-level, no KPTI (an AMD CPU)", "amd64", "qemu64"),
     "4-level-pti": Guest("4-level, KPTI on", "amd64", "qemu64", append="pti=on"),
     "5-level": Guest("5-level", "amd64", "qemu64,+la57"),
-    "max": Guest("4-level, 1 GiB pages, SMEP, SMAP, PKE, RAM above 4 GiB", "amd64", "max,-la57",
-                 memory="8G", machine="q35"),
+    "max": Guest(
+        "4-level, 1 GiB pages, SMEP, SMAP, PKE, RAM above 4 GiB",
+        "amd64",
+        "max,-la57",
+        memory="8G",
+        machine="q35",
+    ),
     "compat": Guest("a 32-bit process on a 64-bit kernel", "amd64", "qemu64", 32),
     "smp": Guest("two CPUs, a process with a root of its own on each", "amd64", "qemu64", cpus=2),
+    # Newer kernels, for maps and the vDSO without symbols.
+    "4-level-6.12": Guest("Linux 6.12, 4-level, no KPTI", "amd64-6.12", "qemu64"),
+    "4-level-pti-6.12": Guest(
+        "Linux 6.12, 4-level, KPTI on", "amd64-6.12", "qemu64", append="pti=on"
+    ),
+    "5-level-6.12": Guest("Linux 6.12, 5-level", "amd64-6.12", "qemu64,+la57"),
+    "4-level-sid": Guest("Debian sid's Linux, 4-level, no KPTI", "amd64-sid", "qemu64"),
+    "4-level-pti-sid": Guest(
+        "Debian sid's Linux, 4-level, KPTI on", "amd64-sid", "qemu64", append="pti=on"
+    ),
+    "5-level-sid": Guest("Debian sid's Linux, 5-level", "amd64-sid", "qemu64,+la57"),
     # Built from source: kgdb, a vmlinux with debug information, the kernel's dump of its tables.
     "kgdb-64": Guest("4-level, KPTI, KASLR", "kgdb-64", "qemu64", append="pti=on"),
     "kgdb-64-5level": Guest("5-level, KPTI, KASLR", "kgdb-64", "qemu64,+la57", append="pti=on"),
-    "kgdb-64-nokaslr": Guest("4-level, KPTI, no KASLR: symbols are right as vmlinux has them",
-                             "kgdb-64", "qemu64", append="nokaslr pti=on"),
-    "x32": Guest("an x32 process: 64-bit code, 32-bit addresses", "kgdb-64", "qemu64", "x32",
-                 append="pti=on"),
-    "kgdb-pae": Guest("PAE, NX, KPTI, the space split at 2 GiB", "kgdb-pae", _PAE, 32, "1G",
-                      append="pti=on"),
+    "kgdb-64-nokaslr": Guest(
+        "4-level, KPTI, no KASLR: symbols are right as vmlinux has them",
+        "kgdb-64",
+        "qemu64",
+        append="nokaslr pti=on",
+    ),
+    "x32": Guest(
+        "an x32 process: 64-bit code, 32-bit addresses", "kgdb-64", "qemu64", "x32", append="pti=on"
+    ),
+    "kgdb-pae": Guest(
+        "PAE, NX, KPTI, the space split at 2 GiB", "kgdb-pae", _PAE, 32, "1G", append="pti=on"
+    ),
 }
 
 Where = Literal["ready", "kernel", "running"]
@@ -78,8 +110,9 @@ def boot(
     ram_file: bool = False,
     extra_args: Sequence[str] = (),
     kgdb: bool = False,
+    anew: bool = False,
 ) -> Qemu:
-    """Boot a guest of GUESTS until its process has mapped its memory (init.c says what).
+    """A guest of GUESTS whose process has mapped its memory (init.c says what).
 
     paused_at  "ready": stopped in user mode, in that process's spin loop
                "kernel": stopped in kernel mode, the process waiting and its root in CR3
@@ -88,6 +121,8 @@ def boot(
     kgdb       of a kgdb- guest: its process enters the kernel's own debugger, which answers on the
                second serial line (kgdb_target()) as long as QEMU is not stopped; instead of
                paused_at
+    anew       really boots: what is random differs each time. Else it goes on where an earlier
+               boot() has saved it, before the process has mapped anything (saved.py)
 
     GuestError when the kernel cannot be had, QemuError when the guest does not get there.
     """
@@ -95,34 +130,62 @@ def boot(
     stay = "stay=kernel" if paused_at == "kernel" else ""
     both = "smp=1" if guest.cpus > 1 else ""
     debugger = "kgdboc=ttyS1 kgdb=1" if kgdb else ""
-    words = " ".join(filter(None, (_COMMAND_LINE, guest.append, both, stay, debugger, append)))
-    qemu = Qemu(
-        [
-            *("-cpu", guest.cpu),
-            *("-kernel", str(fetch(guest.kernel))),
-            *("-initrd", str(initramfs(guest.width))),
-            *("-append", words),
-            *("-smp", str(guest.cpus)),
-            *guest.args,
-            *extra_args,
-        ],
-        binary=guest.qemu,
-        machine=guest.machine,
-        memory=guest.memory,
-        paused=False,
-        ram_file=ram_file,
-        serial_lines=2 if kgdb else 1,
-    )
-    try:
-        qemu.wait_line("init: ready")
+    words = " ".join([_COMMAND_LINE, guest.append, both, stay, debugger, append]).split()
+    of_init = [word for word in words if word.partition("=")[0] in _OF_INIT]
+    of_kernel = [word for word in words if word not in of_init]
+    kernel, archive = fetch(guest.kernel), initramfs(guest.width)
+    args = [
+        *("-cpu", guest.cpu),
+        *("-kernel", str(kernel)),
+        *("-initrd", str(archive)),
+        *("-append", " ".join(of_kernel)),
+        *("-smp", str(guest.cpus)),
+        *guest.args,
+        *extra_args,
+    ]
+
+    def start(folder: Path | None) -> Qemu:
+        qemu = Qemu(
+            args,
+            binary=guest.qemu,
+            machine=guest.machine,
+            memory=guest.memory,
+            paused=False,
+            ram_file=ram_file,
+            serial_lines=2,
+            saved=folder,
+        )
+        if folder is None:
+            with _ended_by_errors(qemu):
+                qemu.wait_line(_ASKS)
+                qemu.stop_cpus()
+        return qemu
+
+    # QEMU reads all of a RAM file to find what is not zero, and what was read takes memory.
+    if anew or ram_file and guest.memory not in ("512M", "1G"):
+        qemu = start(None)
+    else:
+        made_of = [saved.version(guest.qemu), guest.machine, guest.memory, f"{ram_file} {kgdb}"]
+        qemu = saved.begun(
+            name, [*made_of, saved.stamp(kernel), saved.stamp(archive), *args], start
+        )
+    with _ended_by_errors(qemu):
+        qemu.cont()
+        qemu.answer(" ".join(of_init), "init: ready", serial=1)
         if kgdb:
             qemu.wait_line(_IN_DEBUGGER)
         else:
             stop(qemu, name, paused_at)
+    return qemu
+
+
+@contextmanager
+def _ended_by_errors(qemu: Qemu) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         qemu.close()
         raise
-    return qemu
 
 
 def kgdb_target(qemu: Qemu) -> str:

@@ -20,6 +20,10 @@
  *                   so Linux, which switches lazily, leaves this process's root in CR3.
  *     big=MIB       size of the area "big"
  *
+ *     ask=1         before all else: init: which words? One line from the second serial port is
+ *                   the environment instead: a machine saved there begins with other words each
+ *                   time.
+ *
  * These add lines, in this order. Two come before the areas; forking later would write-protect
  * those:
  *
@@ -98,7 +102,8 @@ enum { FORK = 2, READ = 3, WRITE = 4, OPEN = 5, CLOSE = 6, EXECVE = 11, MKNOD = 
 #endif
 
 enum { AT_SYSINFO_EHDR = 33 };
-enum { O_WRONLY = 1, O_RDWR = 2, S_IFBLK = 0060000, RAM0 = 1 << 8, PR_SET_NAME = 15, MADV_PAGEOUT = 21 };
+enum { O_WRONLY = 1, O_RDWR = 2, S_IFCHR = 0020000, S_IFBLK = 0060000, TTYS1 = 4 << 8 | 65,
+       RAM0 = 1 << 8, PR_SET_NAME = 15, MADV_PAGEOUT = 21 };
 
 enum touch { LEAVE, LOOK, FILL, ODD };  /* read every page, write every page, every second one */
 
@@ -234,6 +239,28 @@ static char buffer[16384];
 static long open(const char *path)
 {
     return syscall(OPEN, path, 0L, 0L);
+}
+
+/* The words of a line from the second serial port, as an environment. */
+static char **asked(void)
+{
+    static char words[1024], *environ[32];
+    unsigned count = 0;
+    long fd, length;
+
+    syscall(MKNOD, "/dev/ttyS1", (long)(S_IFCHR | 0600), (long)TTYS1);
+    fd = open("/dev/ttyS1");            /* from now on nothing that comes there is lost */
+    say("which words?", "");
+    flush();
+    length = syscall(READ, fd, words, (long)sizeof words);
+    syscall(CLOSE, fd);
+    for (long i = 0; i < length; i++) {
+        if (words[i] == ' ' || words[i] == '\n')
+            words[i] = 0;
+        else if ((i == 0 || words[i - 1] == 0) && count < sizeof environ / sizeof *environ - 1)
+            environ[count++] = words + i;
+    }
+    return environ;
 }
 
 /* Returns the FNV-1a hash of what the file holds; prints it or not. */
@@ -709,7 +736,6 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
 {
     char **argv = (char **)(stack + 1);         /* argc, argv[], 0, environ[], 0, auxv[][2] */
     char **environ = argv + stack[0] + 1;
-    const char *stay = option(environ, "stay="), *big = option(environ, "big=");
     const struct area *spin = 0;
     unsigned long vdso;
 
@@ -721,10 +747,13 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     syscall(SYSLOG, 6L, 0L, 0L);        /* the kernel's messages off the console; panics come */
     syscall(MOUNT, "proc", "/proc", "proc", 0L, 0L);
 
-    if (option(environ, "child="))
-        start_child("sleeper", environ);
-    if (option(environ, "smp=")) {
-        start_child("spinner", environ);
+    char **words = option(environ, "ask=") ? asked() : environ;
+    const char *stay = option(words, "stay="), *big = option(words, "big=");
+
+    if (option(words, "child="))
+        start_child("sleeper", words);
+    if (option(words, "smp=")) {
+        start_child("spinner", words);
         stay_on(0);
     }
     for (const struct area *area = areas; area != areas + sizeof areas / sizeof *areas; area++) {
@@ -734,30 +763,30 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
         if (area->address == AT(2))
             spin = area;
     }
-    if (option(environ, "files="))
+    if (option(words, "files="))
         map_files();
-    if (option(environ, "swap="))
+    if (option(words, "swap="))
         map_swapped();
     say("stack", "");
     hex((unsigned long)stack);
     flush();
     vdso = show_vdso("", environ);
     if (vdso)
-        touch_vdso("", environ);
-    if (vdso && option(environ, "vdso_copy="))
+        touch_vdso("", words);
+    if (vdso && option(words, "vdso_copy="))
         copy_vdso();
 
-    int in_kernel = stay && stay[0] == 'k', later = option(environ, "vdso_sum=") != 0;
+    int in_kernel = stay && stay[0] == 'k', later = option(words, "vdso_sum=") != 0;
     unsigned long at = write_spin(spin);
 
     if (!in_kernel)
         spin_at("", at);
     read_file(open("/proc/self/maps"), 1);
-    if (option(environ, "clocks="))
+    if (option(words, "clocks="))
         show_clocksource();
-    if (option(environ, "symbols="))
+    if (option(words, "symbols="))
         show_symbols();
-    if (option(environ, "kcore="))
+    if (option(words, "kcore="))
         show_kcore();
     /* What the rest needs of the stack and of static memory is there before they tell of it. */
     touch((unsigned long)stack - 2 * PAGE, 2, FILL);
@@ -765,9 +794,9 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     touch((unsigned long)buffer, sizeof buffer / PAGE, FILL);
     page_map(0, 1);
     go_on = 0;                          /* in a page of this process, not Linux's zero page */
-    if (option(environ, "pagemap="))
+    if (option(words, "pagemap="))
         show_pagemap();
-    if (option(environ, "dump="))
+    if (option(words, "dump="))
         show_dumps();
     if (vdso && later) {
         say("vdso flag", "");
@@ -776,11 +805,11 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     }
     say("ready", "");
     flush();
-    if (option(environ, "kgdb="))
+    if (option(words, "kgdb="))
         syscall(WRITE, syscall(OPEN, "/proc/sysrq-trigger", (long)O_WRONLY, 0L), "g", 1L);
     if (vdso && later) {
         wait(in_kernel);
-        if (option(environ, "remap="))
+        if (option(words, "remap="))
             remap();
         sum_vdso("");
         say("went on", "");

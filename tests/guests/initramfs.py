@@ -6,10 +6,10 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Literal
 
+import guard
 from store import GuestError, cache
 
 _SOURCE = Path(__file__).with_name("init.c")
@@ -31,7 +31,7 @@ def initramfs(width: Width) -> Path:
     archive = cache() / "initramfs" / f"{width}-{key}.cpio"
     if not archive.exists():
         archive.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        with guard.Folder(cache()) as folder:
             init = Path(folder) / "init"
             if shutil.which("gcc") is None:
                 raise GuestError("the guests' init program is built with gcc; please install it.")

@@ -1,12 +1,18 @@
 """Real kernels, from the distribution's archive into a cache outside the checkout.
 
-Of a kernel's package only what lies in /boot is kept. Two are built from the archive's source:
-they have what no packaged one has, a vmlinux with debug information and the dump of their tables.
+Of a kernel's package only vmlinuz and what else lies in /boot is kept. Two are built from the
+archive's source: they have what no packaged one has, a vmlinux with debug information and the dump
+of their tables.
 
-    <cache>/kernels/linux-image-6.1.0-35-686_6.1.137-1_i386/{vmlinuz,config,System.map}
+    <cache>/kernels/linux-image-6.1.0-50-686_6.1.176-1_i386/{vmlinuz,config,System.map}
     <cache>/kernels/686 -> the one to boot
-    <cache>/kernels/kgdb-64_6.1.137-1_HASH/{vmlinuz,vmlinux,config,System.map}
-    <cache>/apt/i386/       apt's own files
+    <cache>/kernels/amd64-sid.newest -> the one on trial
+    <cache>/kernels/amd64-sid.why    why there is none
+    <cache>/kernels/kgdb-64_6.1.176-1_HASH/{vmlinuz,vmlinux,config,System.map}
+    <cache>/apt/trixie-amd64/        apt's own files
+
+$PTMAP_NO_FETCH, which pytest sets: what is not in the cache is NotInCache, at once.
+$PTMAP_TRY_NEWEST, which `newest` sets: kernels on trial are used if there are any.
 """
 
 from __future__ import annotations
@@ -17,56 +23,96 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import build_kernel
-from packages import Apt, os_release
-from store import GuestError, cache, locked
+import guard
+from packages import Apt, archive, is_debian, os_release
+from store import GuestError, NotInCache, cache, locked
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Where a kernel comes from: meta packages, the first that exists is taken; or it is built."""
+    """Where a kernel comes from: a meta package of one of Debian's suites, on any release of
+    Debian; or it is built."""
 
     arch: str
-    debian: tuple[str, ...] = ()
-    elsewhere: tuple[str, ...] = ()  # on distributions that are not Debian
+    suite: str = ""
+    meta: str = ""
+    elsewhere: tuple[str, ...] = ()  # on other distributions, the first meta package that exists
+    moves: bool = False  # the suite gets new versions that nobody tried: see trial()
     built: bool = False  # by build_kernel.py, with NAME.config
 
 
 KERNELS = {
-    "686": Kernel("i386", ("linux-image-686",)),
-    "686-pae": Kernel("i386", ("linux-image-686-pae",)),
+    "686": Kernel("i386", "bookworm", "linux-image-686"),
+    "686-pae": Kernel("i386", "bookworm", "linux-image-686-pae"),
     "amd64": Kernel(
-        "amd64", ("linux-image-cloud-amd64",), ("linux-image-virtual", "linux-image-generic")
+        "amd64",
+        "bookworm",
+        "linux-image-cloud-amd64",
+        ("linux-image-virtual", "linux-image-generic"),
     ),
+    "amd64-6.12": Kernel("amd64", "trixie", "linux-image-cloud-amd64"),
+    "amd64-sid": Kernel("amd64", "sid", "linux-image-cloud-amd64", moves=True),
     "kgdb-64": Kernel("x86_64", built=True),
     "kgdb-pae": Kernel("i386", built=True),
 }
+
+# Where linux-binary-* packages have it, and where linux-image-* packages.
+_KEPT = re.compile(r"\./usr/lib/modules/[^/]+/(vmlinuz)|\./boot/(vmlinuz|config|System\.map)-.+")
 
 
 def fetch(name: str, *, refresh: bool = False) -> Path:
     """The vmlinuz of a kernel of KERNELS. Of one that is built, vmlinux lies beside it.
 
     What is in the cache is used as it is, without a look at the network. `refresh` asks the
-    archive for a newer one, and falls back to the cache when the archive does not answer.
+    archive for a newer one, unless its suite moves, and falls back to the cache when the archive
+    does not answer.
     """
-    if refresh or not _cached(name):
-        with locked("kernels"):
-            if refresh or not _cached(name):  # somebody else may have fetched it meanwhile
-                try:
-                    _point(_link(name), _newest(name))
-                except GuestError as error:
-                    if not _cached(name):
-                        raise
-                    print(f"ptmap: using the {name} kernel in the cache: {error}", file=sys.stderr)
+    again = refresh and not KERNELS[name].moves
+    if again or not _cached(name):
+        if os.environ.get("PTMAP_NO_FETCH"):
+            raise NotInCache(_why_not_cached(name))
+        with locked(f"kernel-{name}"):
+            if again or not _cached(name):  # somebody else may have fetched it meanwhile
+                _fetch(name)
     return _link(name).resolve() / "vmlinuz"
 
 
+def trial(name: str) -> Path | None:
+    """The archive's newest of a kernel that moves, kept beside the one in use until keep().
+
+    None: that is the one in use.
+    """
+    with locked(f"kernel-{name}"):
+        newest = _newest(name)
+        if newest == _link(name).resolve():
+            return None
+        _point(_trial_link(name), newest)
+        return newest
+
+
+def keep(name: str) -> None:
+    """The kernel on trial has passed: it is the one in use from now on."""
+    _trial_link(name).rename(_link(name))
+
+
+def version(name: str) -> str:
+    """Of the kernel that fetch() gives, as its package is called; "none" if none is there yet."""
+    return _link(name).resolve().name if _cached(name) else "none"
+
+
 def _link(name: str) -> Path:
+    on_trial = _trial_link(name)
+    if os.environ.get("PTMAP_TRY_NEWEST") and on_trial.exists():
+        return on_trial
     return cache() / "kernels" / name
+
+
+def _trial_link(name: str) -> Path:
+    return cache() / "kernels" / f"{name}.newest"
 
 
 def _cached(name: str) -> bool:
@@ -76,60 +122,82 @@ def _cached(name: str) -> bool:
     return right and (folder / "vmlinuz").exists()
 
 
+def _why_file(name: str) -> Path:
+    return cache() / "kernels" / f"{name}.why"
+
+
+def _why_not_cached(name: str) -> str:
+    """With what the last attempt to get it said."""
+    why = _why_file(name)
+    return f"{name} is not in the cache: " + (
+        why.read_text() if why.exists() else f"tests/guests/prepare {name}"
+    )
+
+
+def _fetch(name: str) -> None:
+    try:
+        _point(_link(name), _newest(name))
+        _why_file(name).unlink(missing_ok=True)
+    except GuestError as error:
+        if not _cached(name):
+            _why_file(name).parent.mkdir(exist_ok=True)
+            _why_file(name).write_text(str(error))
+            raise
+        print(f"ptmap: using the {name} kernel in the cache: {error}", file=sys.stderr)
+
+
 def _newest(name: str) -> Path:
     """The folder of the archive's newest kernel, downloaded if it is not in the cache yet."""
     kernel = KERNELS[name]
     if kernel.built:
         return build_kernel.newest(name, kernel.arch)
-    debian = os_release().get("ID") == "debian"
-    metas = kernel.debian if debian else kernel.elsewhere
+    metas = [kernel.meta] if is_debian() else list(kernel.elsewhere)
     if not metas:
-        raise GuestError(_not_here(kernel))
-    apt = Apt(kernel.arch)
+        raise GuestError(
+            f"{name} is {kernel.meta} of Debian's {kernel.suite} and this machine "
+            f"runs {os_release().get('PRETTY_NAME', 'something else')}."
+        )
+    apt = archive(kernel.suite if is_debian() else "", kernel.arch)
     for meta in metas:
         if package := apt.kernel_of(meta):
             return _downloaded(apt, package)
-    if not debian and (own := _own_kernel()):
+    if not is_debian() and (own := _own_kernel()):
         folder = cache() / "kernels" / f"own-{own.name.removeprefix('vmlinuz-')}"
         folder.mkdir(parents=True, exist_ok=True)
         _point(folder / "vmlinuz", own)
         return folder
+    where = f" of {kernel.suite}" if is_debian() else ""
     if apt.complaint:
-        raise GuestError(f"{metas[0]} cannot be fetched; apt says: {apt.complaint}")
-    if debian:
-        raise GuestError(_not_here(kernel))
+        raise GuestError(f"{metas[0]}{where} cannot be fetched; apt says: {apt.complaint}")
+    if is_debian():
+        raise GuestError(f"the archive has no {metas[0]} for {kernel.arch}{where} today.")
     raise GuestError(f"apt knows no {' or '.join(metas)} and /boot has no readable vmlinuz.")
 
 
 def _downloaded(apt: Apt, package: str) -> Path:
     folder = cache() / "kernels" / f"{package}_{apt.show(package, 'Version')}_{apt.arch}"
     if not folder.exists():
-        print(f"ptmap: downloading {folder.name}", file=sys.stderr)
-        with tempfile.TemporaryDirectory(dir=cache()) as temporary:
-            _unpack(apt.download(package, Path(temporary)), folder)
+        with guard.Folder(cache()) as temporary:
+            _unpack(apt.download(package, Path(temporary)), Path(temporary, "whole"))
+            folder.parent.mkdir(exist_ok=True)
+            Path(temporary, "whole").rename(folder)
     return folder
 
 
 def _unpack(deb: Path, folder: Path) -> None:
-    """Keep the package's /boot under short names, whole or not at all."""
-    partial = Path(tempfile.mkdtemp(dir=cache()))
-    try:
-        tar = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
-        assert tar.stdout is not None
-        with tar.stdout, tarfile.open(fileobj=tar.stdout, mode="r|") as members:
-            for member in members:
-                kept = re.fullmatch(r"\./boot/(vmlinuz|config|System\.map)-.+", member.name)
-                if kept and (content := members.extractfile(member)):
-                    with open(partial / kept.group(1), "wb") as out:
-                        shutil.copyfileobj(content, out)
-        tar.wait()
-        if not (partial / "vmlinuz").exists():
-            raise GuestError(f"{deb.name} has no /boot/vmlinuz in it.")
-        partial.chmod(0o755)
-        folder.parent.mkdir(exist_ok=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    """The kernel under short names, into a new folder."""
+    folder.mkdir()
+    tar = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
+    assert tar.stdout is not None
+    with tar.stdout, tarfile.open(fileobj=tar.stdout, mode="r|") as members:
+        for member in members:
+            kept = _KEPT.fullmatch(member.name)
+            if kept and (content := members.extractfile(member)):
+                with open(folder / (kept[1] or kept[2]), "wb") as out:
+                    shutil.copyfileobj(content, out)
+    tar.wait()
+    if not (folder / "vmlinuz").exists():
+        raise GuestError(f"{deb.name} has no vmlinuz in it.")
 
 
 def _point(link: Path, target: Path) -> None:
@@ -143,8 +211,3 @@ def _own_kernel() -> Path | None:
     """The newest kernel in /boot that this user may read."""
     kernels = [path for path in Path("/boot").glob("vmlinuz-*") if os.access(path, os.R_OK)]
     return max(kernels, key=os.path.getmtime) if kernels else None
-
-
-def _not_here(kernel: Kernel) -> str:
-    here = os_release().get("PRETTY_NAME", "something else")
-    return f"{kernel.debian[0]} is Debian 12's kernel and this machine runs {here}."

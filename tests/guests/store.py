@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
+
+import guard
 
 
 class GuestError(RuntimeError):
     """This guest cannot be had here; the message is one sentence that says why."""
 
 
+class NotInCache(GuestError):
+    """Its kernel is not in the cache, and nothing may be fetched now."""
+
+
+class BuildFailed(GuestError):
+    """Its kernel could not be built, and not because something to build it from was missing."""
+
+
 def cache() -> Path:
-    """$PTMAP_CACHE, else ~/.cache/ptmap; made when it is missing."""
-    path = Path(os.environ.get("PTMAP_CACHE") or Path.home() / ".cache" / "ptmap").absolute()
+    """guard.cache(), made when it is missing."""
+    path = guard.cache()
     path.mkdir(parents=True, exist_ok=True)
     return path
 

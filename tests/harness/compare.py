@@ -43,9 +43,11 @@ class Report:
         guest = f"{self.guest}: " if self.guest else ""
         spaces = f" in {self.spaces} spaces" if self.spaces > 1 else ""
         why = ", ".join(f"{defect}: {pages}" for defect, pages in sorted(self.excepted.items()))
-        return (f"{guest}{self.judge} {self.pages_in_judge} {self.unit}{spaces}, {self.subject} "
-                f"{self.pages_in_ptmap}, {self.differing} differ, {self.excepted.total()} excepted"
-                + (f" ({why})" if why else ""))
+        return (
+            f"{guest}{self.judge} {self.pages_in_judge} {self.unit}{spaces}, {self.subject} "
+            f"{self.pages_in_ptmap}, {self.differing} differ, {self.excepted.total()} excepted"
+            + (f" ({why})" if why else "")
+        )
 
     def __iadd__(self, other: Report) -> Report:
         self.pages_in_judge += other.pages_in_judge
@@ -116,8 +118,12 @@ def merged(runs: Iterable[Run], *, by_pa: bool = True) -> Iterator[Run]:
     va, size, pa, attributes, sizes = 0, 0, None, None, frozenset[int]()
     for run in runs:
         contiguous = pa is not None and run.pa == pa + size
-        if size and run.va == va + size and run.attributes == attributes and (
-                contiguous or not by_pa or pa is None and run.pa is None):
+        if (
+            size
+            and run.va == va + size
+            and run.attributes == attributes
+            and (contiguous or not by_pa or pa is None and run.pa is None)
+        ):
             size += run.size
             pa = pa if contiguous else None
             sizes = sizes if run.sizes <= sizes else sizes | run.sizes
@@ -138,15 +144,25 @@ def naive_runs(walk: naive.Walk, cache_names: Sequence[str] = CACHE_NAMES) -> It
 
 
 def from_naive(walk: naive.Walk, cache_names: Sequence[str] = CACHE_NAMES) -> Subject:
-    return Subject("naive", list(merged(naive_runs(walk, cache_names))),
-                   Counter(page.size for page in walk.pages))
+    return Subject(
+        "naive",
+        list(merged(naive_runs(walk, cache_names))),
+        Counter(page.size for page in walk.pages),
+    )
 
 
 def json_runs(document: dict[str, Any]) -> list[Run]:
     """The ranges as ptmap wrote them."""
-    return [Run(int(r["va"], 16), int(r["size"], 16), None if r["pa"] is None else int(r["pa"], 16),
-                (r["user"], r["write"], r["exec"], r["global"], r["cache"]),
-                frozenset(SIZES[name] for name in r["page_sizes"])) for r in document["ranges"]]
+    return [
+        Run(
+            int(r["va"], 16),
+            int(r["size"], 16),
+            None if r["pa"] is None else int(r["pa"], 16),
+            (r["user"], r["write"], r["exec"], r["global"], r["cache"]),
+            frozenset(SIZES[name] for name in r["page_sizes"]),
+        )
+        for r in document["ranges"]
+    ]
 
 
 def from_json(document: dict[str, Any]) -> Subject:
@@ -154,8 +170,11 @@ def from_json(document: dict[str, Any]) -> Subject:
     runs = json_runs(document)
     for a, b in zip(runs, runs[1:]):
         assert a.end <= b.va, f"ranges overlap or are out of order at {b.va:#x}"
-    return Subject("ptmap", list(merged(runs)),
-                   Counter({SIZES[name]: n for name, n in document["pages"].items() if n}))
+    return Subject(
+        "ptmap",
+        list(merged(runs)),
+        Counter({SIZES[name]: n for name, n in document["pages"].items() if n}),
+    )
 
 
 # Comparing
@@ -221,9 +240,14 @@ class _PageCounter:
         return max(0, last - first)
 
 
-def _compare(report: Report, judge: Sequence[Run], subject: Sequence[Run], starts: list[int] | None,
-             same: Callable[[Run, Run], bool],
-             excuse: Callable[[Run], str | None] = lambda run: None) -> None:
+def _compare(
+    report: Report,
+    judge: Sequence[Run],
+    subject: Sequence[Run],
+    starts: list[int] | None,
+    same: Callable[[Run, Run], bool],
+    excuse: Callable[[Run], str | None] = lambda run: None,
+) -> None:
     """Fill in differing and excepted. `starts`: the judge's pages, None for 4 KiB each."""
     different, excused = _PageCounter(starts or []), _PageCounter(starts or [])
 
@@ -233,8 +257,10 @@ def _compare(report: Report, judge: Sequence[Run], subject: Sequence[Run], start
     for a, b in overlay(judge, subject):
         if a and b:
             if not same(a, b):
-                report.note(pages(different, a), f"{report.judge} {_text(a)}, "
-                                                 f"{report.subject} {_text(b)}")
+                report.note(
+                    pages(different, a),
+                    f"{report.judge} {_text(a)}, " f"{report.subject} {_text(b)}",
+                )
             elif defect := excuse(b):
                 report.excepted[defect] += pages(excused, a)
         elif a:
@@ -248,8 +274,9 @@ def _text(run: Run) -> str:
     return f"{run.va:#x}+{run.size:#x} -> {pa} {run.attributes}"
 
 
-def _split(runs: Iterable[Run], exceptions: Sequence[Exception_],
-           report: Report) -> tuple[list[Run], list[Run]]:
+def _split(
+    runs: Iterable[Run], exceptions: Sequence[Exception_], report: Report
+) -> tuple[list[Run], list[Run]]:
     """A judge's pages outside the exceptions, and those that lie in one, counted in the report."""
     kept, dropped = [], []
     starts = [e.va for e in exceptions]
@@ -273,8 +300,11 @@ def exceptions_by(walk: naive.Walk, regions: Sequence[MemoryRegion] = ()) -> lis
     """Where QEMU's walkers go wrong in a space: by the naive walker, never by the subject."""
     far = [note for note in walk.notes if note.bits & naive.bits(49, 12)]
     found = [Exception_(note.va, 1 << 30, "pdpte-bits") for note in far]
-    found += [Exception_(f.va, f.size, "reserved-ignored") for f in walk.malformed
-              if not any(note.va <= f.va < note.va + (1 << 30) for note in far)]
+    found += [
+        Exception_(f.va, f.size, "reserved-ignored")
+        for f in walk.malformed
+        if not any(note.va <= f.va < note.va + (1 << 30) for note in far)
+    ]
     for fault in walk.unreadable:
         if any(note.va <= fault.va < note.va + (1 << 30) for note in far):
             continue
@@ -293,23 +323,38 @@ def tlb_address(pa: int, mode: str) -> int:
     return pa & {"32-bit": 0xFFFFFFFF, "pae": -1}.get(mode, judges.TLB_ADDRESS_BITS)
 
 
-def with_tlb(subject: Subject, pages: Sequence[TlbPage], *, mode: str, pge: bool, nxe: bool = True,
-             exceptions: Sequence[Exception_] = (), guest: str = "") -> Report:
+def with_tlb(
+    subject: Subject,
+    pages: Sequence[TlbPage],
+    *,
+    mode: str,
+    pge: bool,
+    nxe: bool = True,
+    exceptions: Sequence[Exception_] = (),
+    guest: str = "",
+) -> Report:
     """Every page of info tlb: address, size, frame, G, PCD, PWT. Of rights info tlb knows the
     leaf's own only: what the subject grants, the leaf must grant."""
     report = Report("info tlb", len(pages), subject.page_count, guest=guest, subject=subject.name)
-    singles = (Run(va, size, pa, bits & (naive.XD | 0x11E), _ONE_SIZE[size])
-               for va, pa, size, bits in pages)
+    singles = (
+        Run(va, size, pa, bits & (naive.XD | 0x11E), _ONE_SIZE[size])
+        for va, pa, size, bits in pages
+    )
     kept, _ = _split(singles, exceptions, report) if exceptions else (list(singles), [])
     ours = list(without(subject.runs, exceptions))
 
     def same(theirs: Run, mine: Run) -> bool:
         user, write, exec_, glob, cache = mine.attributes
         bits = theirs.attributes
-        return (mine.pa is not None and theirs.pa == tlb_address(mine.pa, mode)
-                and glob == (pge and bool(bits & naive.G)) and _LOW_BITS[cache] == bits >> 3 & 3
-                and (not user or bits & naive.US != 0) and (not write or bits & naive.RW != 0)
-                and (not exec_ or not (nxe and bits & naive.XD)))
+        return (
+            mine.pa is not None
+            and theirs.pa == tlb_address(mine.pa, mode)
+            and glob == (pge and bool(bits & naive.G))
+            and _LOW_BITS[cache] == bits >> 3 & 3
+            and (not user or bits & naive.US != 0)
+            and (not write or bits & naive.RW != 0)
+            and (not exec_ or not (nxe and bits & naive.XD))
+        )
 
     def excuse(mine: Run) -> str | None:
         if mine.pa is None or tlb_address(mine.pa, mode) == mine.pa:
@@ -322,29 +367,57 @@ def with_tlb(subject: Subject, pages: Sequence[TlbPage], *, mode: str, pge: bool
     return report
 
 
-def with_mem(subject: Subject, ranges: Sequence[MemRange], *,
-             exceptions: Sequence[Exception_] = (), guest: str = "",
-             judge: str = "info mem") -> Report:
+def with_mem(
+    subject: Subject,
+    ranges: Sequence[MemRange],
+    *,
+    exceptions: Sequence[Exception_] = (),
+    guest: str = "",
+    judge: str = "info mem",
+) -> Report:
     """info mem's rights, over all levels, for every 4 KiB."""
     theirs = [Run(r.va, r.size, None, (r.user, r.write)) for r in ranges]
-    mine = list(merged((run._replace(pa=None, attributes=run.attributes[:2])
-                        for run in subject.runs), by_pa=False))
-    report = Report(judge, sum(r.size for r in ranges) // 4096,
-                    sum(run.size for run in mine) // 4096, guest=guest, subject=subject.name)
+    mine = list(
+        merged(
+            (run._replace(pa=None, attributes=run.attributes[:2]) for run in subject.runs),
+            by_pa=False,
+        )
+    )
+    report = Report(
+        judge,
+        sum(r.size for r in ranges) // 4096,
+        sum(run.size for run in mine) // 4096,
+        guest=guest,
+        subject=subject.name,
+    )
     kept = list(without(theirs, exceptions))
     if exceptions:
         for hole in exceptions:
-            lost = sum(min(run.end, hole.va + hole.size) - max(run.va, hole.va) for run in theirs
-                       if run.va < hole.va + hole.size and hole.va < run.end)
+            lost = sum(
+                min(run.end, hole.va + hole.size) - max(run.va, hole.va)
+                for run in theirs
+                if run.va < hole.va + hole.size and hole.va < run.end
+            )
             if lost:
                 report.excepted[hole.defect] += lost // 4096
-    _compare(report, kept, list(without(mine, exceptions)), None,
-             lambda a, b: a.attributes == b.attributes)
+    _compare(
+        report,
+        kept,
+        list(without(mine, exceptions)),
+        None,
+        lambda a, b: a.attributes == b.attributes,
+    )
     return report
 
 
-def with_naive(document: dict[str, Any], walk: naive.Walk, *, phys: bool = True, guest: str = "",
-               cache_names: Sequence[str] = CACHE_NAMES) -> Report:
+def with_naive(
+    document: dict[str, Any],
+    walk: naive.Walk,
+    *,
+    phys: bool = True,
+    guest: str = "",
+    cache_names: Sequence[str] = CACHE_NAMES,
+) -> Report:
     """Everything `ptmap -json` says, against the naive walker, without exceptions: the pages, the
     ranges exactly as they must be cut, what is unreadable and malformed. With -phys or not."""
     truth = from_naive(walk, cache_names)
@@ -352,23 +425,37 @@ def with_naive(document: dict[str, Any], walk: naive.Walk, *, phys: bool = True,
     written = json_runs(document)
     expected = truth.runs if phys else list(merged(truth.runs, by_pa=False))
     starts = [page.va for page in walk.pages]
-    _compare(report, expected, written, starts,
-             lambda a, b: a.attributes == b.attributes and (
-                 a.pa == b.pa or not phys and None in (a.pa, b.pa)))
+    _compare(
+        report,
+        expected,
+        written,
+        starts,
+        lambda a, b: a.attributes == b.attributes
+        and (a.pa == b.pa or not phys and None in (a.pa, b.pa)),
+    )
     if written != expected and not report.differing:
         wrong = [(a, b) for a, b in zip(expected, written) if a != b]
         what = f"{wrong[0][0]}, ptmap {wrong[0][1]}" if wrong else "their number"
         report.note(abs(len(expected) - len(written)) or len(wrong), f"ranges differ: naive {what}")
-    _same_pages(report, truth.pages,
-                Counter({SIZES[name]: n for name, n in document["pages"].items() if n}))
+    _same_pages(
+        report, truth.pages, Counter({SIZES[name]: n for name, n in document["pages"].items() if n})
+    )
     for key, faults in (("unreadable", walk.unreadable), ("malformed", walk.malformed)):
-        said = {naive.Fault(int(f["va"], 16), int(f["size"], 16), f["level"], int(f["table"], 16))
-                for f in document[key]}
+        said = {
+            naive.Fault(int(f["va"], 16), int(f["size"], 16), f["level"], int(f["table"], 16))
+            for f in document[key]
+        }
         for fault in sorted(said ^ set(faults)):
-            report.note(1, f"{key}, {'only naive' if fault in faults else 'only ptmap'}: "
-                           f"level {fault.level} at {fault.va:#x}, table {fault.table:#x}")
-    for key, value in (("mode", walk.mode), ("root", f"{walk.root:#x}"),
-                       ("tables", len(walk.tables))):
+            report.note(
+                1,
+                f"{key}, {'only naive' if fault in faults else 'only ptmap'}: "
+                f"level {fault.level} at {fault.va:#x}, table {fault.table:#x}",
+            )
+    for key, value in (
+        ("mode", walk.mode),
+        ("root", f"{walk.root:#x}"),
+        ("tables", len(walk.tables)),
+    ):
         if document[key] != value:
             report.note(1, f"{key}: naive {value}, ptmap {document[key]}")
     if document["complete"] and (walk.unreadable or walk.malformed):
@@ -379,14 +466,20 @@ def with_naive(document: dict[str, Any], walk: naive.Walk, *, phys: bool = True,
 # The naive walker itself against QEMU, every bit of every leaf
 
 
-def leaves_with_tlb(walk: naive.Walk, pages: Sequence[TlbPage], *,
-                    exceptions: Sequence[Exception_] = (), guest: str = "") -> Report:
+def leaves_with_tlb(
+    walk: naive.Walk,
+    pages: Sequence[TlbPage],
+    *,
+    exceptions: Sequence[Exception_] = (),
+    guest: str = "",
+) -> Report:
     report = Report("info tlb", len(pages), len(walk.pages), guest=guest, subject="naive")
     kept, _ = _split((Run(p.va, p.size, p.pa, p.bits) for p in pages), exceptions, report)
     shown = naive.XD | 0x1FE
     expected = set()
-    pages_outside, _ = _split((Run(p.va, p.size, p.pa, p) for p in walk.pages), exceptions,
-                              Report(""))
+    pages_outside, _ = _split(
+        (Run(p.va, p.size, p.pa, p) for p in walk.pages), exceptions, Report("")
+    )
     for page in (run.attributes for run in pages_outside):
         address = tlb_address(page.pa, walk.mode)
         if address != page.pa:

@@ -8,8 +8,11 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-_SYMBOL = re.compile(r"^ *\d+: ([0-9a-f]+) +(\S+) (FUNC|NOTYPE) +(GLOBAL|WEAK) +DEFAULT +(\d+) "
-                     r"([^@\s]+)(?:@@?(\S+))?", re.M)
+_SYMBOL = re.compile(
+    r"^ *\d+: ([0-9a-f]+) +(\S+) (FUNC|NOTYPE) +(GLOBAL|WEAK) +DEFAULT +(\d+) "
+    r"([^@\s]+)(?:@@?(\S+))?",
+    re.M,
+)
 _LOAD = re.compile(r"^ *LOAD +0x0+ 0x([0-9a-f]+)", re.M)
 
 
@@ -33,13 +36,18 @@ def read(path: Path) -> Elf:
     header = _readelf("-hW", path)
     is_64 = "ELF64" in header
     abi = "64-bit" if is_64 else "x32" if "X86-64" in header else "32-bit"
-    functions = [Function(int(value, 16) - base, int(size, 0), name, version or None,
-                          binding.lower())
-                 for value, size, _, binding, _, name, version
-                 in _SYMBOL.findall(_readelf("--dyn-syms -W", path))]
-    return Elf(abi, _first(re.compile(r"soname: \[(.*)\]"), _readelf("-dW", path)),
-               _first(re.compile(r"Build ID: ([0-9a-f]+)"), _readelf("-nW", path)),
-               sorted(functions))
+    functions = [
+        Function(int(value, 16) - base, int(size, 0), name, version or None, binding.lower())
+        for value, size, _, binding, _, name, version in _SYMBOL.findall(
+            _readelf("--dyn-syms -W", path)
+        )
+    ]
+    return Elf(
+        abi,
+        _first(re.compile(r"soname: \[(.*)\]"), _readelf("-dW", path)),
+        _first(re.compile(r"Build ID: ([0-9a-f]+)"), _readelf("-nW", path)),
+        sorted(functions),
+    )
 
 
 def fnv1a(content: bytes) -> int:
@@ -51,8 +59,13 @@ def fnv1a(content: bytes) -> int:
 
 
 def _readelf(options: str, path: Path) -> str:
-    return subprocess.run(["readelf", *options.split(), path], check=True, capture_output=True,
-                          text=True, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}).stdout
+    return subprocess.run(
+        ["readelf", *options.split(), path],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+    ).stdout
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

@@ -37,7 +37,11 @@ def _python(code: str) -> Any:
 
 
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
-    "run": _run, "eval": _eval, "packets": _packets, "python": _python}
+    "run": _run,
+    "eval": _eval,
+    "packets": _packets,
+    "python": _python,
+}
 
 
 def _answer(request: str) -> str:

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
+import guard
 import json_schema
 
 AGENT = Path(__file__).with_name("gdb_agent.py")
@@ -46,21 +47,41 @@ class GdbSession:
     confine  run in the process that becomes GDB: takes permissions away
     """
 
-    def __init__(self, gdb: str = "gdb", script: Path | str | None = None, *,
-                 timeout: float = 120.0, prefix: Sequence[str] = (),
-                 confine: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        gdb: str = "gdb",
+        script: Path | str | None = None,
+        *,
+        timeout: float = 120.0,
+        prefix: Sequence[str] = (),
+        confine: Callable[[], None] | None = None,
+    ) -> None:
+        guard.start()
         self.timeout = timeout
         self._log = tempfile.TemporaryFile()
         ours, theirs = socket.socketpair()
-        environment = {key: value for key, value in os.environ.items()
-                       if key not in ("PYTHONHOME", "PYTHONPATH")}
-        environment |= {"PTMAP_AGENT_FD": str(theirs.fileno()), "LC_ALL": "C.UTF-8",
-                        "DEBUGINFOD_URLS": "", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("PYTHONHOME", "PYTHONPATH")
+        }
+        environment |= {
+            "PTMAP_AGENT_FD": str(theirs.fileno()),
+            "LC_ALL": "C.UTF-8",
+            "DEBUGINFOD_URLS": "",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         with theirs:
             self._process = subprocess.Popen(
-                [*prefix, gdb, "-nx", "-q", "-batch", "-x", str(AGENT)], env=environment,
-                stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()], start_new_session=True, preexec_fn=confine)
+                [*prefix, gdb, "-nx", "-q", "-batch", "-x", str(AGENT)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                preexec_fn=confine,
+            )
         self._socket = ours
         self._socket.settimeout(timeout)
         self._stream = ours.makefile("rwb")
@@ -132,9 +153,13 @@ class GdbSession:
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._kill()
         self._log.close()
+
+    def _kill(self) -> int:
+        """Together with what it runs, or what it is run by (`prefix`)."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        return self._process.wait()
 
     def _ask(self, operation: str, argument: Any) -> Any:
         try:
@@ -142,18 +167,18 @@ class GdbSession:
             self._stream.flush()
             line = self._stream.readline()
         except TimeoutError:
-            self._process.kill()
-            self._process.wait()
-            raise GdbDied(f"no answer to {argument!r} in {self.timeout:g} s: GDB killed\n"
-                          f"{self.log[-2000:]}") from None
+            self._kill()
+            raise GdbDied(
+                f"no answer to {argument!r} in {self.timeout:g} s: GDB killed\n"
+                f"{self.log[-2000:]}"
+            ) from None
         except OSError:
             line = b""
         if not line:
             try:
                 status = self._process.wait(10)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                status = self._process.wait()
+                status = self._kill()
             raise GdbDied(f"GDB ended with status {status} at {argument!r}\n{self.log[-2000:]}")
         answer = json.loads(line)
         if "error" in answer:

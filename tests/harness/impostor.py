@@ -22,13 +22,19 @@ _READ, _PRIVATE, _ANONYMOUS, _NORESERVE, _FIXED_NOREPLACE = 1, 2, 0x20, 0x4000, 
 class Impostor:
     """One as a process. A context manager."""
 
-    def __init__(self, path: Path, target: str,
-                 memory: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(self, path: Path, target: str, memory: Sequence[tuple[int, int]] = ()) -> None:
         self.path = path
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(path), target,
-             *(f"{address:#x}:{length:#x}" for address, length in memory)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            [
+                sys.executable,
+                __file__,
+                str(path),
+                target,
+                *(f"{address:#x}:{length:#x}" for address, length in memory),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
         assert self._process.stdout is not None
         if not self._process.stdout.readline():
             self.__exit__()
@@ -49,8 +55,14 @@ class Impostor:
 def _map(address: int, length: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int,
-                          ctypes.c_int, ctypes.c_long]
+    libc.mmap.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_long,
+    ]
     flags = _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED_NOREPLACE
     if libc.mmap(address, length, _READ, flags, -1, 0) != address:
         raise OSError(ctypes.get_errno(), f"no memory at {address:#x}")

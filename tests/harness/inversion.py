@@ -29,9 +29,18 @@ class Stretch(NamedTuple):
     pages: frozenset[naive.Page]
 
     def mappings(self) -> set[Mapping]:
-        return {Mapping(p.va + self.pa - p.pa, p.user, p.write, p.exec, p.glob,
-                        compare.CACHE_NAMES[p.slot], compare.SIZE_NAMES[p.size])
-                for p in self.pages}
+        return {
+            Mapping(
+                p.va + self.pa - p.pa,
+                p.user,
+                p.write,
+                p.exec,
+                p.glob,
+                compare.CACHE_NAMES[p.slot],
+                compare.SIZE_NAMES[p.size],
+            )
+            for p in self.pages
+        }
 
     def conflicts(self) -> list[str]:
         found = []
@@ -61,14 +70,16 @@ def stretches(pages: Sequence[naive.Page]) -> Iterator[Stretch]:
 
 
 _FIND = """
-from ptmap import address_space, maps, target
-from ptmap.sources import choose
+from ptmap.spaces import maps
+from ptmap.context import selection
+from ptmap.machine import target
+from ptmap.machine.sources import choose
 choose.new_command()
 target.require_stopped()
-space = address_space.resolve({{}})
+space = selection.resolve({{}})
 scanned = maps.scan(space, 0, space.paging.last_offset)
 whole = maps.exact(space, scanned)
-from ptmap.native import core
+from ptmap.base.native import core
 names = ("4K", "2M", "4M", "1G")
 def said(r):
     sizes = [name for bit, name in enumerate(names) if r.page_sizes >> bit & 1]
@@ -76,7 +87,7 @@ def said(r):
 result = []
 for first, last in {asked}:
     found = [said(r) for r in maps.find(space, scanned, first, last)]
-    assert found == [said(r) for r in core().find(whole, first, last)], (first, last)
+    assert found == [said(r) for r in core.find(whole, first, last)], (first, last)
     result.append(found)
 """
 
@@ -87,7 +98,7 @@ def with_find(session: GdbSession, walk: naive.Walk, *, guest: str = "") -> list
     report = Report("naive, inverted, find", guest=guest, unit="frames")
     at_once = 2000
     for begin in range(0, len(judged), at_once):
-        part = judged[begin:begin + at_once]
+        part = judged[begin : begin + at_once]
         asked = [(s.pa, s.pa + s.size - 1) for s in part]
         for stretch, answers in zip(part, session.python(_FIND.format(asked=asked))):
             report.pages_in_judge += stretch.size >> 12
@@ -95,8 +106,10 @@ def with_find(session: GdbSession, walk: naive.Walk, *, guest: str = "") -> list
             whole = all(answer[7:] == [stretch.size, stretch.pa] for answer in answers)
             report.pages_in_ptmap += (stretch.size >> 12) * bool(answers)
             if said != stretch.mappings() or len(said) != len(answers) or not whole:
-                report.note(stretch.size >> 12, f"{stretch.pa:#x}: naive {stretch.mappings()}, "
-                                                f"ptmap {answers}"[:1000])
+                report.note(
+                    stretch.size >> 12,
+                    f"{stretch.pa:#x}: naive {stretch.mappings()}, " f"ptmap {answers}"[:1000],
+                )
     return [report, _with_aliases(session, judged, guest)]
 
 
@@ -125,11 +138,16 @@ def _with_aliases(session: GdbSession, judged: list[Stretch], guest: str) -> Rep
         known = {mapping.va for mapping in stretch.mappings()}
         few = row["count"] <= 4
         in_one = any(p.write and p.exec for p in stretch.pages)
-        if not (row["conflicts"] == conflicts and row["count"] == len(known)
-                and row["write_exec_in_one"] == in_one
-                and (said == known if few else said <= known)):
-            report.note(stretch.size >> 12, f"{stretch.pa:#x}: naive {conflicts} {stretch.pages}, "
-                                            f"ptmap {row}"[:1000])
+        if not (
+            row["conflicts"] == conflicts
+            and row["count"] == len(known)
+            and row["write_exec_in_one"] == in_one
+            and (said == known if few else said <= known)
+        ):
+            report.note(
+                stretch.size >> 12,
+                f"{stretch.pa:#x}: naive {conflicts} {stretch.pages}, " f"ptmap {row}"[:1000],
+            )
     if report.pages_in_judge != frames:
         report.note(abs(report.pages_in_judge - frames), "more or fewer frames")
     said_totals = {name: int(total["bytes"], 16) for name, total in document["totals"].items()}

@@ -136,8 +136,10 @@ def mapped_by_gva2gpa(hmp: Callable[[str], str]) -> Callable[[int], bool]:
     return lambda va: parse_gva2gpa(hmp(f"gva2gpa {va:#x}")) is not None
 
 
-_REGION = re.compile(r"  ([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ([^)]+)\): "
-                     r"(.*?)(?: @([0-9a-f]{16}))?(?: KVM)?$")
+_REGION = re.compile(
+    r"  ([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ([^)]+)\): "
+    r"(.*?)(?: @([0-9a-f]{16}))?(?: KVM)?$"
+)
 
 
 def parse_mtree(text: str) -> list[MemoryRegion]:
@@ -145,7 +147,14 @@ def parse_mtree(text: str) -> list[MemoryRegion]:
     for view in re.split(r"^FlatView #\d+$", text, flags=re.M):
         if re.search(r'^ AS "(memory|cpu-memory-0)",', view, flags=re.M):
             found = [m.groups() for m in map(_REGION.match, view.splitlines()) if m]
-            return [MemoryRegion(int(start, 16), int(end, 16) - int(start, 16) + 1, kind, name,
-                                 int(offset or "0", 16))
-                    for start, end, kind, name, offset in found]
+            return [
+                MemoryRegion(
+                    int(start, 16),
+                    int(end, 16) - int(start, 16) + 1,
+                    kind,
+                    name,
+                    int(offset or "0", 16),
+                )
+                for start, end, kind, name, offset in found
+            ]
     raise ValueError("no FlatView of the memory in info mtree -f")

@@ -41,7 +41,7 @@ def info_mem(machine: BareMachine, registers: Registers) -> list[judges.MemRange
     ranges = []
     root = machine.read_phys(registers.cr3 & 0xFFFFF_FFFFF000, 4096) or b""
     for index in range(len(root) // 8):
-        pml5e = int.from_bytes(root[8 * index:8 * index + 8], "little")
+        pml5e = int.from_bytes(root[8 * index : 8 * index + 8], "little")
         pml4 = pml5e & 0x3FFFF_FFFFF000  # without bits 50 and 51, as info mem would
         if not pml5e & 1:
             continue
@@ -50,14 +50,21 @@ def info_mem(machine: BareMachine, registers: Registers) -> list[judges.MemRange
             seen[pml4] = judges.parse_info_mem(machine.hmp("info mem"), "4-level")
         for r in seen[pml4]:
             va = judges.canonical(index << 48 | r.va & (1 << 48) - 1, "5-level")
-            ranges.append(judges.MemRange(va, r.size, r.user and bool(pml5e & 4),
-                                          r.write and bool(pml5e & 2)))
+            ranges.append(
+                judges.MemRange(va, r.size, r.user and bool(pml5e & 4), r.write and bool(pml5e & 2))
+            )
     return ranges
 
 
-def gva2gpa(machine: BareMachine, registers: Registers, answers: dict[int, int | None],
-            exceptions: Sequence[compare.Exception_], *, guest: str = "",
-            subject: str = "ptmap") -> Report:
+def gva2gpa(
+    machine: BareMachine,
+    registers: Registers,
+    answers: dict[int, int | None],
+    exceptions: Sequence[compare.Exception_],
+    *,
+    guest: str = "",
+    subject: str = "ptmap",
+) -> Report:
     """Each address's translation, None where there is none, as somebody gave it."""
     report = Report("gva2gpa", guest=guest, subject=subject, unit="addresses")
     for va, answer in answers.items():
@@ -79,8 +86,10 @@ def sample(walked: naive.Walk, seed: int) -> dict[int, int | None]:
     rng = random.Random(seed)
     half = 1 << judges.va_bits(walked.mode) - 1
     edges = [run.end for run in compare.from_naive(walked).runs if run.end < half]
-    asked = [page.va + rng.randrange(page.size)
-             for page in rng.sample(walked.pages, min(6, len(walked.pages)))]
+    asked = [
+        page.va + rng.randrange(page.size)
+        for page in rng.sample(walked.pages, min(6, len(walked.pages)))
+    ]
     answers: dict[int, int | None] = {}
     for va in asked + rng.sample(edges, min(4, len(edges))):
         page = next((p for p in walked.pages if p.va <= va < p.va + p.size), None)

@@ -15,12 +15,14 @@ import compare
 import judges
 from compare import Exception_, Report, Run
 
-judges.DEFECTS.update({
-    "ptdump-leaf-nx": "the kernel's dump prints the leaf's own NX; the NX that KPTI sets on the "
-                      "user entries of the kernel's root only cuts its ranges",
-    "ptdump-lines": "the kernel's dump stops after 16 lines of the ESPfix area and only says how "
-                    "many more there are",
-})
+judges.DEFECTS.update(
+    {
+        "ptdump-leaf-nx": "the kernel's dump prints the leaf's own NX; the NX that KPTI sets on "
+        "the user entries of the kernel's root only cuts its ranges",
+        "ptdump-lines": "the kernel's dump stops after 16 lines of the ESPfix area and only says "
+        "how many more there are",
+    }
+)
 
 JUDGE = "kernel's ptdump"
 _LINE = re.compile(r"0x([0-9a-f]{8,16})-0x([0-9a-f]{8,16}) +\d+[BKMGTPE] (.*)(pgd|p4d|pud|pmd|pte)")
@@ -87,12 +89,21 @@ def _range(start: int, end: int, flags: list[str], level: str) -> DumpRange:
     if level not in _PAGE_SIZE or (level != "pte") != ("PSE" in flags):
         raise ValueError(f"a {level} without PSE is no page: {start:#x} {flags}")
     slot = ("PAT" in flags) << 2 | ("PCD" in flags) << 1 | ("PWT" in flags)
-    return DumpRange(start, end - start, "USR" in flags, "RW" in flags, "x" in flags,
-                     "GLB" in flags, slot, _PAGE_SIZE[level])
+    return DumpRange(
+        start,
+        end - start,
+        "USR" in flags,
+        "RW" in flags,
+        "x" in flags,
+        "GLB" in flags,
+        slot,
+        _PAGE_SIZE[level],
+    )
 
 
-def with_dump(document: dict[str, Any], dump: Dump, *, nx_above: Callable[[int], bool],
-              guest: str = "") -> Report:
+def with_dump(
+    document: dict[str, Any], dump: Dump, *, nx_above: Callable[[int], bool], guest: str = ""
+) -> Report:
     """Every page of `ptmap -phys -json` against the dump: rights, global, memory type, size.
 
     nx_above(va) says whether the root's entry for this address has NX, read by another than the
@@ -100,9 +111,16 @@ def with_dump(document: dict[str, Any], dump: Dump, *, nx_above: Callable[[int],
     """
     subject = compare.from_json(document)
     report = Report(JUDGE, guest=guest)
-    judge = [Run(r.va, r.size, None, (r.user, r.write, r.exec, r.glob,
-                                      compare.CACHE_NAMES[r.slot]), frozenset((r.page_size,)))
-             for r in dump.ranges]
+    judge = [
+        Run(
+            r.va,
+            r.size,
+            None,
+            (r.user, r.write, r.exec, r.glob, compare.CACHE_NAMES[r.slot]),
+            frozenset((r.page_size,)),
+        )
+        for r in dump.ranges
+    ]
     by_size: Counter[int] = Counter()
     for run in judge:
         by_size[min(run.sizes)] += run.size // min(run.sizes)
@@ -138,8 +156,10 @@ def with_dump(document: dict[str, Any], dump: Dump, *, nx_above: Callable[[int],
         else:
             report.note(pages, f"{JUDGE} {_text(theirs)}, ptmap {_text(ours)}")
     if any(lost.values()) and not report.differing:
-        report.note(sum(abs(pages) for pages in lost.values()),
-                    f"pages by size: {JUDGE} {dict(by_size)}, ptmap {dict(subject.pages)}")
+        report.note(
+            sum(abs(pages) for pages in lost.values()),
+            f"pages by size: {JUDGE} {dict(by_size)}, ptmap {dict(subject.pages)}",
+        )
     return report
 
 

@@ -26,9 +26,11 @@ def parts(console: str, registers: str) -> dict[str, Part]:
     symbols = proc_files.parse_symbols(console)
     wide = any(va >> 32 for va, _, _ in rows) or any(va >> 32 for va in symbols.values())
     found = _wide(rows) if wide else _narrow(rows)
-    for name, first, last in (("kernel text", "_text", "_etext"),
-                              ("kernel rodata", "__start_rodata", "__end_rodata"),
-                              ("kernel data", "_sdata", "_end")):
+    for name, first, last in (
+        ("kernel text", "_text", "_etext"),
+        ("kernel rodata", "__start_rodata", "__end_rodata"),
+        ("kernel data", "_sdata", "_end"),
+    ):
         if first in symbols and last in symbols:
             found[name] = Part(symbols[first], symbols[last])
     idt = re.search(r"IDT= +([0-9a-f]+)", registers)

@@ -46,8 +46,9 @@ class Looping:
         elf = "lab64.elf" if kind.lab == "lab64" else "lab32-3g.elf"
         subprocess.run(["make", "-sC", ROOT / "examples" / kind.lab, f"OUT={out}"], check=True)
         kernel = out / (elf + "32" if kind.lab == "lab64" else elf)
-        self.qemu = Qemu(["-kernel", str(kernel), "-cpu", kind.cpu, *args], binary=kind.qemu,
-                         ram_file=True)  # fmt: skip
+        self.qemu = Qemu(
+            ["-kernel", str(kernel), "-cpu", kind.cpu, *args], binary=kind.qemu, ram_file=True
+        )
         try:
             self.gdb = GdbSession(script=ptmap_script())
             self.gdb.run(f"file {out / elf}")
@@ -80,11 +81,13 @@ class Looping:
     def load(self, code: bytes) -> None:
         """At the head; the next instruction is its first."""
         self.gdb.run("delete")
-        at = self.gdb.python("import ptmap; result = ptmap.space().walk("
-                             "int(gdb.parse_and_eval('(unsigned long)&lab_wait'))).pa")
+        at = self.gdb.python(
+            "import ptmap; result = ptmap.space().walk("
+            "int(gdb.parse_and_eval('(unsigned long)&lab_wait'))).pa"
+        )
         # Through GDB, so that QEMU forgets what it has translated.
         self.gdb.python(f"gdb.selected_inferior().write_memory({self.head:#x}, {code!r})")
-        assert self.ram[at:at + len(code)] == code
+        assert self.ram[at : at + len(code)] == code
         self.register("pc", self.head)
 
     def register(self, name: str, value: int) -> None:
@@ -95,8 +98,9 @@ class Looping:
     def entry_of(self, va: int) -> int:
         """The physical address of its PTE."""
         return self.gdb.python(
-            f"import ptmap; result = ptmap.space().walk({va:#x}).steps[-1].entry_address")
+            f"import ptmap; result = ptmap.space().walk({va:#x}).steps[-1].entry_address"
+        )
 
     def number(self, pa: int) -> int:
         width = 8 if self.kind.lab == "lab64" else 4
-        return int.from_bytes(self.ram[pa:pa + width], "little")
+        return int.from_bytes(self.ram[pa : pa + width], "little")

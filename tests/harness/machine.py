@@ -43,27 +43,60 @@ class Registers:
         return naive.mode_of(self.cr4, self.efer)
 
 
-def registers_for(mode: str, root: int, *, pse: bool = True, nxe: bool = True, wp: bool = True,
-                  pge: bool = True, smep: bool = False, smap: bool = False,
-                  pke: bool = False) -> Registers:
+def registers_for(
+    mode: str,
+    root: int,
+    *,
+    pse: bool = True,
+    nxe: bool = True,
+    wp: bool = True,
+    pge: bool = True,
+    smep: bool = False,
+    smap: bool = False,
+    pke: bool = False,
+) -> Registers:
     cr4 = {"32-bit": 0, "pae": CR4_PAE, "4-level": CR4_PAE, "5-level": CR4_PAE | CR4_LA57}[mode]
-    for on, bit in ((pse, CR4_PSE), (pge, CR4_PGE), (smep, CR4_SMEP), (smap, CR4_SMAP),
-                    (pke, CR4_PKE)):
+    for on, bit in (
+        (pse, CR4_PSE),
+        (pge, CR4_PGE),
+        (smep, CR4_SMEP),
+        (smap, CR4_SMAP),
+        (pke, CR4_PKE),
+    ):
         cr4 |= bit if on else 0
     efer = EFER_LME | EFER_LMA if mode in ("4-level", "5-level") else 0
-    return Registers(CR0_PG | CR0_ET | CR0_PE | (CR0_WP if wp else 0), root, cr4,
-                     efer | (EFER_NXE if nxe else 0))
+    return Registers(
+        CR0_PG | CR0_ET | CR0_PE | (CR0_WP if wp else 0), root, cr4, efer | (EFER_NXE if nxe else 0)
+    )
 
 
 class BareMachine:
     """A paused QEMU and a GDB attached to it. A context manager, or close()."""
 
-    def __init__(self, *, cpu: str = "max", memory: str = "64M", machine: str = "pc",
-                 args: Sequence[str] = (), ram_file: bool = True, gdb: str = "gdb",
-                 script: Path | str | None = None, tcp: str | None = None, user: int | None = None,
-                 prefix: Sequence[str] = (), confine: Callable[[], None] | None = None) -> None:
-        self.qemu = Qemu(["-cpu", cpu, *args], memory=memory, machine=machine, ram_file=ram_file,
-                         serial_lines=0, tcp=tcp, user=user)
+    def __init__(
+        self,
+        *,
+        cpu: str = "max",
+        memory: str = "64M",
+        machine: str = "pc",
+        args: Sequence[str] = (),
+        ram_file: bool = True,
+        gdb: str = "gdb",
+        script: Path | str | None = None,
+        tcp: str | None = None,
+        user: int | None = None,
+        prefix: Sequence[str] = (),
+        confine: Callable[[], None] | None = None,
+    ) -> None:
+        self.qemu = Qemu(
+            ["-cpu", cpu, *args],
+            memory=memory,
+            machine=machine,
+            ram_file=ram_file,
+            serial_lines=0,
+            tcp=tcp,
+            user=user,
+        )
         try:
             self.session = GdbSession(gdb, script, prefix=prefix, confine=confine)
             self.session.attach(self.qemu.gdb_target)
@@ -97,26 +130,32 @@ class BareMachine:
         """None unless all of it is RAM, or all of it ROM."""
         where = self._offset(pa, length)
         if where is None and not any(
-                region.kind in ("rom", "romd") and region.start <= pa
-                and pa + length <= region.start + region.size for region in self.regions):
+            region.kind in ("rom", "romd")
+            and region.start <= pa
+            and pa + length <= region.start + region.size
+            for region in self.regions
+        ):
             return None
         if where is not None and self._ram is not None:
-            return self._ram[where:where + length]
-        return self._physically(lambda: b"".join(
-            bytes.fromhex(self._packet(f"m{at:x},{min(_CHUNK, pa + length - at):x}"))
-            for at in range(pa, pa + length, _CHUNK)))
+            return self._ram[where : where + length]
+        return self._physically(
+            lambda: b"".join(
+                bytes.fromhex(self._packet(f"m{at:x},{min(_CHUNK, pa + length - at):x}"))
+                for at in range(pa, pa + length, _CHUNK)
+            )
+        )
 
     def write_phys(self, pa: int, data: bytes) -> None:
         where = self._offset(pa, len(data))
         if where is None:
             raise ValueError(f"{pa:#x}..{pa + len(data):#x} is not RAM")
         if self._ram is not None:
-            self._ram[where:where + len(data)] = data
+            self._ram[where : where + len(data)] = data
             return
 
         def write() -> None:
             for at in range(0, len(data), _CHUNK):
-                piece = data[at:at + _CHUNK]
+                piece = data[at : at + _CHUNK]
                 if self._packet(f"M{pa + at:x},{len(piece):x}:{piece.hex()}") != "OK":
                     raise RuntimeError(f"the stub refused to write at {pa + at:#x}")
 
@@ -128,8 +167,12 @@ class BareMachine:
     def _offset(self, pa: int, length: int) -> int | None:
         """Where a piece of RAM is in the RAM file."""
         for region in self.regions:
-            if region.kind == "ram" and region.name in ("ram", "pc.ram") and \
-                    region.start <= pa and pa + length <= region.start + region.size:
+            if (
+                region.kind == "ram"
+                and region.name in ("ram", "pc.ram")
+                and region.start <= pa
+                and pa + length <= region.start + region.size
+            ):
                 return pa - region.start + region.offset
         return None
 
@@ -145,12 +188,23 @@ class BareMachine:
 
     # Registers
 
-    def set_mode(self, mode: str, root: int, *, pse: bool = True, nxe: bool = True,
-                 wp: bool = True, pge: bool = True, smep: bool = False, smap: bool = False,
-                 pke: bool = False) -> Registers:
+    def set_mode(
+        self,
+        mode: str,
+        root: int,
+        *,
+        pse: bool = True,
+        nxe: bool = True,
+        wp: bool = True,
+        pge: bool = True,
+        smep: bool = False,
+        smap: bool = False,
+        pke: bool = False,
+    ) -> Registers:
         """Paging on, in this mode; `root` is CR3, flags and all."""
-        registers = registers_for(mode, root, pse=pse, nxe=nxe, wp=wp, pge=pge, smep=smep,
-                                  smap=smap, pke=pke)
+        registers = registers_for(
+            mode, root, pse=pse, nxe=nxe, wp=wp, pge=pge, smep=smep, smap=smap, pke=pke
+        )
         self.set(registers)
         return registers
 
@@ -176,8 +230,10 @@ class BareMachine:
         for name, answer in zip(names, answers):
             value = int.from_bytes(bytes.fromhex((answer or b"").decode()), "little")
             if value != getattr(registers, name):
-                raise RuntimeError(f"{name} is {value:#x}, not {getattr(registers, name):#x}: "
-                                   "does this CPU model have the feature?")
+                raise RuntimeError(
+                    f"{name} is {value:#x}, not {getattr(registers, name):#x}: "
+                    "does this CPU model have the feature?"
+                )
 
     def set_registers(self, **values: int) -> None:
         """cr0, cr3, cr4, efer, cr2, cs, eflags: written raw, in the order given."""

@@ -101,8 +101,11 @@ def walk(read: Read, cr3: int, cr4: int, efer: int, maxphyaddr: int = 52) -> Wal
         return entry & (bits(51, 21) if level == 2 else bits(51, 30))
 
     def descend(table: int, level: int, va: int, user: bool, write: bool, no_exec: bool) -> None:
-        width, count, shift = (4, 1024, 12 + 10 * (level - 1)) if mode == "32-bit" else \
-            (8, 4 if (mode, level) == ("pae", 3) else 512, 12 + 9 * (level - 1))
+        width, count, shift = (
+            (4, 1024, 12 + 10 * (level - 1))
+            if mode == "32-bit"
+            else (8, 4 if (mode, level) == ("pae", 3) else 512, 12 + 9 * (level - 1))
+        )
         data = read(table, width * count)
         if data is None:
             result.unreadable.append(Fault(canonical(va, mode), count << shift, level, table))
@@ -119,8 +122,11 @@ def walk(read: Read, cr3: int, cr4: int, efer: int, maxphyaddr: int = 52) -> Wal
                 # physical address used by PAE paging". All other entries fault on them.
                 descend(entry & bits(maxphyaddr - 1, 12), 2, here, user, write, no_exec)
                 continue
-            leaf = level == 1 or bool(entry & PS) and (
-                level == 2 and (mode != "32-bit" or bool(cr4 & CR4_PSE)) or level == 3)
+            leaf = (
+                level == 1
+                or bool(entry & PS)
+                and (level == 2 and (mode != "32-bit" or bool(cr4 & CR4_PSE)) or level == 3)
+            )
             if entry & reserved(level, leaf):
                 result.malformed.append(Fault(canonical(here, mode), 1 << shift, level, table))
                 continue
@@ -132,9 +138,19 @@ def walk(read: Read, cr3: int, cr4: int, efer: int, maxphyaddr: int = 52) -> Wal
             # Section 4.9.2: the PAT's bit is 7 in a PTE, 12 in an entry that maps a larger page.
             pat = entry >> (7 if level == 1 else 12) & 1
             slot = pat << 2 | (entry >> 4 & 1) << 1 | entry >> 3 & 1
-            result.pages.append(Page(canonical(here, mode), address(entry, level, True), 1 << shift,
-                                     us, rw, not xd, bool(entry & G and cr4 & CR4_PGE), slot,
-                                     entry))
+            result.pages.append(
+                Page(
+                    canonical(here, mode),
+                    address(entry, level, True),
+                    1 << shift,
+                    us,
+                    rw,
+                    not xd,
+                    bool(entry & G and cr4 & CR4_PGE),
+                    slot,
+                    entry,
+                )
+            )
 
     descend(root, top, 0, True, True, False)
     return result
@@ -146,8 +162,9 @@ def canonical(va: int, mode: str) -> int:
     return va | bits(63, width) if width and va >> (width - 1) & 1 else va
 
 
-def steps(read: Read, va: int, cr3: int, cr4: int, efer: int,
-          maxphyaddr: int = 52) -> Iterator[tuple[int, int, int]]:
+def steps(
+    read: Read, va: int, cr3: int, cr4: int, efer: int, maxphyaddr: int = 52
+) -> Iterator[tuple[int, int, int]]:
     """The entries one address goes through: (level, entry's physical address, entry), while they
     are readable, present and lead on. Says nothing of reserved bits."""
     mode = mode_of(cr4, efer)
@@ -164,8 +181,9 @@ def steps(read: Read, va: int, cr3: int, cr4: int, efer: int,
             return
         entry = int.from_bytes(data, "little")
         yield level, where, entry
-        ends = entry & PS and (level == 2 and (mode != "32-bit" or cr4 & CR4_PSE)
-                               or level == 3 and mode != "pae")
+        ends = entry & PS and (
+            level == 2 and (mode != "32-bit" or cr4 & CR4_PSE) or level == 3 and mode != "pae"
+        )
         if not entry & P or ends:
             return
         top = {"32-bit": 31, "pae": maxphyaddr - 1}.get(mode, 51)

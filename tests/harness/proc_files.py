@@ -10,17 +10,22 @@ import compare
 import judges
 from compare import Report, Run
 
-judges.DEFECTS.update({
-    "pagemap-no-access": "pagemap calls the pages of a PROT_NONE range present; their P is 0",
-    "no-nx": "without NX what can be read can be executed, whatever /proc/PID/maps says",
-    "pae-nx-lost": "Linux 6.1 with PAE sets no NX on user pages: vm_get_page_prot() in "
-                   "arch/x86/mm/pgprot.c carries their bits through an unsigned long of 32 bits",
-})
+judges.DEFECTS.update(
+    {
+        "pagemap-no-access": "pagemap calls the pages of a PROT_NONE range present; their P is 0",
+        "no-nx": "without NX what can be read can be executed, whatever /proc/PID/maps says",
+        "pae-nx-lost": "Linux 6.1 with PAE sets no NX on user pages: vm_get_page_prot() in "
+        "arch/x86/mm/pgprot.c carries their bits through an unsigned long of 32 bits",
+    }
+)
 
 PRESENT, SWAPPED = 1 << 63, 1 << 62
 _FRAME = (1 << 55) - 1
-_MAPS = re.compile(r"^([0-9a-f]{8,16})-([0-9a-f]{8,16}) ([r-])([w-])([x-])([ps]) "
-                   r"[0-9a-f]+ [0-9a-f]+:[0-9a-f]+ \d+ *(.*)$", re.M)
+_MAPS = re.compile(
+    r"^([0-9a-f]{8,16})-([0-9a-f]{8,16}) ([r-])([w-])([x-])([ps]) "
+    r"[0-9a-f]+ [0-9a-f]+:[0-9a-f]+ \d+ *(.*)$",
+    re.M,
+)
 _SYMBOL = re.compile(r"^init: symbol (\S+) 0x([0-9a-f]+)$", re.M)
 _PAGEMAP = re.compile(r"^init: pagemap 0x([0-9a-f]+) 0x([0-9a-f]+)$", re.M)
 
@@ -39,8 +44,11 @@ def parse_maps(console: str) -> list[MapsRange]:
     ranges = []
     for start, end, read, write, exec_, shared, name in _MAPS.findall(console):
         va = int(start, 16)
-        ranges.append(MapsRange(va, int(end, 16) - va, read == "r", write == "w", exec_ == "x",
-                                shared == "s", name))
+        ranges.append(
+            MapsRange(
+                va, int(end, 16) - va, read == "r", write == "w", exec_ == "x", shared == "s", name
+            )
+        )
     return ranges
 
 
@@ -58,14 +66,23 @@ def swap_entry(entry: int) -> tuple[int, int]:
     return entry & 31, entry >> 5 & (1 << 50) - 1
 
 
-def with_pagemap(document: dict[str, Any], pagemap: dict[int, int], maps: Iterable[MapsRange], *,
-                 guest: str = "") -> Report:
+def with_pagemap(
+    document: dict[str, Any], pagemap: dict[int, int], maps: Iterable[MapsRange], *, guest: str = ""
+) -> Report:
     """The frame of every 4 KiB page of the process, no page more and none less."""
     no_access = [Run(r.va, r.size, None, None) for r in maps if not (r.read or r.write or r.exec)]
-    theirs = list(compare.merged(Run(va, 4096, (entry & _FRAME) << 12, None)
-                                 for va, entry in sorted(pagemap.items()) if entry & PRESENT))
-    mine = list(compare.merged(run._replace(attributes=None, sizes=frozenset((4096,)))
-                               for run in _user_runs(document)))
+    theirs = list(
+        compare.merged(
+            Run(va, 4096, (entry & _FRAME) << 12, None)
+            for va, entry in sorted(pagemap.items())
+            if entry & PRESENT
+        )
+    )
+    mine = list(
+        compare.merged(
+            run._replace(attributes=None, sizes=frozenset((4096,))) for run in _user_runs(document)
+        )
+    )
     report = Report("pagemap", _pages(theirs), _pages(mine), guest=guest)
     for a, b in compare.overlay(theirs, mine):
         if a and b:

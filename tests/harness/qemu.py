@@ -7,23 +7,20 @@ nothing and no TCP port is needed. Needs nothing but Python and a QEMU.
 from __future__ import annotations
 
 import atexit
-import ctypes
-import fcntl
 import json
 import os
+import shlex
 import shutil
-import signal
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Sequence
 
-_PREFIX = "ptmap-qemu-"
-_SHM = Path("/dev/shm")
-_PR_SET_PDEATHSIG = 1
-_prctl = ctypes.CDLL(None).prctl
+import guard
+
+
+_STATE = "state.zst"  # of a saved machine: QEMU's migration stream
 
 
 class QemuError(RuntimeError):
@@ -40,8 +37,8 @@ class Qemu:
     serial_lines  number of serial ports, numbered from 0
     tcp           the address on which GDB is awaited, at a free port; None: a UNIX socket
     user          the uid and gid that QEMU runs under (only root can choose)
-
-    The process dies with the thread that started it: start it from a thread that stays.
+    saved         a folder of save(): the machine goes on there, paused; all else has to be as it
+                  was then
     """
 
     def __init__(
@@ -56,14 +53,15 @@ class Qemu:
         serial_lines: int = 1,
         tcp: str | None = None,
         user: int | None = None,
+        saved: Path | None = None,
     ) -> None:
         if shutil.which(binary) is None:
-            raise QemuError(f"{binary} is not installed: Debian and Ubuntu have it in "
-                            "the package qemu-system-x86.")
-        _sweep()
-        self.dir = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_place(memory, ram_file)))
-        self._alive = os.open(self.dir, os.O_RDONLY)  # locked: this directory is in use
-        fcntl.flock(self._alive, fcntl.LOCK_EX)
+            raise QemuError(
+                f"{binary} is not installed: Debian and Ubuntu have it in "
+                "the package qemu-system-x86."
+            )
+        self._folder = guard.Folder(_place(memory, ram_file))
+        self.dir = Path(self._folder.name)
         self._owner = os.getpid()
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,7 +87,10 @@ class Qemu:
         for name, sock in listening.items():
             chardev = f"socket,id={name},fd={sock.fileno()},server=on,wait=off"
             if name.startswith("serial"):
-                chardev += f",logfile={self.dir / name}.log"
+                log = self.dir / f"{name}.log"
+                chardev += f",logfile={log},logappend=on"
+                if saved is not None:
+                    shutil.copyfile(saved / log.name, log)
                 command += ["-serial", f"chardev:{name}"]
             elif name == "gdb" and tcp is not None:
                 chardev += ",nodelay=on"  # as -gdb tcp: does
@@ -97,6 +98,8 @@ class Qemu:
         command += ["-mon", "chardev=qmp,mode=control", "-gdb", "chardev:gdb"]
         command += ["-S"] if paused else []
         command += args
+        if saved is not None:
+            command += ["-incoming", f"exec:zstd -dcq {shlex.quote(str(saved / _STATE))}"]
         try:
             with open(self.dir / "stderr", "wb") as stderr:
                 self._process = subprocess.Popen(
@@ -105,7 +108,6 @@ class Qemu:
                     stdout=stderr,
                     stderr=stderr,
                     pass_fds=[sock.fileno() for sock in listening.values()],
-                    preexec_fn=lambda: _die_with(self._owner),
                     start_new_session=True,  # Ctrl-C is for us; close() is for it
                     user=user,
                     group=user,
@@ -114,6 +116,8 @@ class Qemu:
             for sock in listening.values():
                 sock.close()
             self._connect()
+            if saved is not None:
+                self._until("query-status", "inmigrate")
         except BaseException:
             self.close()
             raise
@@ -177,7 +181,39 @@ class Qemu:
     def cont(self) -> None:
         self.qmp("cont")
 
+    def save(self, folder: Path) -> None:
+        """Write the stopped machine, and what its serial ports have printed, into a folder."""
+        self.qmp("migrate-set-parameters", **{"max-bandwidth": 1 << 40})  # bytes/s: no limit
+        self.qmp("migrate", uri=f"exec:zstd -1qc >{shlex.quote(str(folder / _STATE))}")
+        status = self._until("query-migrate", "setup", "active", "device")
+        # QEMU does not ask what became of the program that it writes to.
+        whole = subprocess.run(["zstd", "-tq", folder / _STATE]).returncode == 0
+        if status != "completed" or not whole:
+            raise QemuError(f"QEMU cannot save its machine: {status}")
+        for log in self.dir.glob("serial*.log"):
+            shutil.copyfile(log, folder / log.name)
+
+    def _until(self, query: str, *busy: str) -> str:
+        """The first status that is none of these."""
+        deadline = time.monotonic() + 120
+        while (status := str(self.qmp(query).get("status", busy[0]))) in busy:
+            if time.monotonic() > deadline:
+                raise self._failure(f"QEMU is still {status!r} after 120 s")
+            time.sleep(0.01)
+        return status
+
     # The console
+
+    def answer(self, line: str, until: str, serial: int) -> str:
+        """Type a line on a serial port, and wait_line(until) on the first one.
+
+        The port must be another: one that somebody is connected to stands still, and loses
+        characters, as soon as some hundreds are not read.
+        """
+        with socket.socket(socket.AF_UNIX) as port:
+            port.connect(str(self.serial_path(serial)))
+            port.sendall(line.encode() + b"\n")
+            return self.wait_line(until)
 
     def console(self, serial: int = 0) -> str:
         """All that a serial port has printed so far."""
@@ -218,8 +254,7 @@ class Qemu:
         if self._process is not None:
             self._process.kill()  # nothing of its state is wanted, and a busy monitor cannot quit
             self._process.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
-        os.close(self._alive)
+        self._folder.cleanup()
 
     def __enter__(self) -> Qemu:
         return self
@@ -271,40 +306,16 @@ def _listen_tcp(host: str) -> socket.socket:
     return socket.create_server((host, 0), family=socket.AF_INET6, dualstack_ipv6=both)
 
 
-def _die_with(parent: int) -> None:
-    """In the child: be killed when the parent goes, however it goes."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def _place(memory: str, ram_file: bool) -> str:
     """Where the directory goes; on /dev/shm a RAM file is never written to a disk."""
-    if ram_file and _SHM.is_dir() and shutil.disk_usage(_SHM).free > _bytes(memory):
-        return str(_SHM)
-    return "/tmp"  # not $TMPDIR: a UNIX socket's path has room for 107 characters
+    if ram_file and os.path.isdir(guard.SHM) and shutil.disk_usage(guard.SHM).free > _bytes(memory):
+        return guard.SHM
+    return guard.SHORT
 
 
 def _bytes(memory: str) -> int:
     unit = memory[-1].upper()
     return int(memory[:-1]) << {"K": 10, "M": 20, "G": 30}[unit]
-
-
-def _sweep() -> None:
-    """Remove what runs that were killed left behind: old directories that nobody holds."""
-    for old in [*Path("/tmp").glob(_PREFIX + "*"), *_SHM.glob(_PREFIX + "*")]:
-        try:
-            lock = os.open(old, os.O_RDONLY)
-        except OSError:
-            continue
-        try:
-            if time.time() - os.fstat(lock).st_ctime > 60:  # a younger one may not be locked yet
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(old, ignore_errors=True)
-        except OSError:
-            pass
-        finally:
-            os.close(lock)
 
 
 def _text(raw: bytes) -> str:

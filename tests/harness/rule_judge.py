@@ -38,8 +38,11 @@ class Oracle:
 
     def __init__(self, walk: naive.Walk) -> None:
         self.pages = sorted(walk.pages)
-        self.faults = sorted(half for fault in [*walk.unreadable, *walk.malformed]
-                             for half in self._halves(fault, walk.mode))  # fmt: skip
+        self.faults = sorted(
+            half
+            for fault in [*walk.unreadable, *walk.malformed]
+            for half in self._halves(fault, walk.mode)
+        )
 
     @staticmethod
     def _halves(fault: naive.Fault, mode: str) -> list[naive.Fault]:
@@ -57,10 +60,16 @@ class Oracle:
 
         def word(text: str) -> bool | None:
             facts: dict[str, bool | None] = {
-                "user": page.user, "supervisor": not page.user, "write": page.write,
-                "read-only": not page.write, "exec": page.exec, "no-exec": not page.exec,
-                "global": page.glob, "large": page.size > KIB4, size: True,
-            }  # fmt: skip
+                "user": page.user,
+                "supervisor": not page.user,
+                "write": page.write,
+                "read-only": not page.write,
+                "exec": page.exec,
+                "no-exec": not page.exec,
+                "global": page.glob,
+                "large": page.size > KIB4,
+                size: True,
+            }
             for kind in ("WB", "WC", "UC", "UC-"):
                 facts[kind] = None if cache.startswith("PAT") else cache == kind
             if text in facts:
@@ -88,8 +97,11 @@ class Oracle:
         return ("undecided", None) if doubt else ("ok", None)
 
     def all_of(self, attrs: str, first: int, last: int, holes: bool) -> tuple[str, int | None]:
-        wrong = [max(page.va, first) for page in self.within(self.pages, first, last)
-                 if self.truth(attrs, page) is False]  # fmt: skip
+        wrong = [
+            max(page.va, first)
+            for page in self.within(self.pages, first, last)
+            if self.truth(attrs, page) is False
+        ]
         if holes:
             at = first
             there = self.within(self.pages, first, last) + self.within(self.faults, first, last)
@@ -129,8 +141,11 @@ def random_rules(rng: random.Random, oracle: Oracle, top: int) -> Iterator[tuple
         attrs = rng.choice("+,").join(rng.sample(WORDS, rng.choice((1, 1, 2))))
         words = set(attrs.replace("+", " ").split())
         opposite = {w if w[:3] != "no-" else w[3:] for w in words}
-        if len(opposite) < len(words) or {"user", "supervisor"} <= words or {
-                "write", "read-only"} <= words:
+        if (
+            len(opposite) < len(words)
+            or {"user", "supervisor"} <= words
+            or {"write", "read-only"} <= words
+        ):
             continue
         first, last = sorted((place(), place()))
         if rng.random() < 0.5:
@@ -154,8 +169,16 @@ def random_rules(rng: random.Random, oracle: Oracle, top: int) -> Iterator[tuple
             yield f"pa {pa:#x} mapped {times} times", (oracle.mapped_times(pa, times), None)
 
 
-def against_naive(gdb: GdbSession, where: Path, read: naive.Read, registers: Registers, count: int,
-                  seed: Any, report: compare.Report, maxphyaddr: int = 52) -> Counter[str]:
+def against_naive(
+    gdb: GdbSession,
+    where: Path,
+    read: naive.Read,
+    registers: Registers,
+    count: int,
+    seed: Any,
+    report: compare.Report,
+    maxphyaddr: int = 52,
+) -> Counter[str]:
     """COUNT rules about the space of these registers: result and address of each; of those that
     fail, the entry that is named. How often each result came."""
     cr3, cr4, efer = registers.cr3, registers.cr4, registers.efer
@@ -172,8 +195,11 @@ def against_naive(gdb: GdbSession, where: Path, read: naive.Read, registers: Reg
             report.note(1, f"{seed}: {text}: {result} {va and hex(va)}, but {rule}")
         elif result == "failed" and rule["entry"] is not None:
             steps = list(naive.steps(read, int(rule["va"], 16), cr3, cr4, efer, maxphyaddr))
-            named = (rule["entry"]["level"], int(rule["entry"]["entry_pa"], 16),
-                     int(rule["entry"]["raw"], 16))  # fmt: skip
+            named = (
+                rule["entry"]["level"],
+                int(rule["entry"]["entry_pa"], 16),
+                int(rule["entry"]["raw"], 16),
+            )
             says = rule["entry"]["says"]
             if right := {"US=0": US, "RW=0": RW}.get(says):  # the first that lacks it
                 steps = [s for s in steps if not s[2] & right and (mode, s[0]) != ("pae", 3)]

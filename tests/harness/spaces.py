@@ -21,11 +21,20 @@ class State:
 
     def __init__(self, walk: naive.Walk) -> None:
         self.pieces: list[tuple[int, int, tuple[Any, ...] | None]] = sorted(
-            [(p.va, p.va + p.size, (p.pa, p.user, p.write, p.exec, p.glob, CACHE[p.slot],
-                                    SIZES[p.size])) for p in walk.pages]
-            + [(first, last, None) for g in walk.unreadable + walk.malformed
-               for first, last in _halves(g)]
-        )  # fmt: skip
+            [
+                (
+                    p.va,
+                    p.va + p.size,
+                    (p.pa, p.user, p.write, p.exec, p.glob, CACHE[p.slot], SIZES[p.size]),
+                )
+                for p in walk.pages
+            ]
+            + [
+                (first, last, None)
+                for g in walk.unreadable + walk.malformed
+                for first, last in _halves(g)
+            ]
+        )
 
 
 def _halves(gap: naive.Fault) -> list[tuple[int, int]]:
@@ -66,9 +75,13 @@ def expected(before: State, after: State) -> list[Stretch]:
 
 
 def _changes(one: tuple[Any, ...], other: tuple[Any, ...]) -> list[str]:
-    pairs = (("rights", one[1:4], other[1:4]), ("frame", one[0], other[0]),
-             ("page_size", one[6], other[6]), ("global", one[4], other[4]),
-             ("cache", one[5], other[5]))  # fmt: skip
+    pairs = (
+        ("rights", one[1:4], other[1:4]),
+        ("frame", one[0], other[0]),
+        ("page_size", one[6], other[6]),
+        ("global", one[4], other[4]),
+        ("cache", one[5], other[5]),
+    )
     return [name for name, before, after in pairs if before != after]
 
 

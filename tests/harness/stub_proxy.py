@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import re
 import select
-import shutil
 import socket
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Sequence
 
+import guard
 from gdbsession import GdbSession, ptmap_script
 from machine import BareMachine
 
@@ -125,12 +124,12 @@ class StubProxy:
         self._physical = False
         self._link: _Link | None = None
         self._failure: BaseException | None = None
-        self._dir = tempfile.mkdtemp(prefix="ptmap-proxy-", dir="/tmp")  # a short path
+        self._folder = guard.Folder()
         if tcp:
             self._listener = socket.create_server(("127.0.0.1", 0))
             self.gdb_target = f"127.0.0.1:{self._listener.getsockname()[1]}"
         else:
-            self.gdb_target = str(Path(self._dir, "gdb"))
+            self.gdb_target = str(Path(self._folder.name, "gdb"))
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(self.gdb_target)
             self._listener.listen()
@@ -154,7 +153,7 @@ class StubProxy:
         self._thread.join()
         for sock in (self._listener, self._wake, self._waker):
             sock.close()
-        shutil.rmtree(self._dir, ignore_errors=True)
+        self._folder.cleanup()
         if self._failure is not None:
             raise self._failure
 
@@ -179,16 +178,24 @@ class StubProxy:
     def sent(self, match: str = "", *, physical: bool | None = None) -> list[bytes]:
         """Payloads from GDB that match from their start."""
         pattern = re.compile(match.encode("latin-1"))
-        return [p.payload for p in self.packets if p.direction == "to stub"
-                and pattern.match(p.payload) and physical in (None, p.physical)]
+        return [
+            p.payload
+            for p in self.packets
+            if p.direction == "to stub"
+            and pattern.match(p.payload)
+            and physical in (None, p.physical)
+        ]
 
     def count(self, match: str = "", *, physical: bool | None = None) -> int:
         return len(self.sent(match, physical=physical))
 
     def reads(self, *, physical: bool = True) -> list[tuple[int, int]]:
         """(address, length) of each memory read."""
-        return [p.read for p in self.packets
-                if p.direction == "to stub" and p.read and p.physical == physical]
+        return [
+            p.read
+            for p in self.packets
+            if p.direction == "to stub" and p.read and p.physical == physical
+        ]
 
     # Inside: the thread
 
@@ -312,10 +319,14 @@ class StubProxy:
         while b"#" not in link.stub.recv(1 << 16):
             pass
 
-    def _record(self, direction: Literal["to stub", "to gdb"], token: bytes,
-                payload: bytes) -> None:
-        self.packets.append(Packet(direction, payload, time.monotonic(), len(token),
-                                   self._physical, token[:1] == b"%"))
+    def _record(
+        self, direction: Literal["to stub", "to gdb"], token: bytes, payload: bytes
+    ) -> None:
+        self.packets.append(
+            Packet(
+                direction, payload, time.monotonic(), len(token), self._physical, token[:1] == b"%"
+            )
+        )
 
 
 class _Ended(Exception):
@@ -424,4 +435,6 @@ class ProxiedMachine(BareMachine):
 def only_m_packets(session: GdbSession) -> None:
     """Keeps ptmap from reading QEMU's memory in any other way."""
     session.run("set ptmap memory packets")
-    session.python("from ptmap.sources import pmemsave; pmemsave.groups = lambda wanted: []")
+    session.python(
+        "from ptmap.machine.sources import pmemsave\n" "pmemsave.groups = lambda wanted: []"
+    )

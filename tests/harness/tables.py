@@ -21,8 +21,12 @@ KIB4, MIB2, MIB4, GIB1 = 4 << 10, 2 << 20, 4 << 20, 1 << 30
 
 MODES = ("32-bit", "pae", "4-level", "5-level")
 TOP = {"32-bit": 2, "pae": 3, "4-level": 4, "5-level": 5}
-PAGE_SIZES = {"32-bit": {1: KIB4, 2: MIB4}, "pae": {1: KIB4, 2: MIB2},
-              "4-level": {1: KIB4, 2: MIB2, 3: GIB1}, "5-level": {1: KIB4, 2: MIB2, 3: GIB1}}
+PAGE_SIZES = {
+    "32-bit": {1: KIB4, 2: MIB4},
+    "pae": {1: KIB4, 2: MIB2},
+    "4-level": {1: KIB4, 2: MIB2, 3: GIB1},
+    "5-level": {1: KIB4, 2: MIB2, 3: GIB1},
+}
 
 # Where generated tables lie, and where they may point without being there: addresses at which
 # QEMU has neither RAM nor a device (a 64 MiB machine, no PCI devices).
@@ -32,7 +36,8 @@ NOWHERE_HIGH = (0x1_2345_6000, 0xFF_FFFF_F000, 1 << 45, 1 << 49)
 
 
 class Machine(Protocol):
-    def write_phys(self, pa: int, data: bytes) -> None: ...
+    def write_phys(self, pa: int, data: bytes) -> None:
+        ...
 
 
 def entry_size(mode: str) -> int:
@@ -77,12 +82,12 @@ class Tables:
 
     def get(self, table: int, index: int) -> int:
         page, where = self._place(table, index)
-        return int.from_bytes(page[where:where + entry_size(self.mode)], "little")
+        return int.from_bytes(page[where : where + entry_size(self.mode)], "little")
 
     def set(self, table: int, index: int, raw: int) -> None:
         page, where = self._place(table, index)
         size = entry_size(self.mode)
-        page[where:where + size] = raw.to_bytes(size, "little")
+        page[where : where + size] = raw.to_bytes(size, "little")
 
     def _place(self, table: int, index: int) -> tuple[bytearray, int]:
         return self.pages[table & ~0xFFF], (table & 0xFFF) + index * entry_size(self.mode)
@@ -105,16 +110,23 @@ class Tables:
             table = entry & 0xFFFFF_FFFFFFFF_000 & ((1 << 8 * entry_size(self.mode)) - 1)
         return table
 
-    def map(self, va: int, pa: int, size: int = KIB4, flags: int = USER,
-            upper_flags: int | Mapping[int, int] = USER) -> int:
+    def map(
+        self,
+        va: int,
+        pa: int,
+        size: int = KIB4,
+        flags: int = USER,
+        upper_flags: int | Mapping[int, int] = USER,
+    ) -> int:
         """Map one page; returns its entry's physical address."""
         level = next(n for n, s in PAGE_SIZES[self.mode].items() if s == size)
         table = self.table_for(va, level, upper_flags)
         self.set(table, self.index(va, level), leaf_entry(self.mode, pa, size, flags))
         return table + self.index(va, level) * entry_size(self.mode)
 
-    def set_entry(self, va: int, level: int, raw: int,
-                  upper_flags: int | Mapping[int, int] = USER) -> int:
+    def set_entry(
+        self, va: int, level: int, raw: int, upper_flags: int | Mapping[int, int] = USER
+    ) -> int:
         """Any value as the entry of this level for an address; returns its physical address."""
         table = self.table_for(va, level, upper_flags)
         self.set(table, self.index(va, level), raw)
@@ -128,7 +140,7 @@ class Tables:
         page = self.pages.get(pa & ~0xFFF)
         if page is None or (pa & 0xFFF) + length > 4096:
             return None
-        return bytes(page[pa & 0xFFF:(pa & 0xFFF) + length])
+        return bytes(page[pa & 0xFFF : (pa & 0xFFF) + length])
 
     def write_to(self, machine: Machine) -> None:
         """Neighbours in one go: a machine without a RAM file takes packets for each."""
@@ -206,8 +218,9 @@ class _Generator:
             root |= rng.choice((PWT, PCD, 0xABC))  # flags, or a PCID
         if top >= 4 and rng.random() < 0.05:
             root |= rng.choice((1, 2, 3)) << 61  # LAM
-        return Space(seed, self.tables, root, self.pse, self.nxe, rng.random() < 0.8,
-                     self.maxphyaddr)
+        return Space(
+            seed, self.tables, root, self.pse, self.nxe, rng.random() < 0.8, self.maxphyaddr
+        )
 
     def _flags(self) -> int:
         """P and RW, US, PWT, PCD, A, D; NX now and then."""
@@ -286,8 +299,22 @@ class _Generator:
             return rng.choice(list(self.tables.pages)) | flags & keep
         if what == "reserved":
             if wide:
-                reserved = 1 << rng.choice((7, 13, 20, 29, 36, 40, 46, 51, 52, 62, 63,
-                                            *((1, 2, 5, 8) if keep != ~0 else ())))
+                reserved = 1 << rng.choice(
+                    (
+                        7,
+                        13,
+                        20,
+                        29,
+                        36,
+                        40,
+                        46,
+                        51,
+                        52,
+                        62,
+                        63,
+                        *((1, 2, 5, 8) if keep != ~0 else ()),
+                    )
+                )
             else:
                 reserved, pa = 1 << rng.choice((13, 17, 20, 21)) | PS, pa & 0xFFFFFFFF
             otherwise = rng.choice((pa | flags, pa | flags | PS, self.path[-1] | flags & keep))
@@ -307,8 +334,13 @@ class _Generator:
         return self.rng.getrandbits(bits) & ~(step - 1) & ~0xFFF
 
     def _wrapped(self, pa: int) -> int:
-        limit = self.maxphyaddr if self.mode != "32-bit" else \
-            32 if pa <= 1 << 32 else min(40, self.maxphyaddr)
+        limit = (
+            self.maxphyaddr
+            if self.mode != "32-bit"
+            else 32
+            if pa <= 1 << 32
+            else min(40, self.maxphyaddr)
+        )
         return pa & (1 << limit) - 1
 
 

@@ -54,10 +54,17 @@ class Case:
 class Answers(Protocol):
     """What is said of one address, in the files' words."""
 
-    def answer(self) -> str: ...
-    def path(self) -> str: ...
-    def notes(self) -> set[str]: ...
-    def access(self, question: str) -> str: ...
+    def answer(self) -> str:
+        ...
+
+    def path(self) -> str:
+        ...
+
+    def notes(self) -> set[str]:
+        ...
+
+    def access(self, question: str) -> str:
+        ...
 
 
 def cases() -> list[Case]:
@@ -99,7 +106,7 @@ def _read(path: Path) -> Iterator[Case]:
 
 
 def bits(numbers: list[int]) -> str:
-    """"bit 5", "bits 1,5"."""
+    """As "bit 5", "bits 1,5"."""
     return f"bit{'s' if len(numbers) > 1 else ''} {','.join(map(str, sorted(numbers)))}"
 
 
@@ -115,5 +122,8 @@ def differences(case: Case, question: Question, said: Answers) -> list[str]:
             compared.append((line, answer, said.path() if kind == "path" else said.access(kind)))
     compared += [(question.line, "no such note", note) for note in noted]
     where = f"{case.name}: {question.va:#x}"
-    return [f"{case.file}:{line}: {where}\n  the file: {right}\n  ptmap:    {found}"
-            for line, right, found in compared if right != found]  # fmt: skip
+    return [
+        f"{case.file}:{line}: {where}\n  the file: {right}\n  ptmap:    {found}"
+        for line, right, found in compared
+        if right != found
+    ]

@@ -20,8 +20,15 @@ LEVEL_OF = {4 << 10: 1, 2 << 20: 2, 4 << 20: 2, 1 << 30: 3}
 _DENIES = {"user": (naive.US, 0), "write": (naive.RW, 0), "exec": (naive.XD, naive.XD)}
 
 
-def error_code(page: naive.Page | str, registers: Registers, user: bool, access: str, *,
-               ac: bool = False, pkru: int = 0) -> int | None:
+def error_code(
+    page: naive.Page | str,
+    registers: Registers,
+    user: bool,
+    access: str,
+    *,
+    ac: bool = False,
+    pkru: int = 0,
+) -> int | None:
     """None: the access succeeds. `page` is a page, "not-present" or "reserved-bit"."""
     smep, smap = bool(registers.cr4 & CR4_SMEP), bool(registers.cr4 & CR4_SMAP)
     wp, pae = bool(registers.cr0 & CR0_WP), bool(registers.cr4 & naive.CR4_PAE)
@@ -39,8 +46,7 @@ def error_code(page: naive.Page | str, registers: Registers, user: bool, access:
     elif access == "fetch":
         allowed = page.exec and not (page.user and smep)
     else:
-        allowed = (access == "read" or page.write or not wp) and not (
-            page.user and smap and not ac)
+        allowed = (access == "read" or page.write or not wp) and not (page.user and smap and not ac)
 
     if page.user and access != "fetch" and registers.cr4 & CR4_PKE and registers.efer & EFER_LMA:
         key = page.entry >> 59 & 15
@@ -53,8 +59,9 @@ def error_code(page: naive.Page | str, registers: Registers, user: bool, access:
 class Addresses:
     """The naive walker's answers to `pte`."""
 
-    def __init__(self, walk: naive.Walk, read: naive.Read, registers: Registers,
-                 maxphyaddr: int = 52) -> None:
+    def __init__(
+        self, walk: naive.Walk, read: naive.Read, registers: Registers, maxphyaddr: int = 52
+    ) -> None:
         self.walk, self.read, self.registers = walk, read, registers
         self.maxphyaddr = maxphyaddr
         self.starts = [page.va for page in walk.pages]
@@ -68,8 +75,10 @@ class Addresses:
         page = self.walk.pages[at] if at >= 0 else None
         if page and va < page.va + page.size:
             return "mapped", LEVEL_OF[page.size], page
-        for name, faults in (("reserved-bit", self.walk.malformed),
-                             ("unreadable", self.walk.unreadable)):
+        for name, faults in (
+            ("reserved-bit", self.walk.malformed),
+            ("unreadable", self.walk.unreadable),
+        ):
             for fault in faults:
                 if 0 <= (va & linear) - (fault.va & linear) < fault.size:
                     return name, fault.level, None
@@ -95,25 +104,34 @@ class Addresses:
         expect("level", level, said["level"])
         steps = [step for step in self.steps(va) if step[0] >= (level or 0)]
         read = [s for s in said["steps"] if "raw" in s]
-        expect("steps", steps, [(s["level"], int(s["entry_pa"], 16), int(s["raw"], 16))
-                                for s in read])
+        expect(
+            "steps", steps, [(s["level"], int(s["entry_pa"], 16), int(s["raw"], 16)) for s in read]
+        )
         if page:
             expect("pa", f"{page.pa + va - page.va:#x}", said["pa"])
             expect("page size", compare.SIZE_NAMES[page.size], said["page_size"])
             expect("cache", compare.CACHE_NAMES[page.slot], said["cache"])
-            rights = {"user": page.user, "write": page.write, "exec": page.exec,
-                      "global": page.glob}
+            rights = {
+                "user": page.user,
+                "write": page.write,
+                "exec": page.exec,
+                "global": page.glob,
+            }
             expect("rights", rights, said["rights"])
-            expect("denied", {right for right in _DENIES if not rights[right]},
-                   set(said.get("denied_by", {})))
+            expect(
+                "denied",
+                {right for right in _DENIES if not rights[right]},
+                set(said.get("denied_by", {})),
+            )
             for right, by in said.get("denied_by", {}).items():
                 entry = next(int(s["raw"], 16) for s in read if s["name"] == by["entry"])
                 bit, value = _DENIES[right]
                 expect(f"{right} denied by {by['entry']}", value, entry & bit)
         return found + self._access(said, page or outcome, ac, pkru)
 
-    def _access(self, said: dict[str, Any], page: naive.Page | str, ac: bool,
-                pkru: int) -> list[str]:
+    def _access(
+        self, said: dict[str, Any], page: naive.Page | str, ac: bool, pkru: int
+    ) -> list[str]:
         found = []
         for mode, user in (("kernel", False), ("user", True)):
             for access in ("read", "write", "fetch"):
@@ -134,8 +152,14 @@ class Addresses:
 _WIDTH = {"32-bit": 32, "pae": 32, "4-level": 48, "5-level": 57}
 
 
-def report(addresses: Addresses, document: dict[str, Any], *, guest: str = "", ac: bool = False,
-           pkru: int = 0) -> compare.Report:
+def report(
+    addresses: Addresses,
+    document: dict[str, Any],
+    *,
+    guest: str = "",
+    ac: bool = False,
+    pkru: int = 0,
+) -> compare.Report:
     """Of a whole `pte -json`."""
     count = len(document["addresses"])
     result = compare.Report("naive, pte", count, count, guest=guest, unit="addresses")

@@ -1,17 +1,20 @@
 #!/usr/bin/python3
 """Breaks ptmap on purpose, one small patch at a time, and shows which test notices.
 
-    tests/mutants/run.py            every patch beside this file
+    tests/mutants/run.py            every patch below this folder
     tests/mutants/run.py NAME...    only these
     tests/mutants/run.py --sample N every N-th patch
+    tests/mutants/run.py --note     writes into the patches which test noticed them
 
 Each patch is one mistake that tools of this kind have made. It is applied to a copy of the tree.
 One of native/ is compiled: the native tests run first, then, where they are content, the tests in
 GDB. One of gdb/ needs no compiler: it gets the module of build/release. A mutant that survives all
-of it is a failure. The first lines of a patch say what the mistake is, and after `tests:` which
-tests in GDB to ask, as pytest's arguments (without that, TESTS_IN_GDB). In the end every test that
-noticed one is asked again, without any mutant, and has to pass.
-The last line is "N passed, N failed".
+of it is a failure. The first lines of a patch say what the mistake is, after `tests:` which tests
+in GDB to ask, as pytest's arguments (without that, TESTS_IN_GDB), and after `noticed by:` which
+test did last: it is asked before all others. In the end every test that noticed one is asked again,
+without any mutant, and has to pass.
+If all tests that could notice a mutant are skipped, as without a kernel, so is the mutant.
+The last line is "N passed, N failed, N skipped".
 """
 
 from __future__ import annotations
@@ -23,18 +26,24 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Callable
 
 TESTS_IN_GDB = [f"tests/gdb/test_{name}.py" for name in ("commands", "lab32", "lab64")]
 SLOW = "*Randomly*"  # of the native tests: they run after the others
 NATIVE, COMPILER = "native ", "the compiler: "  # how the names of those that notice begin
+NOTED = r"^noticed by: (.*)$"
+SKIPPED = "skipped, as are all tests that could notice it"
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "harness"))
+
+import guard
 
 
 class Tree:
@@ -57,16 +66,34 @@ class Tree:
 
     def run(self, *command: str | Path, loaded: Path | None = None) -> str:
         """A command's output; CalledProcessError where it fails. `loaded`: what GDB loads."""
-        environment = os.environ | {"PTMAP_BUILD": str(loaded or self.python)}
+        environment = os.environ | {
+            "PTMAP_BUILD": str(loaded or self.python),
+            "CCACHE_BASEDIR": str(self.source.parent),
+        }
         return subprocess.run(
-            command, cwd=self.source, env=environment, check=True, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600,
-        ).stdout  # fmt: skip
+            command,
+            cwd=self.source,
+            env=environment,
+            check=True,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+        ).stdout
 
     def make(self, target: str) -> None:
         if not self.build.exists():
-            self.run("cmake", "-G", "Ninja", "-S", self.source, "-B", self.build,
-                     "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")  # fmt: skip
+            self.run(
+                "cmake",
+                "-G",
+                "Ninja",
+                "-S",
+                self.source,
+                "-B",
+                self.build,
+                "-DCMAKE_BUILD_TYPE=Debug",
+                "-DCMAKE_CXX_FLAGS_DEBUG=-O0",
+            )
         self.run("cmake", "--build", self.build, "--target", target)
 
     def applies(self, patch: Path) -> bool:
@@ -77,9 +104,11 @@ class Tree:
         return True
 
     def noticed_by(self, patch: Path) -> str | None:
-        """The first test that fails with this patch, None where all pass."""
+        """The first test that fails with this patch, None if all pass, SKIPPED if none runs."""
         self.run("git", "apply", patch)
         try:
+            if by := self.noticed_again(patch):
+                return by
             loaded = self.python
             if _is_native(patch):
                 loaded = self.build
@@ -94,12 +123,31 @@ class Tree:
         finally:
             self.run("git", "apply", "-R", patch)
 
+    def noticed_again(self, patch: Path) -> str | None:
+        """By the test that did last, if that is still there."""
+        name = _noticed_last_by(patch)
+        if not name:
+            return None
+        try:
+            if name.startswith(NATIVE):
+                self.make("ptmap_native_tests")
+                return self.native_tests(name.removeprefix(NATIVE))
+            if _is_native(patch):
+                self.make("ptmap_module")
+            by = self.tests_in_gdb(self.build if _is_native(patch) else self.python, name)
+            return None if by == SKIPPED else by
+        except (subprocess.CalledProcessError, RuntimeError):  # it does not compile; no such test
+            return None
+
     def native_tests(self, *filters: str) -> str | None:
         """The first that fails. `filters` are GoogleTest's, asked one after the other."""
         for names in filters:
             try:
-                self.run(self.build / "tests/native/ptmap_native_tests",
-                         "--gtest_fail_fast", f"--gtest_filter={names}")  # fmt: skip
+                self.run(
+                    self.build / "tests/native/ptmap_native_tests",
+                    "--gtest_fail_fast",
+                    f"--gtest_filter={names}",
+                )
             except subprocess.CalledProcessError as error:
                 failed = re.findall(r"^\[  FAILED  \] ([^\s,]+)", error.output, re.M)
                 began = re.findall(r"^\[ RUN      \] (\S+)", error.output, re.M)
@@ -107,9 +155,10 @@ class Tree:
         return None
 
     def tests_in_gdb(self, loaded: Path, *arguments: str) -> str | None:
-        """The first that fails. RuntimeError where there is none to run, or pytest itself fails."""
+        """The first that fails, SKIPPED if all are. RuntimeError if there is none, or pytest itself
+        fails."""
         try:
-            self.run("/usr/bin/python3", "-m", "pytest", "-q", *arguments, loaded=loaded)
+            said = self.run("/usr/bin/python3", "-m", "pytest", "-q", *arguments, loaded=loaded)
         except subprocess.CalledProcessError as error:
             # A name may have spaces in its brackets; what went wrong follows after " - ".
             name = r"^(?:FAILED|ERROR) ([^\s\[]+(?:\[.*?\](?= - |$))?)"
@@ -117,7 +166,7 @@ class Tree:
             if failed is None:
                 raise RuntimeError(f"pytest {' '.join(arguments)}: {error.output}") from None
             return failed[1]
-        return None
+        return None if re.search(r"^\d+ passed", said, re.M) else SKIPPED
 
 
 def _first(text: str, pattern: str) -> str:
@@ -128,6 +177,20 @@ def _first(text: str, pattern: str) -> str:
 def _tests_of(patch: Path) -> list[str]:
     named = re.search(r"^tests: (.*)$", patch.read_text(), re.M)
     return shlex.split(named[1]) if named else TESTS_IN_GDB
+
+
+def _noticed_last_by(patch: Path) -> str | None:
+    noted = re.search(NOTED, patch.read_text(), re.M)
+    return noted[1] if noted else None
+
+
+def _note(patch: Path, by: str | None) -> None:
+    """Write that behind the other lines about a patch."""
+    text = re.sub(f"{NOTED}\n", "", patch.read_text(), flags=re.M)
+    about, begin, change = text.partition("\n--- a/")
+    if by and by != SKIPPED and not by.startswith(COMPILER):
+        about = f"{about.rstrip()}\nnoticed by: {by}\n"
+    patch.write_text(about + begin + change)
 
 
 def _file_of(patch: Path) -> str:
@@ -143,28 +206,33 @@ def _library_tests(patch: Path) -> tuple[str, ...]:
     return ("*Elf*",) if "--- a/native/elf/" in patch.read_text() else (f"-*Elf*:{SLOW}", SLOW)
 
 
-def _take_all(tree: Tree, *queues: deque[Path]) -> dict[Path, str | None]:
-    """Runs the patches of these, one after the other; returns what noticed each."""
+def _take_all(tree: Tree, *takes: Callable[[], Path]) -> dict[Path, str | None]:
+    """Runs what each of these takes from a queue until it is empty; returns what noticed each."""
     by: dict[Path, str | None] = {}
-    for patches in queues:
-        while patches:
-            try:
-                patch = patches.popleft()
-            except IndexError:  # the other lane was faster
-                break
+    for take in takes:
+        while patch := _next(take):
             start = time.monotonic()
             by[patch] = tree.noticed_by(patch)
-            print(f"{patch.stem:<34} {by[patch] or 'SURVIVED'} ({time.monotonic() - start:.1f} s)",
-                  flush=True)
+            said = by[patch] or "SURVIVED"
+            print(f"{patch.stem:<34} {said} ({time.monotonic() - start:.1f} s)", flush=True)
     return by
+
+
+def _next(take: Callable[[], Path]) -> Path | None:
+    with suppress(IndexError):  # the queue is empty
+        return take()
+    return None
 
 
 def _fails_anyway(tree: Tree, by: dict[Path, str | None]) -> str | None:
     """The first of the tests that noticed something that fails without any mutant, too."""
 
     def names(*, native: bool) -> set[str]:
-        return {name for patch, name in by.items()
-                if name and _is_native(patch) == native and not name.startswith(COMPILER)}
+        return {
+            name
+            for patch, name in by.items()
+            if name and _is_native(patch) == native and not name.startswith((COMPILER, SKIPPED))
+        }
 
     compiled, in_gdb = names(native=True), names(native=False)
     failed = None
@@ -179,43 +247,56 @@ def _fails_anyway(tree: Tree, by: dict[Path, str | None]) -> str | None:
     return failed
 
 
-def _wrong(patches: list[Path], where: Path) -> list[str]:
-    """Runs these; returns what is wrong, a line each."""
-    for step in (["--preset", "release"], ["--build", "--preset", "release"]):
-        subprocess.run(["cmake", *step], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+def _wrong(patches: list[Path], where: Path, noting: bool) -> tuple[list[str], int]:
+    """Runs these; returns what is wrong, a line each, and how many were skipped."""
+    subprocess.run([ROOT / "scripts/build.sh", "release"], check=True)
     trees = Tree(where / "0"), Tree(where / "1")
     stale = [f"{p.stem} fits the code no more" for p in patches if not trees[0].applies(p)]
     if stale:
-        return stale
-    # One lane compiles, by file: what is undone in one is compiled together with the next mutant.
-    # The other lane begins with those that boot Linux, which are long.
+        return stale, 0
+    # By file: what is undone in one is compiled together with the next mutant. One lane begins with
+    # what has to be compiled, the other with what boots Linux, which is long; then each helps the
+    # other from the far end.
     native = deque(sorted((p for p in patches if _is_native(p)), key=_file_of))
-    python = deque(sorted((p for p in patches if not _is_native(p)),
-                          key=lambda patch: "linux" not in _tests_of(patch)))  # fmt: skip
+    python = deque(
+        sorted(
+            (p for p in patches if not _is_native(p)),
+            key=lambda patch: "linux" not in _tests_of(patch),
+        )
+    )
     if native:
         trees[0].make("ptmap_native_tests")
     with ThreadPoolExecutor() as pool:
-        lanes = [pool.submit(_take_all, trees[0], native, python),
-                 pool.submit(_take_all, trees[1], python)]  # fmt: skip
+        lanes = [
+            pool.submit(_take_all, trees[0], native.popleft, python.pop),
+            pool.submit(_take_all, trees[1], python.popleft, native.pop),
+        ]
         by = {patch: name for lane in lanes for patch, name in lane.result().items()}
+    if noting:
+        for patch, name in by.items():
+            _note(patch, name)
+    skipped = list(by.values()).count(SKIPPED)
     if failed := _fails_anyway(trees[0], by):
-        return [f"without any mutant, too, {failed} fails"]
-    return [f"{patch.stem} survived" for patch, name in by.items() if name is None]
+        return [f"without any mutant, too, {failed} fails"], skipped
+    return [f"{patch.stem} survived" for patch, name in by.items() if name is None], skipped
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--sample", type=int, default=1)
+    parser.add_argument("--note", action="store_true")
     options = parser.parse_args()
-    patches = sorted(HERE.glob("*.patch"))
+    patches = sorted(HERE.rglob("*.patch"))
     if options.names:
         patches = [p for p in patches if p.stem in options.names]
     patches = patches[:: options.sample]
-    with tempfile.TemporaryDirectory(prefix="ptmap-mutants-") as where:
-        wrong = _wrong(patches, Path(where))
-    print("".join(f"{line}\n" for line in wrong) + f"{len(patches) - len(wrong)} passed, "
-          f"{len(wrong)} failed")  # fmt: skip
+    with guard.Folder() as where:
+        wrong, skipped = _wrong(patches, Path(where), options.note)
+    print(
+        "".join(f"== failed: {line}\n" for line in wrong)
+        + f"{len(patches) - len(wrong) - skipped} passed, {len(wrong)} failed, {skipped} skipped"
+    )
     return 0 if patches and not wrong else 1
 
 

@@ -1,6 +1,6 @@
 // Verdicts on accesses against a second opinion, written from SDM vol. 3A, 4.6 and 4.7 sentence
 // by sentence and with nothing of the core's but the names of its results.
-#include "core/access.h"
+#include "arch/access.h"
 
 #include <gtest/gtest.h>
 
@@ -241,6 +241,25 @@ TEST(Verdict, EveryReasonHasWords) {
         EXPECT_FALSE(text(static_cast<Reason>(r)).empty()) << r;
     EXPECT_EQ(text(Reason::supervisor_page), "supervisor page");
     EXPECT_EQ(text(Reason::smap), "SMAP: user page, EFLAGS.AC=0");
+}
+
+TEST(Access, Names) {
+    for (const Access access : {Access::read, Access::write, Access::fetch})
+        EXPECT_EQ(access_named(name(access)), access);
+    EXPECT_EQ(name(Access::fetch), "fetch");
+    EXPECT_EQ(access_named("Read"), std::nullopt);
+    EXPECT_EQ(access_named(""), std::nullopt);
+}
+
+TEST(Access, ShortReasonsHaveNoExplanation) {
+    EXPECT_EQ(short_text(Reason::smep), "SMEP");
+    EXPECT_EQ(short_text(Reason::smap), "SMAP");
+    EXPECT_EQ(short_text(Reason::read_only), "read-only");
+    for (unsigned r = 0; r <= static_cast<unsigned>(Reason::unknown_pkrs); ++r) {
+        const auto reason = static_cast<Reason>(r);
+        const std::string_view all = text(reason);
+        EXPECT_EQ(short_text(reason), all.substr(0, all.find_first_of(":,")));
+    }
 }
 
 }  // namespace

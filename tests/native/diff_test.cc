@@ -1,13 +1,14 @@
 // What differs between two maps, address by address, and what two spaces share.
-#include "core/diff.h"
+#include "space/diff.h"
 
 #include <gtest/gtest.h>
 
 #include <map>
 
-#include "core/render.h"
-#include "core/text.h"
 #include "fake_memory.h"
+#include "space/sharing.h"
+#include "text/text.h"
+#include "whole_text.h"
 
 namespace ptmap {
 namespace {
@@ -282,7 +283,7 @@ struct Pair {
     Pair() { m.memory.ram(0x1000), m.memory.ram(0x2000); }
 
     Sharing share(std::size_t max_steps = std::numeric_limits<std::size_t>::max()) {
-        const Paging& p = m.paging();
+        const X86Paging& p = m.paging();
         const Space a = scan(p, {0x1000}, m.memory), b = scan(p, {0x2000}, m.memory);
         return ptmap::share(a, b, halves, max_steps);
     }

@@ -8,7 +8,9 @@
 #include <cstring>
 #include <limits>
 
+#include "arch/formats.h"
 #include "dump_samples.h"
+#include "machine/dump_spaces.h"
 
 namespace ptmap {
 namespace {
@@ -213,6 +215,27 @@ TEST_P(DumpTest, LongModeNeedsPagingAndPae) {
     }
     EXPECT_EQ(on, (std::vector{true, false, false, true}));
     EXPECT_EQ(told, (std::vector{true, true, true, false}));
+}
+
+TEST_P(DumpTest, SpacesOfItsCpus) {
+    SampleDump sample;
+    sample.cpus.resize(4);
+    sample.cpus[1].cr0 = 0x11;           // reset: it has none
+    sample.cpus[2].cr4 = 0;              // 32-bit paging
+    sample.cpus[3].cs_flags = 0xcf9b00;  // 32-bit code
+    const TemporaryFile file(make(sample));
+    const auto dump = open_dump(file.path());
+    const std::vector<DumpSpace> spaces = spaces_of(*dump);
+    ASSERT_EQ(spaces.size(), 3u);
+    EXPECT_EQ(spaces[0].cpu, 0u);
+    EXPECT_EQ(mode_of(spaces[0].paging.format()), Mode::level4);
+    EXPECT_EQ(spaces[0].paging.registers().efer, 0xd01u);
+    EXPECT_EQ(spaces[0].paging.root(), PhysAddr{dump->notes().cpus[0].cr3 & ~0xfffull});
+    EXPECT_EQ(spaces[0].assumed, std::vector<std::string>{"EFER.SCE=NXE=1"});
+    EXPECT_EQ(spaces[1].cpu, 2u);
+    EXPECT_EQ(mode_of(spaces[1].paging.format()), Mode::bits32);
+    EXPECT_TRUE(spaces[1].assumed.empty());
+    EXPECT_EQ(spaces[2].assumed, (std::vector<std::string>{"EFER.SCE=NXE=1", "EFER.LMA=1"}));
 }
 
 TEST_P(DumpTest, AnotherCpus64BitCodeIsInLongMode) {

@@ -209,5 +209,19 @@ TEST(Elf, OwnVdso) {
     EXPECT_LE(now, std::time(nullptr));
 }
 
+TEST(ElfImage, IsAVdsoByItsName) {
+    const auto is = [](std::string name) {
+        Image image{};
+        image.soname = std::move(name);
+        return image.is_vdso();
+    };
+    for (const char* name : {"linux-vdso.so.1", "linux-gate.so.1", "elf-vdso.so.1", "vdso.so",
+                             "gate.so.1", "lab64-vdso.so.1", "a_vdso.so", "xvdso.so-vdso.so"})
+        EXPECT_TRUE(is(name)) << name;
+    for (const char* name : {"", "libc.so.6", "vdso", "xvdso.so.1", "linux-vdso.so1", "gate.sox",
+                             "navigate.so", "vdso.so_"})
+        EXPECT_FALSE(is(name)) << name;
+}
+
 }  // namespace
 }  // namespace ptmap::elf

@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "core/map.h"
-#include "core/memory.h"
-#include "core/paging.h"
-#include "core/scan.h"
-#include "core/walk.h"
+#include "arch/formats.h"
+#include "arch/x86_paging.h"
+#include "paging/memory.h"
+#include "paging/paging.h"
+#include "paging/scan.h"
+#include "paging/walk.h"
+#include "space/map.h"
 
 namespace ptmap {
 
@@ -97,23 +99,23 @@ struct Machine {
     }
 
     /// Compiled anew by every call; walks point into it.
-    const Paging& paging() {
-        paging_ = std::make_unique<Paging>(registers);
+    const X86Paging& paging() {
+        paging_ = std::make_unique<X86Paging>(registers);
         return *paging_;
     }
     Walk walk(std::uint64_t va) {
-        const Paging& p = paging();
+        const X86Paging& p = paging();
         return ptmap::walk(p, p.root(), {va}, memory);
     }
     Space scan(const Window& window = {},
                std::size_t max_tables = std::numeric_limits<std::size_t>::max()) {
-        const Paging& p = paging();
+        const X86Paging& p = paging();
         return ptmap::scan(p, p.root(), memory, window, max_tables);
     }
     Map map(const MapOptions& options = {}) { return make_map(scan(options.window), options); }
 
 private:
-    std::unique_ptr<Paging> paging_;
+    std::unique_ptr<X86Paging> paging_;
 };
 
 inline constexpr std::array<Mode, 4> all_modes{Mode::bits32, Mode::pae, Mode::level4, Mode::level5};

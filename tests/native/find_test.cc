@@ -1,5 +1,5 @@
 // From frames to addresses: what maps them, and which mappings of one frame contradict each other.
-#include "core/find.h"
+#include "space/find.h"
 
 #include <gtest/gtest.h>
 
@@ -10,6 +10,8 @@
 #include <tuple>
 
 #include "fake_memory.h"
+#include "space/aliases.h"
+#include "whole_text.h"
 
 namespace ptmap {
 namespace {
@@ -304,7 +306,7 @@ Map map_of(std::vector<Range> ranges) {
 }
 
 constexpr Conflict both = Conflict::write_exec | Conflict::user_kernel;
-constexpr Rights R = Rights::none, W = Rights::write, X = Rights::exec, U = Rights::user;
+constexpr Rights W = Rights::write, X = Rights::exec, U = Rights::user;
 
 std::vector<std::string> stretches(const Map& map, Conflict wanted = both) {
     std::vector<std::string> all;

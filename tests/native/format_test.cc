@@ -305,7 +305,7 @@ Seen expected(Seen plain, const Row& row, unsigned b) {
 }
 
 void check(const Entry& entry, const ControlRegisters& registers) {
-    const Paging paging(registers);
+    const X86Paging paging(registers);
     ASSERT_GE(paging.position(entry.level), 0);
     const PagingLevel& level = paging.levels()[paging.position(entry.level)];
     const Seen plain{entry.kind, Rights::all};
@@ -360,16 +360,16 @@ TEST(Format, WithoutPseNo4MPage) {  // SDM Table 4-5
     ControlRegisters r = registers_of(Mode::bits32);
     r.cr4 &= ~std::uint64_t{0x10};
     check(entries[1], r);
-    EXPECT_EQ(Paging(r).levels()[0].kind(0x87), Kind::table);
+    EXPECT_EQ(X86Paging(r).levels()[0].kind(0x87), Kind::table);
     // Not even the reserved bits of one.
-    EXPECT_EQ(Paging(r).levels()[0].kind(0x2000e7), Kind::table);
+    EXPECT_EQ(X86Paging(r).levels()[0].kind(0x2000e7), Kind::table);
 }
 
 TEST(Format, PaeIgnoresPseBit) {  // SDM 4.1.4: PAE has 2-MByte pages whatever CR4.PSE
     for (const std::uint64_t pse : {0, 0x10}) {
         ControlRegisters r = registers_of(Mode::pae);
         r.cr4 |= pse;
-        EXPECT_EQ(Paging(r).levels()[1].kind(0x87), Kind::page);
+        EXPECT_EQ(X86Paging(r).levels()[1].kind(0x87), Kind::page);
     }
 }
 
@@ -402,7 +402,7 @@ TEST(Format, LevelsIndexTheBitsThatTheSdmSays) {  // SDM 4.3, 4.4.2, 4.5.4; Tabl
     };
     for (const Shape& shape : shapes) {
         SCOPED_TRACE(name(shape.mode));
-        const Paging paging(registers_of(shape.mode));
+        const X86Paging paging(registers_of(shape.mode));
         EXPECT_EQ(paging.format().entry_bytes, shape.entry_bytes);
         ASSERT_EQ(paging.levels().size(), shape.levels.size());
         for (std::size_t i = 0; i < shape.levels.size(); ++i) {

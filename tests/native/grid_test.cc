@@ -1,5 +1,5 @@
 // The classic picture, letter by letter.
-#include "core/grid.h"
+#include "space/grid.h"
 
 #include <gtest/gtest.h>
 

@@ -1,25 +1,32 @@
 // Spaces built to make a walker of paths run for ever. Work must follow distinct tables and the
 // ranges that come out.
 #include <gtest/gtest.h>
-#include <unistd.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <cstdlib>
 
-#include "core/grid.h"
-#include "core/render.h"
 #include "fake_memory.h"
+#include "space/find.h"
+#include "space/grid.h"
+#include "space/pages.h"
+#include "whole_text.h"
 
 namespace ptmap {
 namespace {
 
-// Runs work() in a process of its own that gets two seconds: what runs for ever is a failure,
-// not a test run that hangs. All of it takes milliseconds when it is right.
+void limit_cpu(rlim_t seconds) {
+    const rlimit limit{seconds, seconds};
+    setrlimit(RLIMIT_CPU, &limit);
+}
+
+// Runs work() in a process of its own that gets 20 seconds of CPU time, however busy the machine
+// is: what runs for ever is a failure, not a test run that hangs.
 template <typename Work>
 void in_time(Work work) {
     EXPECT_EXIT(
         {
-            alarm(2);
+            limit_cpu(20);
             work();
             std::fflush(stdout);
             std::_Exit(testing::Test::HasFailure());
@@ -169,6 +176,112 @@ TEST(Hostile, EveryEntryIsRecursive) {
             EXPECT_EQ(map.ranges.size(), 2u);
             EXPECT_EQ(map.pages[0], std::uint64_t{1} << (mode == Mode::level4 ? 36 : 45));
         });
+}
+
+// How often a Pulse is called, each time for so much work.
+struct Count {
+    std::size_t pulses = 0;
+    Pulse pulse = [this](std::size_t) { ++pulses; };
+
+    double work() const { return static_cast<double>(pulses * Ticker::period); }
+};
+
+// Frames in no order and one hole: not one thing, and each path to it makes a range.
+Machine all_scattered() {
+    Machine m = all_shared();
+    for (std::uint64_t i = 0; i < 511; ++i)
+        m.set(0x4000, static_cast<unsigned>(i), (i * 37 % 512) << 13 | bit::table);
+    m.set(0x4000, 511, 0);
+    return m;
+}
+
+// An entry is looked at a few times for each path to it, and between two pulses are as many looks
+// whatever comes out.
+TEST(Hostile, ScatteredPagesAndAHole) {
+    in_time([] {
+        Count count;
+        const Map map = all_scattered().map({.max_ranges = 5000, .pulse = count.pulse});
+        EXPECT_EQ(map.ranges.size(), 5000u);
+        EXPECT_EQ(map.pages[0], std::uint64_t{511} << 27);
+        EXPECT_GT(count.work(), 5000 * 512 * 0.9);
+        EXPECT_LT(count.work(), 5000 * 512 * 1.3);
+    });
+}
+
+TEST(Hostile, ScatteredPagesThatAreSplit) {
+    in_time([] {
+        Count count;
+        const Map map = all_scattered().map(
+            {.split_physical = true, .max_ranges = 50000, .pulse = count.pulse});
+        EXPECT_EQ(map.ranges.size(), 50000u);
+        EXPECT_LT(count.work(), 50000 * 20);
+    });
+}
+
+TEST(Hostile, FindAmongScatteredPages) {
+    in_time([] {
+        Count count;
+        const Space space = all_scattered().scan();
+        const Map map = find(
+            space, {.frames = {{0x10000}, {0x13fff}}, .max_ranges = 5000, .pulse = count.pulse});
+        EXPECT_EQ(map.ranges.size(), 5000u);
+        EXPECT_GT(count.work(), 2500 * 512 * 0.9);
+        EXPECT_LT(count.work(), 2500 * 512 * 1.3);
+    });
+}
+
+// One table with a hole among 511 without: all of these are one thing, on every path.
+Machine one_mixed_table() {
+    Machine m = all_shared();
+    for (unsigned table = 0; table < 512; ++table) {
+        const std::uint64_t at = 0x100000 + 0x1000 * table;
+        m.set(0x3000, table, at | bit::table);
+        m.fill(at, 0, 511, (0x1000000 + 0x200000 * table) | bit::table, 0x1000);
+    }
+    m.set(0x100000, 511, 0);
+    return m;
+}
+
+TEST(Hostile, OneMixedTableAmong511) {
+    in_time([] {
+        Count count, find_count;
+        const Space space = one_mixed_table().scan();
+        const Map map =
+            make_map(space, {.split_physical = true, .max_ranges = 5000, .pulse = count.pulse});
+        EXPECT_EQ(map.ranges.size(), 5000u);
+        const double once = 2.2 * 512 * 513;  // each table; then two ranges a visit
+        EXPECT_LT(count.work(), once + 2500 * 512 * 1.3);
+        const Map found = find(
+            space,
+            {.frames = {{0}, {~std::uint64_t{0}}}, .max_ranges = 5000, .pulse = find_count.pulse});
+        EXPECT_EQ(found.ranges, map.ranges);
+        EXPECT_LT(find_count.work(), once + 2500 * 512 * 1.3);
+    });
+}
+
+// What each of these makes of distinct tables is little; a pulse comes for the looks.
+TEST(Hostile, APulseEndsWhatMakesNothing) {
+    in_time([] {
+        Machine m = one_mixed_table();
+        struct Stop {};
+        const Pulse stop = [](std::size_t) { throw Stop{}; };
+        const Space space = m.scan();
+        EXPECT_THROW(make_map(space, {.pulse = stop}), Stop);
+        EXPECT_THROW(find(space, {.frames = {{0x1000}, {0x1fff}}, .pulse = stop}), Stop);
+        EXPECT_THROW(pages(space, {}, 1, stop), Stop);
+        EXPECT_THROW(draw_grid(space, 0, {}, stop), Stop);
+    });
+}
+
+// A page a PT.
+TEST(Hostile, PagesOfTablesThatAreNearlyEmpty) {
+    in_time([] {
+        Machine m = all_shared();
+        m.fill(0x4000, 1, 511, 0);
+        Count count;
+        EXPECT_EQ(pages(m.scan(), {}, 100000, count.pulse).found.size(), 100000u);
+        EXPECT_LT(count.work(), 100000 * 20);
+    });
 }
 
 TEST(Hostile, GridsOfThem) {

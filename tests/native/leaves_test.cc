@@ -1,5 +1,5 @@
 // Pages that are executable by their own entry, each once.
-#include "core/leaves.h"
+#include "space/leaves.h"
 
 #include <gtest/gtest.h>
 
@@ -21,7 +21,8 @@ std::vector<Row> rows(const Leaves& leaves) {
 }
 
 Leaves leaves_of(Machine& m, const LeafLimits& limits = {}) {
-    return user_executable(m.paging(), m.paging().root(), m.memory, limits);
+    const X86Paging& paging = m.paging();
+    return user_executable(paging, paging.root(), m.memory, limits);
 }
 
 // 4-level: PML4 1, PDPT 2, PD 3, PT 4 (in units of 4 KiB).

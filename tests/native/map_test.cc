@@ -1,5 +1,5 @@
 // From tables to ranges: what merges, what splits, what is counted.
-#include "core/map.h"
+#include "space/map.h"
 
 #include <gtest/gtest.h>
 
@@ -400,8 +400,8 @@ TEST(Map, Filters) {
     EXPECT_EQ(kept({{.sizes_any = 2}}), "M");
     EXPECT_EQ(kept({{.sizes_none = 1 | 2}}), "G");
     EXPECT_EQ(kept({{.large = true}}), "MG");
-    EXPECT_EQ(kept({{.types = 1u << static_cast<unsigned>(MemoryType::UC)}}), "6");
-    EXPECT_EQ(kept({{.types = ~(1u << static_cast<unsigned>(MemoryType::WB))}}), "6");
+    EXPECT_EQ(kept({{.types_set = only(MemoryType::UC)}}), "6");
+    EXPECT_EQ(kept({{.types_clear = only(MemoryType::WB)}}), "6");
     // One or the other.
     EXPECT_EQ(kept({{.global = true}, {.large = true}}), "4MG");
     EXPECT_EQ(kept({{.rights_set = Rights::user, .large = true}}), "");

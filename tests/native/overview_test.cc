@@ -1,12 +1,14 @@
 // Labels, the overview's rows, and what two maps have in common.
-#include "core/overview.h"
+#include "space/overview.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "core/render.h"
 #include "fake_memory.h"
+#include "space/query.h"
+#include "space/split.h"
+#include "whole_text.h"
 
 namespace ptmap {
 namespace {

@@ -1,5 +1,5 @@
 // A space page by page: every path, the leaf's own bits, and what it costs.
-#include "core/pages.h"
+#include "space/pages.h"
 
 #include <gtest/gtest.h>
 
@@ -19,7 +19,8 @@ std::vector<Row> rows(const Pages& pages) {
 }
 
 Space space_of(Machine& m, const Window& window = {}) {
-    return scan(m.paging(), m.paging().root(), m.memory, window);
+    const X86Paging& paging = m.paging();
+    return scan(paging, paging.root(), m.memory, window);
 }
 
 // 4-level: PML4 1, PDPT 2, PD 3, PT 4 (in units of 4 KiB).

@@ -8,19 +8,19 @@ namespace {
 
 TEST(Root, IsCr3WithoutItsOtherBits) {  // SDM Tables 4-3, 4-7, 4-12
     const std::uint64_t ones = ~std::uint64_t{0};
-    EXPECT_EQ(Paging(registers_of(Mode::bits32)).root_of(ones).value, 0xfffff000);
-    EXPECT_EQ(Paging(registers_of(Mode::pae)).root_of(ones).value, 0xffffffe0);
-    EXPECT_EQ(Paging(registers_of(Mode::level4)).root_of(ones).value, 0xffffffffff000);
-    EXPECT_EQ(Paging(registers_of(Mode::level5)).root_of(ones).value, 0xffffffffff000);
+    EXPECT_EQ(X86Paging(registers_of(Mode::bits32)).root_of(ones).value, 0xfffff000);
+    EXPECT_EQ(X86Paging(registers_of(Mode::pae)).root_of(ones).value, 0xffffffe0);
+    EXPECT_EQ(X86Paging(registers_of(Mode::level4)).root_of(ones).value, 0xffffffffff000);
+    EXPECT_EQ(X86Paging(registers_of(Mode::level5)).root_of(ones).value, 0xffffffffff000);
     // PCID in 11:0, LAM in 62:61.
-    EXPECT_EQ(Paging(registers_of(Mode::level4)).root_of(0x6000000123456fff).value, 0x123456000);
+    EXPECT_EQ(X86Paging(registers_of(Mode::level4)).root_of(0x6000000123456fff).value, 0x123456000);
 }
 
 TEST(Root, EndsAtMaxphyaddr) {
     ControlRegisters r = registers_of(Mode::level4);
     r.maxphyaddr = 40;
     r.cr3 = ~std::uint64_t{0};
-    EXPECT_EQ(Paging(r).root().value, 0xfffffff000);
+    EXPECT_EQ(X86Paging(r).root().value, 0xfffffff000);
 }
 
 struct Address {
@@ -49,15 +49,15 @@ TEST(Canonical, IsTheHighestTranslatedBitRepeated) {  // SDM vol. 1, 3.3.7.1; vo
     };
     for (const Address& a : addresses) {
         SCOPED_TRACE(testing::Message() << std::hex << a.va);
-        EXPECT_EQ(Paging(registers_of(Mode::level4)).translatable({a.va}), a.level4);
-        EXPECT_EQ(Paging(registers_of(Mode::level5)).translatable({a.va}), a.level5);
-        EXPECT_EQ(Paging(registers_of(Mode::bits32)).translatable({a.va}), a.bits32);
-        EXPECT_EQ(Paging(registers_of(Mode::pae)).translatable({a.va}), a.bits32);
+        EXPECT_EQ(X86Paging(registers_of(Mode::level4)).translatable({a.va}), a.level4);
+        EXPECT_EQ(X86Paging(registers_of(Mode::level5)).translatable({a.va}), a.level5);
+        EXPECT_EQ(X86Paging(registers_of(Mode::bits32)).translatable({a.va}), a.bits32);
+        EXPECT_EQ(X86Paging(registers_of(Mode::pae)).translatable({a.va}), a.bits32);
     }
 }
 
 TEST(Canonical, OffsetsAndAddresses) {
-    const Paging level4(registers_of(Mode::level4)), level5(registers_of(Mode::level5)),
+    const X86Paging level4(registers_of(Mode::level4)), level5(registers_of(Mode::level5)),
         pae(registers_of(Mode::pae));
     EXPECT_EQ(level4.last_offset(), 0xffffffffffff);
     EXPECT_EQ(level5.last_offset(), 0x1ffffffffffffff);
@@ -75,7 +75,7 @@ TEST(Canonical, OffsetsAndAddresses) {
 
 // "P RW !bit 13": ! for a reserved bit, ~ for an ignored one, ^ for one checked at load.
 std::string names(const ControlRegisters& registers, unsigned level, std::uint64_t raw) {
-    const Paging paging(registers);
+    const X86Paging paging(registers);
     std::string text;
     for (const NamedBits& b : paging.decode(paging.levels()[paging.position(level)], raw)) {
         text += text.empty() ? "" : " ";
@@ -124,8 +124,8 @@ TEST(Decode, FollowsTheRegisters) {
 TEST(Entry, IsLittleEndianAndAsWideAsTheFormatSays) {
     std::array<std::byte, 24> bytes{};
     for (unsigned i = 0; i < bytes.size(); ++i) bytes[i] = std::byte(i + 1);
-    EXPECT_EQ(Paging(registers_of(Mode::level4)).entry(bytes, 1), 0x100f0e0d0c0b0a09);
-    EXPECT_EQ(Paging(registers_of(Mode::bits32)).entry(bytes, 1), 0x08070605);
+    EXPECT_EQ(X86Paging(registers_of(Mode::level4)).entry(bytes, 1), 0x100f0e0d0c0b0a09);
+    EXPECT_EQ(X86Paging(registers_of(Mode::bits32)).entry(bytes, 1), 0x08070605);
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // What a map answers about a stretch, hand-made maps with all that can be at its edges.
-#include "core/query.h"
+#include "space/query.h"
 
 #include <gtest/gtest.h>
+
+#include <stdexcept>
 
 #include "fake_memory.h"
 
@@ -41,7 +43,7 @@ struct Found {
 
 std::optional<Found> found(const Map& map, std::uint64_t first, std::uint64_t last,
                            const std::vector<Wanted>& wanted, bool others = false) {
-    const Matches m = matches(map, {{first}, {last}}, wanted, others);
+    const Matches m = matches(map, {{first}, {last}}, wanted, others ? Truth::no : Truth::yes);
     if (!m.first) return {};
     return Found{m.first->va.value, m.first->size, m.first->pa.value, m.count};
 }
@@ -66,6 +68,20 @@ TEST(Query, Matches) {
     EXPECT_EQ(found(map, 0, top, {{.rights_set = Rights::write}, user()}),
               (Found{0x1000, 0x1000, 0x10000, 3}));
     EXPECT_EQ(found(Map{Mode::bits32}, 0, top, {}, true), std::nullopt);
+}
+
+// Long work is heard of: Ctrl-C ends it by what the pulse throws.
+TEST(Query, MatchesTellsAPulse) {
+    Map map{Mode::level4, {0x1000}, 1};
+    for (std::uint64_t i = 0; i < 10'000; ++i)
+        map.ranges.push_back(range(0x2000 * i, 0x1000, Rights::user, 0x10000));
+    const std::vector<Wanted> many(100, Wanted{.rights_clear = Rights::user});
+    std::size_t told = 0;
+    const Pulse pulse = [&](std::size_t done) { told = done; };
+    EXPECT_EQ(matches(map, {{0}, {top}}, many, Truth::no, pulse).count, 10'000u);
+    EXPECT_GT(told, 9'000u);
+    const Pulse stop = [](std::size_t) { throw std::runtime_error("stop"); };
+    EXPECT_THROW(matches(map, {{0}, {top}}, many, Truth::no, stop), std::runtime_error);
 }
 
 TEST(Query, FirstHole) {

@@ -7,9 +7,10 @@
 #include <bit>
 #include <random>
 
-#include "core/access.h"
-#include "core/grid.h"
+#include "arch/access.h"
 #include "fake_memory.h"
+#include "space/grid.h"
+#include "space/view.h"
 
 namespace ptmap {
 namespace {
@@ -63,7 +64,8 @@ struct Piece {
 constexpr std::size_t enough = 3000;
 
 // All pieces of a window; nothing where there are more than enough of them.
-std::optional<std::vector<Piece>> pieces(Machine& m, const Paging& paging, const Window& window) {
+std::optional<std::vector<Piece>> pieces(Machine& m, const X86Paging& paging,
+                                         const Window& window) {
     std::vector<Piece> all;
     for (std::uint64_t at = window.first;;) {
         if (all.size() == enough) return std::nullopt;
@@ -93,7 +95,7 @@ Attributes attributes(const Walk& walk, const Machine& m, const MapOptions& opti
     return a;
 }
 
-Map expected_map(Machine& m, const Paging& paging, const std::vector<Piece>& pieces,
+Map expected_map(Machine& m, const X86Paging& paging, const std::vector<Piece>& pieces,
                  const MapOptions& options) {
     Map map{};
     for (const Piece& piece : pieces) {
@@ -228,7 +230,7 @@ TEST_P(Randomly, MapAndGridAgreeWithWalks) {
         SCOPED_TRACE(testing::Message() << "round " << round);
         Machine m = random_machine(GetParam(), random);
         m.memory.remember = false;
-        const Paging paging = m.paging();
+        const X86Paging paging = m.paging();
         const Space whole = scan(paging, paging.root(), m.memory);
         for (unsigned w = 0; w < 8; ++w) {
             MapOptions options;
@@ -266,6 +268,70 @@ TEST_P(Randomly, MapAndGridAgreeWithWalks) {
     EXPECT_GT(grids, 300u);
     std::printf("%zu maps, %zu ranges, %zu gaps, %zu grids compared\n", compared, ranges, gaps,
                 grids);
+}
+
+// A view is what flattening anew would make: also where limits and filters cut it.
+TEST_P(Randomly, ViewsAreWhatMapsAre) {
+    Random random(20261130);
+    const auto same_gaps = [](const std::vector<Gap>& a, const std::vector<Gap>& b) {
+        return std::ranges::equal(a, b, [](const Gap& x, const Gap& y) {
+            return x.va == y.va && x.size == y.size && x.table == y.table && x.level == y.level &&
+                   x.why == y.why;
+        });
+    };
+    std::size_t compared = 0, ranges = 0, gaps = 0, cut = 0;
+    for (unsigned round = 0; round < 60; ++round) {
+        SCOPED_TRACE(testing::Message() << "round " << round);
+        Machine m = random_machine(GetParam(), random);
+        m.memory.remember = false;
+        const X86Paging paging = m.paging();
+        const Space whole = scan(paging, paging.root(), m.memory);
+        MapOptions most;
+        most.window = {0, paging.last_offset()};
+        most.split_physical = most.split_sizes = true;
+        most.max_ranges = 20000;
+        const bool merged_below = random() % 2;
+        if (merged_below) most.split_from = paging.upper_part();
+        const Map exact = make_map(whole, most);
+        if (exact.truncated) continue;
+        for (unsigned w = 0; w < 8; ++w) {
+            MapOptions options;
+            options.window = w ? random_window(whole, random) : most.window;
+            const bool is_above = options.window.first >= most.split_from;
+            if (!is_above)  // no merged range is cut
+                options.window = {0, std::max(options.window.last, most.split_from - 1)};
+            options.split_physical = is_above && random() % 2;
+            options.split_sizes = is_above && random() % 2;
+            if (random() % 2) options.as = random() % 2 ? Privilege::user : Privilege::kernel;
+            options.ac = random() % 2;
+            if (random() % 2) options.wanted = {Wanted{.rights_set = Rights::user}};
+            if (random() % 2) options.max_ranges = random() % 12;
+            if (random() % 2) options.ram = {{{0x1000}, {0x5fff}}};
+            const Map judge = make_map(whole, options), made = view(whole, exact, options);
+            EXPECT_TRUE(std::ranges::equal(made.ranges, judge.ranges, [](Range a, Range b) {
+                if (!a.contiguous && !b.contiguous) a.pa = b.pa;  // it means nothing
+                return a == b;
+            }));
+            EXPECT_TRUE(same_gaps(made.unreadable, judge.unreadable));
+            EXPECT_TRUE(same_gaps(made.malformed, judge.malformed));
+            EXPECT_EQ(made.truncated, judge.truncated);
+            EXPECT_EQ(made.end, judge.end);
+            EXPECT_EQ(made.pages, judge.pages);
+            EXPECT_EQ(made.ram_known, judge.ram_known);
+            EXPECT_EQ(made.outside_ram, judge.outside_ram);
+            EXPECT_EQ(made.as, judge.as);
+            EXPECT_EQ(made.tables, scan(paging, paging.root(), m.memory, options.window).tables());
+            if (HasFailure()) return;
+            ++compared;
+            ranges += judge.ranges.size();
+            gaps += judge.unreadable.size() + judge.malformed.size();
+            cut += judge.truncated;
+        }
+    }
+    EXPECT_GT(compared, 300u);
+    EXPECT_GT(ranges, 1000u);
+    EXPECT_GT(gaps, 300u);
+    EXPECT_GT(cut, 50u);
 }
 
 }  // namespace

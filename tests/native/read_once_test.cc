@@ -1,5 +1,5 @@
 // ReadOnce: what it asks its source for, what it answers itself, what it forgets.
-#include "core/read_once.h"
+#include "paging/read_once.h"
 
 #include <gtest/gtest.h>
 

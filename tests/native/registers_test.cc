@@ -1,5 +1,5 @@
 // Which mode the registers select: SDM vol. 3A, 4.1.1 and Figure 4-1.
-#include "core/registers.h"
+#include "arch/registers.h"
 
 #include <gtest/gtest.h>
 

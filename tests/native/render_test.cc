@@ -1,9 +1,10 @@
 // The map as text, to the letter.
-#include "core/render.h"
+#include "text/render.h"
 
 #include <gtest/gtest.h>
 
 #include "fake_memory.h"
+#include "whole_text.h"
 
 namespace ptmap {
 namespace {
@@ -123,6 +124,39 @@ TEST(RangesText, OfNothing) {
     Machine m(Mode::level4);
     m.memory.ram(0x1000);
     EXPECT_EQ(ranges_text(m.map()), "");
+}
+
+TEST(RangesText, SaysWhatItsCharactersAre) {
+    MapOptions options;
+    options.window = {0x7fc0000000, 0x7fc03fffff};
+    const Map map = small().map(options);
+    const std::vector<Label> labels{{{0x7fc0000000}, {0x7fc0001fff}, "a", "read"}};
+    std::string roles;
+    whole([&](const Sink& sink) { put_ranges_text(sink, map, labels); }, &roles);
+    EXPECT_EQ(roles,
+              "<heading start>              <heading end>                <heading size> <heading "
+              "rights> <heading type> <heading pages> <heading physical>\n"
+              "<label a (read):\n>"
+              "<address 0x0000007fc0000000> <address 0x0000007fc0002000>   8K <rights urwx->  WB   "
+              "4K    -\n"
+              "<label (no label):\n>"
+              "<address 0x0000007fc0200000> <address 0x0000007fc0400000>   2M <rights ur-xg>  PAT1 "
+              "2M    <address 0x600000>\n");
+}
+
+TEST(RangesText, PiecesHaveTheirOwnRuns) {
+    Map map{};
+    map.mode = Mode::level4;
+    for (std::uint64_t i = 0; i < 5000; ++i)
+        map.ranges.push_back({{i << 14}, 4096, {i}, true, 1, {}});
+    std::size_t pieces = 0;
+    put_ranges_text(
+        [&](std::string_view piece, Sink::Runs runs) {
+            ++pieces;
+            with_roles(piece, runs);
+        },
+        map);
+    EXPECT_GT(pieces, 3u);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // What is read, how often and in how many calls; what is known of what could not be read.
-#include "core/scan.h"
+#include "paging/scan.h"
 
 #include <gtest/gtest.h>
 

@@ -1,13 +1,13 @@
 // Maps as bytes and back; damage is refused.
-#include "core/snapshot.h"
+#include "space/snapshot.h"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
 
-#include "core/diff.h"
-#include "core/render.h"
 #include "fake_memory.h"
+#include "space/diff.h"
+#include "whole_text.h"
 
 namespace ptmap {
 namespace {
@@ -233,6 +233,18 @@ TEST(SnapshotTest, AMapHasOneForm) {
     EXPECT_NE(with(0, 2 * half, 0x2000, 4, false), "");
     EXPECT_NE(with(0, 2 * half, 0x1000, 3, false), "");
     EXPECT_NE(with(0, 2 * half, 0x1000, 4, true), "");
+}
+
+// Then another file would be the same map.
+TEST(SnapshotTest, AReasonIsThereOnce) {
+    Machine m(Mode::level4);
+    Snapshot s{{Mode::level4, {0x1000}, 1}, m.registers, {}, {}, {}, {}};
+    s.map.unreadable = {{{0}, 4096, {0x2000}, 1, "not RAM"},
+                        {{4096}, 4096, {0x3000}, 1, "not ROM"}};
+    std::string bytes = write_snapshot(s);
+    EXPECT_EQ(refusal(bytes), "");
+    bytes.replace(bytes.find("not ROM"), 7, "not RAM");
+    EXPECT_EQ(refusal(bytes), "a damaged ptmap snapshot: a reason is there twice");
 }
 
 TEST(SnapshotTest, TextsOfAGuestBecomePrintable) {

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/access.h"
-#include "core/registers.h"
+#include "arch/access.h"
+#include "arch/registers.h"
 
 namespace ptmap {
 

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "core/access.h"
+#include "arch/access.h"
 #include "fake_memory.h"
 #include "vector_file.h"
 
@@ -102,7 +102,7 @@ std::string access_answer(const Walk& walk, const VectorCase& vectors, std::stri
 std::string differences(const VectorCase& vectors) {
     FakeMemory memory;
     for (std::uint64_t page = 0; page < vector_ram; page += 4096) memory.ram(page);
-    const Paging paging(vectors.registers);
+    const X86Paging paging(vectors.registers);
     for (const auto& e : vectors.entries) {
         const unsigned bytes = paging.format().entry_bytes;
         memory.put(e.table + std::uint64_t{e.index} * bytes, e.raw, bytes);

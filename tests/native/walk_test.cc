@@ -163,7 +163,7 @@ struct GoneMemory final : PhysicalMemory {
 
 TEST(Walk, LetsTheMemorysExceptionThrough) {
     GoneMemory gone;
-    const Paging paging(registers_of(Mode::level4));
+    const X86Paging paging(registers_of(Mode::level4));
     EXPECT_THROW(walk(paging, paging.root(), {0}, gone), std::runtime_error);
     EXPECT_THROW(scan(paging, paging.root(), gone), std::runtime_error);
 }

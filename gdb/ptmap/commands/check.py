@@ -8,20 +8,24 @@ import textwrap
 import traceback
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Iterable, NoReturn
+from typing import Any, NoReturn
 
 import gdb
 
-from .. import address_space, expressions, progress, summary, tap
-from ..address_space import AddressSpace
-from ..command import JSON, Command, Option, write, write_file, write_json
-from ..errors import Refusal
-from ..text import one_line, plural, printable
-from ..rules import forms, predicate, rule_file
-from ..rules.evidence import Evidence
-from ..rules.finding import FAILED, MALFORMED, OK, UNDECIDED, Finding, entry_text
-from ..rules.results import Results
-from ..rules.rule_file import Line
+from ..base.errors import Refusal
+from ..base.option import JSON, Option
+from ..base.text import one_line, plural, printable
+from ..check import forms, predicate, rule_file, tap
+from ..check.evidence import Evidence
+from ..check.finding import FAILED, MALFORMED, OK, UNDECIDED, Finding
+from ..check.results import Results
+from ..check.rule_file import Line
+from ..context import selection
+from ..debugger import expressions, progress
+from ..spaces.address_space import AddressSpace
+from ..spaces.reader import Plan
+from . import summary
+from .command import Command, Completions, beginning, write, write_file, write_json
 
 _COLUMNS = 80
 _WORDS = {OK: "ok", FAILED: "FAILED", UNDECIDED: "UNDECIDED", MALFORMED: "MALFORMED"}
@@ -93,7 +97,7 @@ class CheckCommand(Command):
       ptmap check -file lab.check -tap - -quit"""
 
     options = (
-        *address_space.OPTIONS,
+        *selection.OPTIONS,
         Option("file", "FILE", "rules from a file"),
         Option("tap", "FILE|-", "the results as TAP"),
         JSON,
@@ -129,16 +133,13 @@ class CheckCommand(Command):
         if quits:
             _quit(self._status)
 
-    def complete(self, text: str, word: str) -> Any:
+    def completions(self, before: list[str], current: str) -> Completions:
         """The forms' first words, then attributes, else expressions."""
-        found = super().complete(text, word)
-        if found != gdb.COMPLETE_EXPRESSION or not word:
+        found = super().completions(before, current)
+        if found != gdb.COMPLETE_EXPRESSION or not current:
             return found
-        before = text[: len(text) - len(word)].split()
-        words: Iterable[str] = predicate.WORDS
-        if not before or before[-1].startswith("-"):
-            words = forms.FORMS
-        return [one for one in words if one.startswith(word)] or found
+        is_first = not before or before[-1].startswith("-")
+        return beginning(forms.FORMS if is_first else predicate.words(), current) or found
 
     def _given(self, argument: str) -> dict[str, str]:
         """The options that are there, whatever is wrong with the rest."""
@@ -171,10 +172,13 @@ class CheckCommand(Command):
             raise Refusal("-tap FILE leaves nothing to show: it goes with no -o FILE")
         return options, words
 
+    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+        return Plan(whole=True, exact=True)
+
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         lines, folder = _rules(options, words)
-        space = address_space.resolve(options)
-        if space.paging is None:
+        space = selection.resolve(options)
+        if space.paging_is_off:
             raise Refusal("paging is off (CR0.PG=0): there is no map to check")
         evidence = Evidence(space)
         # All expressions first: what is read of the tables may need a mode of QEMU's stub in which
@@ -274,7 +278,7 @@ def _judge(evidence: Evidence, question: forms.Question | Finding) -> Finding:
 
 
 def _sum(judged: list[Judged]) -> str:
-    """"2 of 12 rules failed: lines 3, 9; 1 is malformed: line 5" """
+    """As "2 of 12 rules failed: lines 3, 9; 1 is malformed: line 5"."""
     parts: list[str] = []
     for result, verbs in _SUMS.items():
         wrong = [one for one in judged if one.finding.result == result]
@@ -285,8 +289,10 @@ def _sum(judged: list[Judged]) -> str:
         numbers = [str(one.line.number) for one in wrong]
         more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
         count = f"{len(wrong)} of {plural(len(judged), 'rule')}" if not parts else f"{len(wrong)}"
-        parts.append(f"{count} {verbs[len(wrong) > 1]}: line{'s' * (len(wrong) > 1)} "
-                     f"{', '.join(numbers[:_LISTED])}{more}")  # fmt: skip
+        parts.append(
+            f"{count} {verbs[len(wrong) > 1]}: line{'s' * (len(wrong) > 1)} "
+            f"{', '.join(numbers[:_LISTED])}{more}"
+        )
     return "; ".join(parts)
 
 
@@ -298,24 +304,31 @@ def _text(evidence: Evidence, judged: list[Judged]) -> str:
     for one in judged:
         number = f"{one.line.number:>{digits}}  " if one.line.number else ""
         lines += _wrapped(f"{_WORDS[one.finding.result]:<9}  {number}", printable(one.line.text))
-        lines += [row for text in _details(space, one.finding)
-                  for row in _wrapped(" " * (11 + len(number)), one_line(text))]  # fmt: skip
+        lines += [
+            row
+            for text in _details(one.finding)
+            for row in _wrapped(" " * (11 + len(number)), one_line(text))
+        ]
     lines.append(_counts(evidence, judged))
     return "\n".join(lines) + "\n"
 
 
-def _details(space: AddressSpace, finding: Finding) -> list[str]:
+def _details(finding: Finding) -> list[str]:
     lines = [finding.why] if finding.why else []
     if finding.entry is not None:
-        lines.append(entry_text(space, finding.entry))
+        lines.append(finding.entry.text)
     return lines + [f"note: {note}" for note in finding.notes]
 
 
 def _wrapped(start: str, text: str) -> list[str]:
     return textwrap.wrap(
-        text, _COLUMNS, initial_indent=start, subsequent_indent=" " * len(start),
-        break_on_hyphens=False, drop_whitespace=True,
-    ) or [start.rstrip()]  # fmt: skip
+        text,
+        _COLUMNS,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [start.rstrip()]
 
 
 def _counts(evidence: Evidence, judged: list[Judged]) -> str:
@@ -364,7 +377,7 @@ def _tap_test(space: AddressSpace, one: Judged) -> tuple[bool, str, dict[str, An
     if not passed and finding.found:
         more["found"] = finding.found
     if not passed and finding.entry is not None:
-        more["entry"] = entry_text(space, finding.entry)
+        more["entry"] = finding.entry.text
     if finding.notes:
         more["notes"] = "; ".join(finding.notes)
     return passed, one.line.text, more

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Iterable
 
 import gdb
 
-from .. import native, progress, settings, sides, summary
-from ..address_space import MODES
-from ..command import JSON, Command, Option, write, write_json
-from ..errors import Refusal
-from ..sides import Side
-from ..text import plural, printable, short_size
+from ..base import native
+from ..base.errors import Refusal
+from ..base.option import JSON, Option
+from ..base.text import Part, Text, plural, printable, short_size
+from ..context import sides
+from ..context.sides import Side
+from ..debugger import progress, settings
+from ..spaces import split
+from ..spaces.address_space import MODES
+from ..spaces.reader import Plan
+from . import summary
+from .command import Command, Completions, json_pieces, write, write_json
 
 if TYPE_CHECKING:
     from .._core import Differences, Sharing
@@ -74,6 +79,9 @@ class DiffCommand(Command):
         JSON,
     )
 
+    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+        return Plan(whole=True, exact=True)
+
     def needs_target(self, words: list[str]) -> bool:
         return not (len(words) == 2 and all(map(sides.is_file, words)))
 
@@ -84,11 +92,11 @@ class DiffCommand(Command):
         else:
             write(view.text())
 
-    def complete(self, text: str, word: str) -> Any:
-        found = super().complete(text, word)
+    def completions(self, before: list[str], current: str) -> Completions:
+        found = super().completions(before, current)
         if found != gdb.COMPLETE_EXPRESSION:
             return found
-        live = [one for one in sides.LIVE if word and one.startswith(word)]
+        live = [one for one in sides.LIVE if current and one.startswith(current)]
         return live or gdb.COMPLETE_FILENAME
 
 
@@ -107,8 +115,8 @@ def _sides(words: list[str], mode: str | None) -> tuple[Side, Side]:
             f"{printable(before.name)} is a space of {before.space.mode} paging, "
             f"{printable(after.name)} one of {after.space.mode}: these do not compare"
         )
-    sides.read([before, after])
     before.other, after.other = after, before
+    sides.read([before, after])
     return before, after
 
 
@@ -125,47 +133,53 @@ class _View:
     @classmethod
     def of(cls, both: tuple[Side, Side], split_physical: bool) -> _View:
         before, after = both
-        found = native.core().diff(before.made, after.made, split_physical, progress.writing)
+        found = native.core.diff(before.made, after.made, split_physical, progress.writing)
         if not (before.is_live and after.is_live) or before.space.root == after.space.root:
             return cls(before, after, found, [], None)
+        assert before.scanned is not None and after.scanned is not None
         parts = _parts(after)
-        sharing = native.core().share(
-            before.scanned, after.scanned, [(first, last) for _, first, last in parts],
-            settings.limit("max-ranges"), progress.comparing,
-        )  # fmt: skip
+        sharing = native.core.share(
+            before.scanned,
+            after.scanned,
+            [(first, last) for _, first, last in parts],
+            settings.limit("max-ranges"),
+            progress.comparing,
+        )
         return cls(before, after, found, parts, sharing)
 
     @property
     def complete(self) -> bool:
         return self.before.made.complete and self.after.made.complete
 
-    def text(self) -> str:
+    def text(self) -> Text:
         after = self.after
-        lines = [*_head("before", self.before), *_head("after", after)]
+        lines: list[Part] = [*_head("before", self.before), *_head("after", after)]
         lines.append(self._listed())
         lines += self._counts()
         if self.before.is_live and after.is_live and self.sharing is None:
             lines.append("both have the same root\n")
         if self.sharing is not None:
             lines += self._shared(self.sharing)
-        return "".join(lines)
+        return lines
 
-    def _listed(self) -> str:
+    def _listed(self) -> Iterable[str]:
         labels = self.before.labels, self.after.labels
         return self.found.text(self.after.space.digits, *labels, progress.writing)
 
     def _counts(self) -> list[str]:
-        kinds, changes = self.found.counts()
+        kinds, changes = self.found.counts(progress.writing)
         if not len(self.found):
             return ["no differences\n"]
         words = [
             f"{plural(number, 'stretch', 'stretches')} {_KINDS[kind]} ({short_size(size)})"
-            for kind, (number, size) in kinds.items() if number
-        ]  # fmt: skip
+            for kind, (number, size) in kinds.items()
+            if number
+        ]
         changed = [
             f"{what.replace('_', ' ')} of {number}"
-            for what, (number, _size) in changes.items() if number
-        ]  # fmt: skip
+            for what, (number, _size) in changes.items()
+            if number
+        ]
         line = ", ".join(words) + ("; changed: " + ", ".join(changed) if changed else "")
         return [row + "\n" for row in textwrap.wrap(line, _COLUMNS, subsequent_indent="  ")]
 
@@ -189,32 +203,38 @@ class _View:
         )
         if sharing.below:
             lines.append("below other root entries the same tables translate\n")
-        for va, size in sharing.below[:_STRETCHES_SHOWN]:
-            end = va + size & (1 << 4 * self.after.space.digits) - 1
+        for one in sharing.below[:_STRETCHES_SHOWN]:
+            end = one.va + one.size & (1 << 4 * self.after.space.digits) - 1
             hex_ = self.after.space.hex
-            lines.append(f"  {hex_(va)} {hex_(end)} {short_size(size):>5}\n")
+            lines.append(f"  {hex_(one.va)} {hex_(end)} {short_size(one.size):>5}\n")
         if len(sharing.below) > _STRETCHES_SHOWN:
             lines.append(f"  and {len(sharing.below) - _STRETCHES_SHOWN} more (-json names all)\n")
         if sharing.cut:
             lines.append("  and more: the limit is reached (set ptmap max-ranges)\n")
         return lines
 
-    def json(self) -> str:
-        kinds, changes = self.found.counts()
+    def json(self) -> Text:
+        kinds, changes = self.found.counts(progress.writing)
         head = {
-            "schema": "ptmap/1", "kind": "diff", "mode": self.after.space.mode,
-            "root": hex(self.after.space.root), "complete": self.complete,
-            "before": _side_json(self.before), "after": _side_json(self.after),
+            "schema": "ptmap/1",
+            "kind": "diff",
+            "mode": self.after.space.mode,
+            "root": hex(self.after.space.root),
+            "complete": self.complete,
+            "before": _side_json(self.before),
+            "after": _side_json(self.after),
             "counts": {
                 kind: {"stretches": number, "bytes": hex(size)}
                 for kind, (number, size) in (kinds | changes).items()
             },
             "shared": self._shared_json(),
-        }  # fmt: skip
-        members = ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in head.items())
+        }
+        text = ["{"]
+        for key, value in head.items():
+            text += [f'"{key}": ', *json_pieces(value), ",\n"]
         labels = self.before.labels, self.after.labels
         listed = self.found.json(*labels, progress.writing)
-        return f'{{{members},\n"differences": [{listed}]}}\n'
+        return [*text, '"differences": [', listed, "]}\n"]
 
     def _shared_json(self) -> dict[str, Any] | None:
         sharing = self.sharing
@@ -223,36 +243,44 @@ class _View:
         levels = zip(self.after.space.paging.levels, sharing.levels)
         return {
             "parts": [
-                {"part": name, "before": part.before, "after": part.after, "either": part.either,
-                 "shared": part.shared, "other_rights": part.other_rights}
+                {
+                    "part": name,
+                    "before": part.before,
+                    "after": part.after,
+                    "either": part.either,
+                    "shared": part.shared,
+                    "other_rights": part.other_rights,
+                }
                 for (name, _first, _last), part in zip(self.parts, sharing.parts)
             ],
             "tables": sharing.tables,
             "levels": {level.table_name: count for level, count in levels},
-            "below": [{"va": hex(va), "size": hex(size)} for va, size in sharing.below],
+            "below": [{"va": hex(one.va), "size": hex(one.size)} for one in sharing.below],
             "cut": sharing.cut,
-        }  # fmt: skip
+        }
 
 
 def _head(which: str, one: Side) -> list[str]:
     """Which space a side is, and how much of it there is."""
     about = [f"{one.space.mode} paging, root {one.space.root:#x}", *one.words]
     rows = textwrap.wrap(
-        f"{which:<6} {printable(one.name)}: {', '.join(about)}", _COLUMNS,
-        subsequent_indent=" " * 7, break_on_hyphens=False,
-    )  # fmt: skip
+        f"{which:<6} {printable(one.name)}: {', '.join(about)}",
+        _COLUMNS,
+        subsequent_indent=" " * 7,
+        break_on_hyphens=False,
+    )
     rows += [f"       assuming {what}" for what in one.space.assumed]
     lines = [row + "\n" for row in rows]
-    lines.append("       " + summary.counts(one.made))
+    lines += ["       ", *native.core.counts_text(one.made)]
     if not one.made.complete:
-        lines += ["     " + line for line in summary.missing(one.space, one.made, one.cut)]
+        lines += summary.missing(one.made, one.cut, indent=5)
     return lines
 
 
 def _parts(one: Side) -> list[tuple[str, int, int]]:
     """The lower and the upper part in offsets, or the whole where there is no split."""
     last = one.space.paging.last_offset
-    upper = one.space.paging.upper_part or summary.split_of(one.space)
+    upper = one.space.paging.upper_part or split.split_of(one.space)
     if not upper:
         return [("root", 0, last)]
     return [("lower part", 0, upper - 1), ("upper part", upper, last)]
@@ -261,11 +289,18 @@ def _parts(one: Side) -> list[tuple[str, int, int]]:
 def _side_json(one: Side) -> dict[str, Any]:
     made = one.made
     return {
-        "name": printable(one.name), "live": one.is_live, "root": hex(one.space.root),
-        "words": one.words, "complete": made.complete, "truncated": made.truncated,
-        "unreadable": len(made.unreadable), "malformed": len(made.malformed),
-        "tables": made.tables, "pages": made.pages, "ranges": len(made),
-    }  # fmt: skip
+        "name": printable(one.name),
+        "live": one.is_live,
+        "root": hex(one.space.root),
+        "words": one.words,
+        "complete": made.complete,
+        "truncated": made.truncated,
+        "unreadable": len(made.unreadable),
+        "malformed": len(made.malformed),
+        "tables": made.tables,
+        "pages": made.pages,
+        "ranges": len(made),
+    }
 
 
 def register() -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Sequence
 
-from .. import address_space, labels, maps, native, progress, space_labels, summary
-from ..address_space import AddressSpace
-from ..command import (JSON, PHYSICAL_END, Command, Option, evaluate, is_for_eyes, physical, write,
-                       write_json)  # fmt: skip
-from ..errors import Refusal
-from ..text import plural, printable, short_size, size_text
+from ..base import native
+from ..base.errors import Refusal
+from ..base.option import JSON, Option
+from ..base.text import Part, Text, plural, printable, short_size, size_text
+from ..context import selection, space_labels
+from ..debugger import progress
+from ..debugger.numbers import PHYSICAL_END, evaluate, physical
+from ..spaces import labels, maps, scanned
+from ..spaces.address_space import AddressSpace
+from ..spaces.reader import Plan
+from . import summary
+from .command import Command, is_for_eyes, json_pieces, write, write_json
 
 if TYPE_CHECKING:
-    from .._core import AliasGroup, Aliases, Map
+    from .._core import AliasGroup, Aliases, Map, _Conflict
 
 _COLUMNS = 80
-CONFLICTS = ("write+exec", "user+kernel")
+CONFLICTS: tuple[_Conflict, ...] = ("write+exec", "user+kernel")
 _GROUPS_SHOWN = 24
 _MAPPINGS_SHOWN = 8  # of a group
-_SIZES = ("4K", "2M", "4M", "1G")
 
 
 class FindCommand(Command):
@@ -65,9 +69,12 @@ class FindCommand(Command):
 
     options = (
         Option("aliases", "", "all physical memory with conflicting mappings"),
-        *address_space.OPTIONS,
+        *selection.OPTIONS,
         JSON,
     )
+
+    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+        return Plan(whole=True, counts="aliases" in options, exact="aliases" in options)
 
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         if "aliases" in options:
@@ -88,8 +95,8 @@ class FindCommand(Command):
 
 def _space(options: dict[str, Any]) -> AddressSpace:
     """Error: Refusal with paging off."""
-    space = address_space.resolve(options)
-    if space.paging is None:
+    space = selection.resolve(options)
+    if space.paging_is_off:
         raise Refusal("paging is off (CR0.PG=0): every physical address is its own linear one")
     return space
 
@@ -99,8 +106,9 @@ def _stretch(words: Sequence[str]) -> tuple[int, int]:
     if not words:
         raise Refusal("which physical address? For example: ptmap find 0xb8000")
     if len(words) > 2:
-        raise Refusal(f"PA and LEN are one word each (quote an expression with spaces), "
-                      f"not {len(words)}")  # fmt: skip
+        raise Refusal(
+            f"PA and LEN are one word each (quote an expression with spaces), " f"not {len(words)}"
+        )
     first = physical(words[0])
     length = evaluate(words[1]) if len(words) > 1 else 1
     if length <= 0:
@@ -113,32 +121,34 @@ class _Found:
 
     def __init__(self, space: AddressSpace, first: int, last: int) -> None:
         self.space, self.first, self.last = space, first, last
-        top = space.paging.last_offset
-        self.scanned = maps.scan(space, 0, top)
+        self.scanned = scanned.of(space).whole.tables
         self.made = maps.find(space, self.scanned, first, last)
-        self.known = space_labels.of(space, top)
-        self.aliases: Aliases = native.core().aliases(self.made, pulse=progress.flattening)
+        self.known = space_labels.of(space)
+        self.aliases: Aliases = native.core.aliases(self.made, pulse=progress.flattening)
 
-    def json(self) -> str:
+    def json(self) -> Text:
         names = self.known.core()
-        shared = native.core().aliases_json(self.made, labels=names, pulse=progress.writing)
+        shared = native.core.aliases_json(self.made, labels=names, pulse=progress.writing)
         more = (
             f', "pa": "{self.first:#x}", "size": "{self.last - self.first + 1:#x}"'
-            f', "aliases": [{shared}]'
+            f', "aliases": [{"".join(shared)}]'
         )
         return self.made.json(names, more, progress.writing, kind="find")
 
-    def text(self) -> str:
+    def text(self) -> Text:
         space, made, size = self.space, self.made, self.last - self.first + 1
-        lines = _head(space, self.known)
-        lines.append(f"physical {self.first:#x}" + (f", {size_text(size)}" if size > 1 else "")
-                     + ("" if len(made) else ": no address maps it") + "\n")  # fmt: skip
+        lines: list[Part] = [*_head(space, self.known)]
+        lines.append(
+            f"physical {self.first:#x}"
+            + (f", {size_text(size)}" if size > 1 else "")
+            + ("" if len(made) else ": no address maps it")
+            + "\n"
+        )
         lines.append(made.ranges_text(self.known.core(), progress.writing))
         lines += self._conflicts(size)
         if space.half == "user":
             lines.append("this is KPTI's user root: -half kernel for the kernel's own mappings\n")
-        lines += _end(space, made, self.scanned.cut)
-        return "".join(lines)
+        return [*lines, *_end(made, self.scanned.cut)]
 
     def _conflicts(self, size: int) -> list[str]:
         lines = []
@@ -150,8 +160,10 @@ class _Found:
             if group is None:
                 continue
             part = f"{size_text(total[0])} of it, the first at {group.pa:#x}:\n  "
-            lines.append(f"{conflict}: {'' if total[0] == size else part}"
-                         f"{_witnesses(self.space, self.made, group, conflict)}\n")  # fmt: skip
+            lines.append(
+                f"{conflict}: {'' if total[0] == size else part}"
+                f"{_witnesses(self.space, self.made, group, conflict)}\n"
+            )
         return lines + _no_nx(self.space, self.aliases)
 
 
@@ -159,8 +171,9 @@ def _witnesses(space: AddressSpace, made: Map, group: AliasGroup, conflict: str)
     """Through which addresses, of the first byte of a group."""
 
     def first(right: str, has: bool = True) -> str:
-        return next(space.hex(one.va) for one in group.mappings
-                    if getattr(made[one.range], right) == has)  # fmt: skip
+        return next(
+            space.hex(one.va) for one in group.mappings if getattr(made[one.range], right) == has
+        )
 
     if conflict == "user+kernel":
         return f"user at {first('user')}, supervisor at {first('user', False)}"
@@ -173,37 +186,45 @@ def _witnesses(space: AddressSpace, made: Map, group: AliasGroup, conflict: str)
 class _Aliases:
     """All memory with conflicting mappings."""
 
-    def __init__(self, space: AddressSpace, wanted: list[str]) -> None:
+    def __init__(self, space: AddressSpace, wanted: list[_Conflict]) -> None:
         self.space, self.wanted = space, wanted
         top = space.paging.last_offset
-        self.scanned = maps.scan(space, 0, top)
-        self.made = maps.flatten(space, self.scanned, 0, top, split_physical=True)
-        self.known = space_labels.of(space, top)
-        self.aliases: Aliases = native.core().aliases(self.made, wanted, progress.flattening)
+        whole = scanned.of(space).whole
+        self.scanned = whole.tables
+        self.made = whole.view(0, top, split_physical=True)
+        self.known = space_labels.of(space)
+        self.aliases: Aliases = native.core.aliases(self.made, wanted, progress.flattening)
 
-    def json(self) -> str:
+    def json(self) -> Text:
         made, aliases = self.made, self.aliases
         totals = {}
-        for conflict, total in (("write+exec", aliases.write_exec),
-                                ("user+kernel", aliases.user_kernel)):  # fmt: skip
+        for conflict, total in (
+            ("write+exec", aliases.write_exec),
+            ("user+kernel", aliases.user_kernel),
+        ):
             if conflict in self.wanted:
                 totals[conflict] = {"bytes": hex(total[0]), "stretches": total[1]}
         if "write+exec" in self.wanted:
             size, stretches = aliases.in_one
             totals["write+exec"]["in_one"] = {"bytes": hex(size), "stretches": stretches}
         head = {
-            "schema": "ptmap/1", "kind": "find", "mode": self.space.mode,
-            "root": hex(self.space.root), **summary.missing_json(made),
-            "tables": made.tables, "conflicts": self.wanted, "totals": totals,
-        }  # fmt: skip
-        shared = native.core().aliases_json(
-            made, self.wanted, self.known.core(), progress.writing
-        )
-        return f'{json.dumps(head)[:-1]},\n"aliases": [{shared}]}}\n'
+            "schema": "ptmap/1",
+            "kind": "find",
+            "mode": self.space.mode,
+            "root": hex(self.space.root),
+            **summary.missing_json(made),
+            "tables": made.tables,
+            "conflicts": self.wanted,
+            "totals": totals,
+        }
+        shared = native.core.aliases_json(made, self.wanted, self.known.core(), progress.writing)
+        members = [*json_pieces(head)]
+        members[-1] = members[-1].removesuffix("}")
+        return [*members, ',\n"aliases": [', shared, "]}\n"]
 
-    def text(self) -> str:
+    def text(self) -> Text:
         space = self.space
-        lines = _head(space, self.known)
+        lines: list[Part] = [*_head(space, self.known)]
         lines += self._totals()
         groups = sorted(self.aliases.groups, key=lambda g: (_severity(g), g.pa))
         shown = groups[:_GROUPS_SHOWN] if is_for_eyes() else groups
@@ -213,16 +234,19 @@ class _Aliases:
             more = plural(len(groups) - len(shown), "entry", "entries")
             lines.append(f"and {more} more: all with -o FILE or -json FILE\n")
         if self.aliases.ungrouped:
-            lines.append(f"and {plural(self.aliases.ungrouped, 'place')} of none of these: "
-                         "all with -json FILE\n")  # fmt: skip
+            lines.append(
+                f"and {plural(self.aliases.ungrouped, 'place')} of none of these: "
+                "all with -json FILE\n"
+            )
         lines += _no_nx(space, self.aliases)
-        lines += _end(space, self.made, self.scanned.cut)
-        return "".join(lines)
+        return [*lines, *_end(self.made, self.scanned.cut)]
 
     def _totals(self) -> list[str]:
         lines = []
-        for conflict, total in (("write+exec", self.aliases.write_exec),
-                                ("user+kernel", self.aliases.user_kernel)):  # fmt: skip
+        for conflict, total in (
+            ("write+exec", self.aliases.write_exec),
+            ("user+kernel", self.aliases.user_kernel),
+        ):
             if conflict not in self.wanted:
                 continue
             text = _amount(*total)
@@ -234,15 +258,18 @@ class _Aliases:
     def _group(self, group: AliasGroup) -> list[str]:
         made, space = self.made, self.space
         where = f"the first at {group.pa:#x}" if group.stretches > 1 else f"at {group.pa:#x}"
-        lines = [f"{_amount(group.bytes, group.stretches)}, {where}: "
-                 f"{', '.join(group.conflicts)}\n"]  # fmt: skip
+        lines = [
+            f"{_amount(group.bytes, group.stretches)}, {where}: {', '.join(group.conflicts)}\n"
+        ]
         for one in group.mappings[:_MAPPINGS_SHOWN]:
             start, size = one.run if group.stretches > 1 else (one.va, group.bytes)
             r = made[one.range]
-            sizes = ",".join(name for bit, name in enumerate(_SIZES) if r.page_sizes >> bit & 1)
+            sizes = ",".join(native.core.page_size_names(r.page_sizes))
             end = start + size & ((1 << 4 * space.digits) - 1)
-            line = (f"  {space.hex(start)} {space.hex(end)} {r.rights} {r.cache:<4} {sizes:<5} "
-                    f"{self._label(one.va)}")  # fmt: skip
+            line = (
+                f"  {space.hex(start)} {space.hex(end)} {r.rights} {r.cache:<4} {sizes:<5} "
+                f"{self._label(one.va)}"
+            )
             lines.append(f"{line[:_COLUMNS].rstrip()}\n")
         more = group.count - min(len(group.mappings), _MAPPINGS_SHOWN)
         if more:
@@ -275,13 +302,13 @@ def _no_nx(space: AddressSpace, aliases: Aliases) -> list[str]:
     return [f"{space.no_nx}: whatever is mapped is executable\n"]
 
 
-def _end(space: AddressSpace, made: Map, cut: bool) -> list[str]:
+def _end(made: Map, cut: bool) -> list[str]:
     """How complete it is."""
     pages = ", ".join(f"{count} of {size}" for size, count in made.pages.items() if count)
     whole = "complete" if made.complete else "INCOMPLETE: there may be more"
     return [
         f"{plural(made.tables, 'table')}; pages: {pages or 'none'}; {whole}\n",
-        *summary.missing(space, made, cut),
+        *summary.missing(made, cut),
     ]
 
 

@@ -8,14 +8,20 @@ from typing import Any
 
 import gdb
 
-from .. import address_space, qemu_stub
-from ..address_space import AddressSpace
-from ..command import JSON, Command, write, write_json
-from ..errors import Refusal
-from ..labels import Label
-from ..linux import kernel, layout, symbols
+from ..base.errors import Refusal
+from ..base.option import JSON
+from ..base.text import printable
+from ..context import selection
+from ..debugger import lookup
+from ..linux import layout, recognition, shape, symbols
 from ..linux.kernel import Kernel
-from ..sources import choose, direct_map
+from ..machine import qemu_stub
+from ..machine.remote import takes_packets
+from ..machine import question
+from ..machine.sources import direct_map
+from ..spaces.address_space import AddressSpace
+from ..spaces.labels import Label
+from .command import Command, write, write_json
 
 # Where kernels are linked unless CONFIG_PHYSICAL_START says otherwise (arch/x86/Kconfig).
 _PHYSICAL_START = 0x1000000
@@ -43,39 +49,35 @@ class KaslrCommand(Command):
       ptmap kaslr
       ptmap kaslr ~/linux/vmlinux"""
 
-    options = (*(o for o in address_space.OPTIONS if o.name == "cpu"), JSON)
+    options = (*(o for o in selection.OPTIONS if o.name == "cpu"), JSON)
+    takes = gdb.COMPLETE_FILENAME
 
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         if len(words) > 1:
             raise Refusal(f"takes one file, but {words[1]!r} was given too")
         path = os.path.expanduser(words[0]) if words else None
         try:
-            space = address_space.resolve(options)
+            space = selection.resolve(options)
         except Refusal:
             if path is None or not _load_by_reading(path):
                 raise
-            choose.new_command()  # what is known of memory is to be looked at again
-            space, path = address_space.resolve(options), None
+            question.begin_anew()  # what is known of memory is to be looked at again
+            space, path = selection.resolve(options), None
         linux = _linux(space)
         if path is not None:
             symbols.load(linux, path)
-            choose.new_command()
-            linux = _linux(address_space.resolve(options))
+            question.begin_anew()
+            linux = _linux(selection.resolve(options))
         found = _found(linux)
         if "json" in options:
             head = {"schema": "ptmap/1", "kind": "kaslr", "mode": space.mode, **found}
             write_json(options["json"], json.dumps(head, indent=1) + "\n")
             return
-        write(_text(found, os.path.basename(words[0]) if words else None))
-
-    def complete(self, text: str, word: str) -> Any:
-        if text[: len(text) - len(word)].endswith("-"):
-            return super().complete(text, word)
-        return gdb.COMPLETE_FILENAME
+        write(_text(found, printable(os.path.basename(words[0])) if words else None))
 
 
 def _linux(space: AddressSpace) -> Kernel:
-    linux = kernel.find(space)
+    linux = recognition.find(space)
     if linux is None:
         raise Refusal("no Linux kernel is recognised in these tables")
     return linux
@@ -92,10 +94,10 @@ def _direct_map(linux: Kernel) -> Label | None:
 def _found(linux: Kernel) -> dict[str, Any]:
     direct = _direct_map(linux)
     text = linux.image.text.start
-    linked = kernel.link_address("_text") if linux.offset is not None else None
+    linked = lookup.link_address("_text") if linux.offset is not None else None
     source = "read"
     if linked is None:
-        base = kernel.IMAGE_64 if linux.pointer == 8 else direct.start if direct else 0
+        base = shape.IMAGE_64 if linux.pointer == 8 else direct.start if direct else 0
         linked, source = base + _PHYSICAL_START, "assumed"
     elif linux.offset == 0:
         linked, source = symbols.linked_text() or linked, "read"
@@ -108,9 +110,14 @@ def _found(linux: Kernel) -> dict[str, Any]:
         "offset": hex(text - linked),
         "direct_map": hex(direct.start) if direct else None,
         "direct_map_source": direct.source if direct else None,
-        "symbols": "none" if linux.offset is None and not linux.wrong_symbols
-        else "wrong" if linux.wrong_symbols else "placed" if linux.offset == 0 else "misplaced",
-    }  # fmt: skip
+        "symbols": "none"
+        if linux.offset is None and not linux.wrong_symbols
+        else "wrong"
+        if linux.wrong_symbols
+        else "placed"
+        if linux.offset == 0
+        else "misplaced",
+    }
 
 
 def _text(found: dict[str, Any], loaded: str | None) -> str:
@@ -139,7 +146,7 @@ def _load_by_reading(path: str) -> bool:
     """Finds the kernel of this ELF file without any tables, and loads its symbols where it is.
     False where there is another way to memory, or no stub. Error: Refusal."""
     connection = gdb.selected_inferior().connection
-    if qemu_stub.is_qemu(connection) or not hasattr(connection, "send_packet"):
+    if qemu_stub.is_qemu(connection) or not takes_packets(connection):
         return False
     symbols.load_by_reading(direct_map.DirectMap(connection).virtual, direct_map.pc(), path)
     return True

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import address_space, attributes, cpus
-from ..address_space import AddressSpace
-from ..command import JSON, Command, Option, write, write_json
-from ..errors import Refusal
-from ..map_view import MapView
+from ..base.errors import Refusal
+from ..base.option import JSON, Option
+from ..base.text import Part
+from ..context import selection
+from ..machine import cpus
+from ..spaces import address_space, attributes
+from ..spaces.address_space import AddressSpace
+from ..spaces.reader import Plan
+from .command import Command, write, write_json
+from .map_view import MapView
 
 
 class PtmapCommand(Command):
@@ -74,15 +79,19 @@ class PtmapCommand(Command):
     options = (
         Option("ranges", "", "the merged ranges"),
         Option("phys", "", "ranges end where frames stop being contiguous"),
-        Option("filter", "ATTRS", "ranges with these attributes", words=attributes.WORDS),
+        Option("filter", "ATTRS", "ranges with these attributes", words=attributes.words),
         Option("as", "MODE", "rights as this mode has them now", choices=("user", "kernel")),
         Option("at", "VA", "the grid of one table"),
         Option("level", "N", "of that table", choices=tuple(address_space.LEVELS)),
         Option("trampoline", "", "what KPTI's user root keeps of the kernel"),
         Option("all-cpus", "", "one map for each distinct root"),
-        *address_space.OPTIONS,
+        *selection.OPTIONS,
         JSON,
     )
+
+    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+        whole = not words and "at" not in options and "trampoline" not in options
+        return Plan(whole, exact="phys" in options)
 
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         if "trampoline" in options:
@@ -108,8 +117,8 @@ def _trampoline(options: dict[str, Any]) -> None:
 
 def _resolve(options: dict[str, Any]) -> AddressSpace:
     """Error: Refusal with paging off."""
-    space = address_space.resolve(options)
-    if space.paging is None:
+    space = selection.resolve(options)
+    if space.paging_is_off:
         raise Refusal(
             "paging is off (CR0.PG=0): there is no map, every address is physical; "
             "-root PA -mode MODE reads tables that are not in use yet"
@@ -138,22 +147,29 @@ def _all_cpus(options: dict[str, Any], words: list[str]) -> None:
         views.setdefault(key, view)
         users.setdefault(key, []).append(cpu)
     if "json" in options:
-        maps = [view.json({"cpus": users[key]}).rstrip() for key, view in views.items()]
-        head = f'{{"schema": "ptmap/1", "kind": "maps", "paging_off": {off}, "maps": [\n'
-        write_json(options["json"], head + ",\n".join(maps) + "]}\n")
+        text = [f'{{"schema": "ptmap/1", "kind": "maps", "paging_off": {off}, "maps": [\n']
+        for key, view in views.items():
+            text += list(view.json({"cpus": users[key]}))
+            text[-1] = text[-1].rstrip() + ",\n"
+        text[-1] = text[-1].removesuffix(",\n") + "]}\n"
+        write_json(options["json"], text)
         return
-    parts = [_cpus(users[key]) + view.text() for key, view in views.items()]
+    shown: list[Part] = []
+    for key, view in views.items():
+        shown += ["\n"] if shown else []
+        shown += [_cpus(users[key]), *view.text()]
     if off:
-        parts.append(_cpus(off) + "paging is off\n")
-    write("\n".join(parts))
+        shown += ["\n"] if shown else []
+        shown += [_cpus(off) + "paging is off\n"]
+    write(shown)
 
 
 def _view_of_cpu(options: dict[str, Any], words: list[str]) -> MapView | None:
     """The selected CPU's; None where its paging is off, whatever half of a root is asked for."""
     mode_only = {key: value for key, value in options.items() if key == "mode"}
-    if address_space.resolve(mode_only).paging is None:
+    if selection.resolve(mode_only).paging_is_off:
         return None
-    return MapView.of(address_space.resolve(options), dict(options), words)
+    return MapView.of(selection.resolve(options), dict(options), words)
 
 
 def _cpus(numbers: list[int]) -> str:

@@ -7,10 +7,13 @@ from typing import Any
 
 import gdb
 
-from .. import address_space, sides, snapshots, summary
-from ..command import JSON, Command, write, write_json
-from ..errors import Refusal
-from ..text import plural, printable
+from ..base.errors import Refusal
+from ..base.option import JSON
+from ..base.text import plural, printable
+from ..context import selection, sides, snapshots
+from ..spaces.reader import Plan
+from . import summary
+from .command import Command, write, write_json
 
 
 class SaveCommand(Command):
@@ -40,7 +43,11 @@ class SaveCommand(Command):
       ptmap save before.ptmap
       ptmap diff before.ptmap"""
 
-    options = (*address_space.OPTIONS, JSON)
+    options = (*selection.OPTIONS, JSON)
+    takes = gdb.COMPLETE_FILENAME
+
+    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+        return Plan(whole=True, exact=True)
 
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         if len(words) != 1:
@@ -51,22 +58,32 @@ class SaveCommand(Command):
         content = snapshots.encode(one.space, made, one.words, one.labels)
         snapshots.store(words[0], content)
         if "json" in options:
-            write_json(options["json"], json.dumps({
-                "schema": "ptmap/1", "kind": "save", "mode": one.space.mode,
-                "root": hex(one.space.root), "complete": made.complete,
-                "truncated": made.truncated, "file": path, "bytes": len(content),
-                "ranges": len(made), "unreadable": len(made.unreadable),
-                "malformed": len(made.malformed), "tables": made.tables, "pages": made.pages,
-            }) + "\n")  # fmt: skip
+            write_json(
+                options["json"],
+                json.dumps(
+                    {
+                        "schema": "ptmap/1",
+                        "kind": "save",
+                        "mode": one.space.mode,
+                        "root": hex(one.space.root),
+                        "complete": made.complete,
+                        "truncated": made.truncated,
+                        "file": path,
+                        "bytes": len(content),
+                        "ranges": len(made),
+                        "unreadable": len(made.unreadable),
+                        "malformed": len(made.malformed),
+                        "tables": made.tables,
+                        "pages": made.pages,
+                    }
+                )
+                + "\n",
+            )
             return
         whole = "complete" if made.complete else "INCOMPLETE"
         ranges, size = plural(len(made), "range"), plural(len(content), "byte")
         lines = [f"{path}: {ranges}, {size}; {whole}\n"]
-        write("".join(lines + summary.missing(one.space, made, one.cut)))
-
-    def complete(self, text: str, word: str) -> Any:
-        found = super().complete(text, word)
-        return gdb.COMPLETE_FILENAME if found == gdb.COMPLETE_EXPRESSION else found
+        write([*lines, summary.missing(made, one.cut)])
 
 
 def register() -> None:

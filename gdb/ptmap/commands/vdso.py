@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import textwrap
 from itertools import groupby
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
-from .. import address_space, summary, symbol_files, vdso
-from ..command import JSON, Command, Option, register as register_command, write, write_json
-from ..text import plural, printable
-from ..elf_images import Image, Page
-from ..errors import Refusal
-from ..kernel_entry import rights_words
-from ..linux.vsyscall import Vsyscall
-from ..linux.vvar import Clock, Vvar, VvarPage
-from ..vdso import Vdso
+from ..base import native
+from ..base.errors import Refusal
+from ..base.option import JSON, Option
+from ..base.text import plural, printable
+from ..context import selection
+from ..debugger import symbol_files
+from ..spaces import address_space
+from ..spaces.reader import Plan
+from ..vdso import vdso
+from ..vdso.elf_images import Image
+from ..vdso.vdso import Vdso
+from ..vdso.vsyscall import Vsyscall
+from ..vdso.vvar import Clock, Vvar, VvarPage
+from . import summary
+from .command import Command, register as register_command, write, write_file, write_json
+
+if TYPE_CHECKING:
+    from .._core import ImagePage
 
 _COLUMNS = 80
 _SHOWN, _LISTED = 3, 100  # of others and of rejected headers: as text, in JSON
@@ -63,17 +71,20 @@ class VdsoCommand(Command):
       vdso -pid 1 -dump /tmp/vdso.so"""
 
     options = (
-        *address_space.OPTIONS,
+        *selection.OPTIONS,
         Option("dump", "FILE", "write its bytes to a file"),
         Option("load", help="give GDB its symbols"),
         JSON,
     )
 
+    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+        return Plan(whole=True, counts=False)
+
     def run(self, options: dict[str, Any], words: list[str]) -> None:
         if words:
             raise Refusal(f"takes options only, but {words[0]!r} was given")
-        space = address_space.resolve(options)
-        if space.paging is None:
+        space = selection.resolve(options)
+        if space.paging_is_off:
             raise Refusal("paging is off (CR0.PG=0): there is no address space to look in")
         found = vdso.find(space)
         done = []
@@ -103,10 +114,9 @@ def _dump(found: Vdso, path: str) -> str:
         raise Refusal("-dump writes bytes to a file, not to GDB's output")
     image = _whole(found, "dump")
     try:
-        with open(os.path.expanduser(path), "wb") as file:
-            file.write(image.content)
-    except OSError as error:
-        raise Refusal(f"-dump: {printable(path)}: {error.strerror}") from None
+        write_file(path, image.content)
+    except Refusal as refusal:
+        raise Refusal(f"-dump: {refusal}") from None
     text = f"{image.elf.soname or 'vDSO'}: {image.size} bytes written to {printable(path)}"
     return _doubts(found, image, f"{text}; {vdso.from_text(image)}")
 
@@ -144,8 +154,10 @@ def _text(found: Vdso) -> list[str]:
         lines += _rejected(found)
     else:
         lines += _image_text(found, found.image)
-    lines += [f"also      {found.space.hex(other.va)} looks like one: {other.elf.soname}"
-              for other in found.others[:_SHOWN]]  # fmt: skip
+    lines += [
+        f"also      {found.space.hex(other.va)} looks like one: {other.elf.soname}"
+        for other in found.others[:_SHOWN]
+    ]
     lines += _more(found.others)
     if found.image is not None and not found.search.complete:
         lines += _wrapped("searched", str(found.search))
@@ -157,7 +169,7 @@ def _text(found: Vdso) -> list[str]:
 
 
 def _wrapped(name: str, text: str) -> list[str]:
-    """"name      text", its further lines under the text."""
+    """As "name      text", its further lines under the text."""
     margin = " " * 10
     wrapped = textwrap.wrap(
         text, _COLUMNS, initial_indent=margin, subsequent_indent=margin, break_long_words=False
@@ -186,12 +198,15 @@ def _image_text(found: Vdso, image: Image) -> list[str]:
         f"build id  {elf.build_id.hex() or 'none'}",
         f"bytes     {vdso.from_text(image)}",
     ]
-    lines += [f"  {space.hex(page.va)}  {_page_text(space, page)}" for page in image.pages
-              if page.source != "process"]  # fmt: skip
+    lines += [
+        f"  {space.hex(page.va)}  {_page_text(space, page)}"
+        for page in image.pages
+        if page.source != "process"
+    ]
     how = {
         "frames": "by its frames: its first page was never touched"
-        if image.pages[0].source != "process" else "by its frames, which are the kernel's: "
-        "it is damaged",
+        if image.pages[0].source != "process"
+        else "by its frames, which are the kernel's: " "it is damaged",
         "mm": "by the process's mm_struct: it never touched it",
         "auxv": "by the process's auxiliary vector: it never touched it",
     }
@@ -202,7 +217,7 @@ def _image_text(found: Vdso, image: Image) -> list[str]:
     return lines + _functions_text(found, image)
 
 
-def _page_text(space: address_space.AddressSpace, page: Page) -> str:
+def _page_text(space: address_space.AddressSpace, page: ImagePage) -> str:
     if page.source is None:
         return f"NOT KNOWN: {page.why}"
     return f"not touched; the kernel's copy is at {space.hex(page.kernel_va or 0)}"
@@ -217,13 +232,17 @@ def _functions_text(found: Vdso, image: Image) -> list[str]:
     by_address = sorted(functions, key=lambda f: (f.offset, f.weak, f.name))
     for offset, group in groupby(by_address, key=lambda f: f.offset):
         same = list(group)
-        names = ", ".join(f.name + (f" ({f.version})" if f.version and not common else "")
-                          for f in same)  # fmt: skip
+        names = ", ".join(
+            f.name + (f" ({f.version})" if f.version and not common else "") for f in same
+        )
         head = f"  {found.space.hex(image.va + offset)} {same[0].size:>5}  "
         lines += textwrap.wrap(
-            names, _COLUMNS, initial_indent=head, subsequent_indent=" " * len(head),
+            names,
+            _COLUMNS,
+            initial_indent=head,
+            subsequent_indent=" " * len(head),
             break_long_words=False,
-        )  # fmt: skip
+        )
     return lines
 
 
@@ -247,7 +266,7 @@ def _vvar_page_text(page: VvarPage) -> str:
         return f"{name}not mapped now"
     if page.is_other:
         name += "NO, another page: "
-    return f"{name}{rights_words(page.walk)}, physical {page.walk.pa:#x}"
+    return f"{name}{native.core.rights_words(page.walk)}, physical {page.walk.pa:#x}"
 
 
 def _clock_text(clock: Clock) -> str:
@@ -275,7 +294,7 @@ def _clock_text(clock: Clock) -> str:
 def _vsyscall_text(page: Vsyscall) -> str:
     where = f"{page.walk.va:#x}"
     if page.mapped:
-        return f"{where} {rights_words(page.walk)}: vsyscall={page.mode}"
+        return f"{where} {native.core.rights_words(page.walk)}: vsyscall={page.mode}"
     if page.mode == "none or xonly":
         return f"{where} not mapped: vsyscall=none or xonly, which look the same without symbols"
     return f"{where} not mapped: vsyscall={page.mode}"
@@ -294,16 +313,15 @@ def _json(found: Vdso) -> dict[str, Any]:
         "mode": found.space.mode,
         "root": hex(found.space.root),
         "complete": found.complete,
-        "searched": {"pages": found.search.looked, "of": found.search.pages,
-                     "unreadable_tables": found.search.unreadable},
+        "searched": {
+            "pages": found.search.looked,
+            "of": found.search.pages,
+            "unreadable_tables": found.search.unreadable,
+        },
         "vdso": _image_json(found.image) if found.image else None,
         "why_none": found.why_none if found.image is None else None,
-        "rejected": [
-            {"va": hex(va), "why": why} for va, why in found.search.rejected[:_LISTED]
-        ],
-        "others": [
-            {"va": hex(one.va), "soname": one.elf.soname} for one in found.others[:_LISTED]
-        ],
+        "rejected": [{"va": hex(va), "why": why} for va, why in found.search.rejected[:_LISTED]],
+        "others": [{"va": hex(one.va), "soname": one.elf.soname} for one in found.others[:_LISTED]],
         "vvar": _vvar_json(found.vvar) if found.vvar else None,
         "vsyscall": _vsyscall_json(found.vsyscall) if found.vsyscall else None,
     }
@@ -318,16 +336,24 @@ def _image_json(image: Image) -> dict[str, Any]:
         "build_id": image.elf.build_id.hex() or None,
         "found_by": image.found_by,
         "pages": [
-            {"va": hex(page.va), "pa": None if page.pa is None else hex(page.pa),
-             "from": page.source,
-             "kernel_va": None if page.kernel_va is None else hex(page.kernel_va)}
+            {
+                "va": hex(page.va),
+                "pa": None if page.pa is None else hex(page.pa),
+                "from": page.source,
+                "kernel_va": None if page.kernel_va is None else hex(page.kernel_va),
+            }
             for page in image.pages
-        ],  # fmt: skip
+        ],
         "functions": [
-            {"name": f.name, "va": hex(image.va + f.offset), "size": hex(f.size),
-             "version": f.version or None, "binding": "weak" if f.weak else "global"}
+            {
+                "name": f.name,
+                "va": hex(image.va + f.offset),
+                "size": hex(f.size),
+                "version": f.version or None,
+                "binding": "weak" if f.weak else "global",
+            }
             for f in sorted(image.elf.functions, key=lambda f: (f.offset, f.name))
-        ],  # fmt: skip
+        ],
         "notes": [*image.notes, *image.elf.problems],
     }
 
@@ -340,19 +366,30 @@ def _vvar_json(vvar: Vvar) -> dict[str, Any] | None:
         "va": hex(vvar.pages[0].va),
         "size": hex(len(vvar.pages) * 0x1000),
         "pages": [
-            {"va": hex(page.va), "name": page.name,
-             "pa": hex(page.walk.pa) if page.mapped else None,
-             "user": page.mapped and page.walk.user, "write": page.mapped and page.walk.write,
-             "exec": page.mapped and page.walk.exec, "other": page.is_other}
+            {
+                "va": hex(page.va),
+                "name": page.name,
+                "pa": hex(page.walk.pa) if page.mapped else None,
+                "user": page.mapped and page.walk.user,
+                "write": page.mapped and page.walk.write,
+                "exec": page.mapped and page.walk.exec,
+                "other": page.is_other,
+            }
             for page in vvar.pages
         ],
         "clock": {
-            "layout": clock.layout, "seq": clock.seq, "clock_mode": clock.clock_mode,
-            "mult": clock.mult, "shift": clock.shift, "in_time_namespace": clock.in_namespace,
+            "layout": clock.layout,
+            "seq": clock.seq,
+            "clock_mode": clock.clock_mode,
+            "mult": clock.mult,
+            "shift": clock.shift,
+            "in_time_namespace": clock.in_namespace,
             "without_syscall": clock.without_syscall,
-        } if clock else None,
+        }
+        if clock
+        else None,
         "notes": vvar.notes,
-    }  # fmt: skip
+    }
 
 
 def _vsyscall_json(page: Vsyscall) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from typing import Any, Iterator
 
 import gdb
 
-from .. import target
-from ..c_types import builtin
-from ..command import JSON, Command, evaluate, is_for_eyes, write, write_json
-from ..command import register as register_command
-from ..errors import Refusal
-from ..memory import Memory
-from ..sources.source import NOT_RAM
+from ..base.errors import Refusal
+from ..base.option import JSON
+from ..debugger.c_types import builtin
+from ..debugger.numbers import evaluate
+from ..machine import target
+from ..machine.memory import Memory
+from ..machine.sources.source import NOT_RAM
+from .command import Command, is_for_eyes, register as register_command, write, write_json
 
 _SIZES = {"b": 1, "h": 2, "w": 4, "g": 8}
 _PER_LINE = {"b": 8, "h": 8, "w": 4, "g": 2}
@@ -82,8 +83,7 @@ class XpCommand(Command):
         if not 0 <= address < _ADDRESSES:
             raise Refusal(f"{address:#x} is no physical address: those have at most 52 bits")
         memory = target.memory()
-        # As x does: what a string's characters have is no size for the next value.
-        XpCommand.last = replace(wanted, size="b") if wanted.letter == "s" else wanted
+        XpCommand.last = replace(wanted, size="b") if _forgets_size(wanted, words) else wanted
         XpCommand.next_address = int(address)
         lines = _KINDS.get(wanted.letter, _values)(memory, int(address), wanted)
         if "json" not in options and is_for_eyes():
@@ -122,10 +122,13 @@ def _json(wanted: _Format, lines: list[str], why: Refusal | None) -> str:
         pa, text = line.strip().split(":\t", 1)
         found.append({"pa": pa, "values": [text] if wanted.letter in "si" else text.split("\t")})
     head: dict[str, Any] = {
-        "schema": "ptmap/1", "kind": "xp", "format": wanted.letter,
-        "size": None if wanted.letter == "i" else _SIZES[wanted.size], "complete": why is None,
+        "schema": "ptmap/1",
+        "kind": "xp",
+        "format": wanted.letter,
+        "size": None if wanted.letter == "i" else _SIZES[wanted.size],
+        "complete": why is None,
         "lines": found,
-    }  # fmt: skip
+    }
     if why is not None:
         head["why"] = str(why)
     return json.dumps(head, indent=1) + "\n"
@@ -157,10 +160,10 @@ def _parse(text: str, last: _Format) -> _Format:
 
 
 def _default_size(letter: str, last: str, letter_given: bool) -> str:
-    if letter == "s":
-        return "b"
     if not letter_given:
         return last
+    if letter == "s":
+        return "b"
     if letter == "a":
         return _pointer_size()
     if letter == "c":
@@ -168,6 +171,18 @@ def _default_size(letter: str, last: str, letter_given: bool) -> str:
     if letter == "f":
         return last if last in "wg" else "g"
     return last
+
+
+def _forgets_size(wanted: _Format, words: list[str]) -> bool:
+    """Whether the next value is not of the size that was in use, as with x: GDB up to 16 forgets it
+    after a string, 18 after instructions at an address that was given (17 was not tried)."""
+    return wanted.letter == "s" if _release() < 18 else wanted.letter == "i" and bool(words)
+
+
+def _release() -> int:
+    """GDB's: 16 of "16.3" and of "Fedora Linux 16.3-1.fc42"."""
+    found = re.search(r"\d+", gdb.VERSION)
+    return int(found[0]) if found else 0
 
 
 def _pointer_size() -> str:
@@ -277,9 +292,7 @@ def _character_type(size: str) -> gdb.Type:
 # Instructions
 
 
-def _instructions(
-    memory: Memory, address: int, wanted: _Format
-) -> Iterator[tuple[str, int]]:
+def _instructions(memory: Memory, address: int, wanted: _Format) -> Iterator[tuple[str, int]]:
     """By GDB's disassembler, which is handed the bytes: it reads nothing from the target."""
     if wanted.count < 0:
         raise Refusal("instructions are counted forwards only")

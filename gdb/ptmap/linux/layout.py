@@ -8,11 +8,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Sequence
 
-from ..labels import Label
-from .kernel import (CPU_ENTRY_AREA_64, GIB, IMAGE_64, IMAGE_64_END, MIB, Kernel, Span,
-                     cpu_entry_area_32, lowmem_32)  # fmt: skip
+from ..spaces.labels import Label
+from ..spaces.maps import pa
+from .kernel import Kernel
+from .shape import (
+    CPU_ENTRY_AREA_64,
+    GIB,
+    IMAGE_64,
+    IMAGE_64_END,
+    MIB,
+    Span,
+    cpu_entry_area_32,
+    lowmem_32,
+)
+
+if TYPE_CHECKING:
+    from .._core import Range
 
 _TIB = 1 << 40
 
@@ -147,18 +160,18 @@ def _direct_map(kernel: Kernel, lowest: int) -> Span | None:
     rows = [r for r in kernel.ranges if lowest <= r.va < CPU_ENTRY_AREA_64]
     if not rows:
         return None
-    base = rows[0].va - rows[0].pa
-    if base % GIB or rows[0].pa >= MIB:
+    base = rows[0].va - pa(rows[0])
+    if base % GIB or pa(rows[0]) >= MIB:
         return None
     end = base
     for r in rows:
-        if r.va - r.pa != base:
+        if r.va - pa(r) != base:
             break
         end = r.va + r.size
     return Span(base, end)
 
 
-def _vmemmap(others: Sequence[Any], struct_pages: int) -> tuple[int, int]:
+def _vmemmap(others: Sequence[Range], struct_pages: int) -> tuple[int, int]:
     """The last ranges below the cpu_entry_area that fit 64 bytes a page of RAM, in 2 MiB pages from
     a multiple of 1 GiB on."""
     for r in others:
@@ -208,8 +221,12 @@ def _image_32(kernel: Kernel) -> list[Label]:
     found = _image(kernel)
     if kernel.image.rodata is None and not any(label.name == "kernel rodata" for label in found):
         # Without NX, or before it is set, nothing tells the two apart.
-        return [Label(label.start, label.end, "kernel text and rodata", label.source)
-                if label.name == "kernel text" else label for label in found]  # fmt: skip
+        return [
+            Label(label.start, label.end, "kernel text and rodata", label.source)
+            if label.name == "kernel text"
+            else label
+            for label in found
+        ]
     return found
 
 
@@ -219,7 +236,7 @@ def _has_highmem(kernel: Kernel, pkmap: int) -> bool:
     return len(space.walk(pkmap).steps) == len(space.paging.levels)
 
 
-def _end_of_run(ranges: Sequence[Any], hole: int = 16 << 12) -> int:
+def _end_of_run(ranges: Sequence[Range], hole: int = 16 << 12) -> int:
     """The area's parts lie a few guard pages apart; the fixmap begins far behind."""
     end = int(ranges[0].va)
     for r in ranges:

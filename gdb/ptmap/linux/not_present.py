@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Iterator, Mapping, NamedTuple, Sequence
 
-import gdb
-
-from ..virtual_memory import Unreadable
-from .kernel import Kernel, find
+from ..debugger import lookup
+from ..spaces.virtual_memory import Unreadable, VirtualMemory
+from .kernel import Kernel
+from .recognition import find
 
 if TYPE_CHECKING:
-    from ..address_space import AddressSpace
+    from ..spaces.address_space import AddressSpace
 
 Version = tuple[int, int]
 
@@ -72,9 +72,7 @@ _MIGRATION_3 = Group(
     ("migration read", "migration read-exclusive", "migration write"), symbol="migrate_pages"
 )
 _DEVICE_2 = Group(("device-private write", "device-private read"))  # CONFIG_DEVICE_PRIVATE
-_DEVICE_4 = Group(
-    (*_DEVICE_2.kinds, "device-exclusive write", "device-exclusive read")
-)
+_DEVICE_4 = Group((*_DEVICE_2.kinds, "device-exclusive write", "device-exclusive read"))
 _MARKER = Group(("pte-marker",))
 
 # First and last version, and the groups from MAX_SWAPFILES up to type 31.
@@ -194,6 +192,9 @@ def text(one: Mapping[str, Any], mode: str) -> str:
 # On a target
 
 
+_KEY = "not_present"
+
+
 @dataclass(frozen=True)
 class _Known:
     """A Linux that was found: enough to see quickly that it is still there."""
@@ -204,12 +205,9 @@ class _Known:
     user_end: int  # of the part that belongs to processes
 
 
-_found: dict[int, _Known] = {}  # by connection
-
-
 def explain(space: AddressSpace, va: int, level: int, raw: int) -> dict[str, Any] | None:
     """What Linux means by a non-present entry; None where there is nothing, or no Linux."""
-    if raw == 0 or space.paging is None:
+    if raw == 0 or space.paging_is_off:
         return None
     linux = _linux(space)
     if linux is None or va >= linux.user_end:
@@ -233,15 +231,12 @@ def _linux(space: AddressSpace) -> _Known | None:
     if place is not None:  # found by symbols, at this very stop
         user_end = space.paging.upper_part if space.paging.canonical else place.page_offset
         return _Known(place.banner_at, place.banner, place.version, user_end)
-    connection = gdb.selected_inferior().connection
-    number = connection.num if connection is not None else 0
-    known = _found.get(number)
-    if known is not None and _banner(space, known.banner_at) == known.banner:
-        return known
-    _found.pop(number, None)
-    known = _look(space)
+    kept = space.memory.found
+    known = kept.pop(_KEY, None)
+    if known is None or _banner(space, known.banner_at) != known.banner:
+        known = _look(space)
     if known is not None:
-        _found[number] = known
+        kept[_KEY] = known
     return known
 
 
@@ -249,10 +244,8 @@ def _look(space: AddressSpace) -> _Known | None:
     kernel = find(space)
     if kernel is None:
         return None
-    if space.paging.canonical:
-        user_end = space.paging.upper_part
-    else:
-        user_end = kernel.page_offset
+    canonical = space.paging.canonical
+    user_end = space.paging.upper_part if canonical else kernel.page_offset
     where = kernel.banner_at
     banner = _banner(space, where) if where is not None else None
     if where is None or banner is None or kernel.version is None or user_end is None:
@@ -262,7 +255,7 @@ def _look(space: AddressSpace) -> _Known | None:
 
 def _banner(space: AddressSpace, address: int) -> bytes | None:
     try:
-        return space.kernel.linear.string(address, 64)
+        return VirtualMemory(space.kernel).string(address, 64)
     except Unreadable:
         return None
 
@@ -272,15 +265,5 @@ def _configuration(kernel: Kernel) -> Configuration:
     if kernel.offset is None:
         return Configuration()
     names = {group.symbol for _, _, groups in SPECIALS for group in groups if group.symbol}
-    return Configuration(
-        _max_swapfiles(), {name: kernel.symbol(name) is not None for name in names}
-    )
-
-
-def _max_swapfiles() -> int | None:
-    """The length of swap_info[MAX_SWAPFILES], mm/swapfile.c. Only its type is looked at."""
-    try:
-        first, last = gdb.parse_and_eval("&swap_info").type.target().range()
-        return int(last - first + 1)
-    except (gdb.error, RuntimeError, TypeError, ValueError):
-        return None
+    length = lookup.elements("swap_info")  # MAX_SWAPFILES, mm/swapfile.c
+    return Configuration(length, {name: kernel.symbol(name) is not None for name in names})

@@ -10,13 +10,16 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Callable, Iterator, Sequence
 
-import gdb
+from ..base import native
+from ..base.errors import Refusal
+from ..debugger import lookup, progress
+from ..debugger.lookup import link_address
+from .shape import IMAGE_64, MIB
 
-from .. import native, progress
-from ..errors import Refusal
-from .kernel import IMAGE_64, MIB, link_address
+if TYPE_CHECKING:
+    from .._core import Paging
 
 Read = Callable[[int, int], bytes | None]  # linear address and length; None where it is not there
 
@@ -81,13 +84,14 @@ class Place:
         found = _BANNER.match(self.banner)
         return (int(found[1]), int(found[2])) if found else (0, 0)
 
-    def physical(self, va: int) -> int | None:
-        """Of an address in the image or in the direct map; None where only the tables tell."""
-        if self.text <= va < self.image_end:
-            return va - self.image
-        if self.page_offset <= va < self.page_offset + self.end:
-            return va - self.page_offset
-        return None
+    @property
+    def known(self) -> list[tuple[int, int, int]]:
+        """The image and the direct map, where the tables need not be asked: (address, size,
+        physical address)."""
+        return [
+            (self.text, self.image_end - self.text, self.text - self.image),
+            (self.page_offset, self.end, 0),
+        ]
 
     def is_same(self, read: Read) -> bool:
         """Whether the kernel is where it was: not rebooted, nor moved under other symbols."""
@@ -114,7 +118,7 @@ def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
     text, end = link_address("_text"), link_address("_end")
     if text is None or end is None:
         raise Refusal("the symbols loaded have no _text and _end")
-    pointer = gdb.lookup_type("unsigned long").sizeof
+    pointer = lookup.size_of_type("unsigned long") or 8
     offset, banner = kaslr_offset(read, pc, text, end, linked) or (0, b"")
     if not banner:
         raise Refusal("the symbols loaded are not this kernel's: no linux_banner where it would be")
@@ -130,9 +134,8 @@ def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
 
 
 def kaslr_offset(
-    read: Read, pc: int | None, text: int, end: int, linked_banner: int,
-    banner: bytes | None = None,
-) -> tuple[int, bytes] | None:  # fmt: skip
+    read: Read, pc: int | None, text: int, end: int, linked_banner: int, banner: bytes | None = None
+) -> tuple[int, bytes] | None:
     """How far the kernel is from its link addresses, and the beginning of linux_banner there; None
     where it is nowhere.
 
@@ -182,12 +185,21 @@ def _candidates(
     capability = variable(f"boot_cpu_data.x86_capability[{_PTI_WORD}]", 4)
     for mode, page_offset, image in _modes(variable, pointer, physical_end, given):
         yield Place(
-            offset, banner, banner_at, pointer, mode, page_offset,
-            physical_end << 12, image, text, end, root - image,
+            offset,
+            banner,
+            banner_at,
+            pointer,
+            mode,
+            page_offset,
+            physical_end << 12,
+            image,
+            text,
+            end,
+            root - image,
             nxe=mode != "32-bit" and bool((supported or 1 << 63) >> 63),
             pti=None if capability is None else bool(capability >> _PTI_BIT & 1),
             ram=ram,
-        )  # fmt: skip
+        )
 
 
 def _modes(
@@ -211,21 +223,21 @@ def _modes(
         if high is None or not low_pages:
             return
         base = high - (low_pages << 12)
-    try:
-        sizes = [gdb.lookup_type("pte_t").sizeof]
-    except gdb.error:
-        sizes = [4, 8]  # without debug information the proof decides
-    for size in sizes:
+    known = lookup.size_of_type("pte_t")
+    for size in (4, 8) if known is None else (known,):  # without types the proof decides
         yield "pae" if size == 8 else "32-bit", base, base
 
 
 def _disproof(place: Place, read: Read) -> str:
     """Why it cannot be as it seems; "" where the kernel's tables agree."""
-    walk = native.core().walk(
-        paging(place), place.root, place.banner_at,
-        lambda wanted: [read(place.page_offset + pa & place._mask, size) or "unreadable"
-                        for pa, size in wanted],
-    )  # fmt: skip
+    walk = native.core.walk(
+        paging(place),
+        place.root,
+        place.banner_at,
+        lambda wanted: [
+            read(place.page_offset + pa & place._mask, size) or "unreadable" for pa, size in wanted
+        ],
+    )
     if walk.outcome == "mapped" and walk.pa == place.banner_at - place.image:
         return ""
     return (
@@ -234,12 +246,10 @@ def _disproof(place: Place, read: Read) -> str:
     )
 
 
-def paging(place: Place) -> Any:
+def paging(place: Place) -> Paging:
     """A _core.Paging for init_mm."""
     cr4, _ = MODES[place.mode]
-    return native.core().Paging(
-        cr0=CR0, cr3=place.root, cr4=cr4, efer=place.efer, maxphyaddr=52
-    )
+    return native.core.Paging(cr0=CR0, cr3=place.root, cr4=cr4, efer=place.efer, maxphyaddr=52)
 
 
 def _ram(read: Read, offset: int, pointer: int) -> list[tuple[int, int]]:

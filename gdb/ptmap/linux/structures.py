@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gdb
-
-from ..errors import Refusal
-from ..virtual_memory import Unreadable
+from ..base.errors import Refusal
+from ..debugger import lookup
+from ..debugger.lookup import Member
+from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
 
 NO_TYPES = "it needs a vmlinux with debug information"
@@ -22,31 +22,31 @@ class Structures:
         self._memory = kernel.memory
         self.pointer = kernel.pointer
         self._near = kernel.near
-        self._places: dict[str, tuple[int, gdb.Type]] = {}
+        self._members: dict[str, Member] = {}
 
     def read(self, address: int, field: str) -> int:
         """A number or a pointer. Error: NoType, Unreadable."""
-        return self.number(self.at(address, field), self.type(field).sizeof)
+        return self.number(self.at(address, field), self.member(field).size)
 
     def record(self, address: int, *fields: str) -> list[bytes]:
         """Several fields of one structure by few reads: a list of tasks may be long."""
-        places = [self._place(field) for field in fields]
+        places = [self.member(field) for field in fields]
         spans: list[tuple[int, int]] = []
-        for first, end in sorted((at, at + kind.sizeof) for at, kind in places):
+        for first, end in sorted((one.offset, one.offset + one.size) for one in places):
             if spans and first - spans[-1][1] <= self._near:
                 first, end = spans[-1][0], max(end, spans.pop()[1])
             spans.append((first, end))
         raw = {first: self.content(address + first, end - first) for first, end in spans}
 
-        def part(at: int, size: int) -> bytes:
-            first = max(first for first in raw if first <= at)
-            return raw[first][at - first : at - first + size]
+        def part(one: Member) -> bytes:
+            first = max(first for first in raw if first <= one.offset)
+            return raw[first][one.offset - first : one.offset - first + one.size]
 
-        return [part(at, kind.sizeof) for at, kind in places]
+        return [part(one) for one in places]
 
     def at(self, address: int, field: str) -> int:
         """Where the field of the structure at this address is. Error: NoType."""
-        return address + self._place(field)[0]
+        return address + self.member(field).offset
 
     def content(self, address: int, length: int) -> bytes:
         """Error: Unreadable, beyond the ends of the address space too: pointers may be damaged."""
@@ -63,47 +63,25 @@ class Structures:
         self.content(address, 1)
         return self._memory.string(address, limit)
 
-    def type(self, field: str) -> gdb.Type:
-        return self._place(field)[1]
-
     def has(self, field: str) -> bool:
         try:
-            self._place(field)
+            self.member(field)
         except NoType:
             return False
         return True
 
     def container(self, address: int, field: str) -> int:
         """The structure whose field is at this address, as container_of()."""
-        return address - self._place(field)[0]
+        return address - self.member(field).offset
 
-    def _place(self, field: str) -> tuple[int, gdb.Type]:
-        if field not in self._places:
+    def member(self, field: str) -> Member:
+        """Error: NoType."""
+        if field not in self._members:
             name, *path = field.split(".")
             try:
-                kind = gdb.lookup_type(f"struct {name}")
-            except gdb.error:
+                self._members[field] = lookup.member(name, path)
+            except LookupError as error:
+                if lookup.has_structure(name):
+                    raise NoType(f"this kernel's struct {name} has no {error.args[0]}") from None
                 raise NoType(f"the symbols loaded have no struct {name}: {NO_TYPES}") from None
-            place = 0
-            for step in path:
-                found = _member(kind.strip_typedefs(), step)
-                if found is None:
-                    raise NoType(f"this kernel's struct {name} has no {step}")
-                place, kind = place + found[0], found[1]
-            self._places[field] = place, kind
-        return self._places[field]
-
-
-def _member(kind: gdb.Type, name: str) -> tuple[int, gdb.Type] | None:
-    """Offset and type of a member, anonymous structures and unions looked into."""
-    if kind.code not in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
-        return None
-    for field in kind.fields():
-        if not hasattr(field, "bitpos") or field.type is None:
-            continue
-        if field.name == name:
-            return field.bitpos // 8, field.type
-        inner = None if field.name else _member(field.type.strip_typedefs(), name)
-        if inner is not None:
-            return field.bitpos // 8 + inner[0], inner[1]
-    return None
+        return self._members[field]

@@ -8,30 +8,20 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Iterator
 
-from .. import cpus, kpti
-from ..address_space import AddressSpace
-from ..virtual_memory import Unreadable, VirtualMemory
+from ..spaces import kpti
+from ..spaces.address_space import AddressSpace
+from ..spaces.reader import Reader
+from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from . import place as places
-from .kernel import Image, Kernel, Span
+from .kernel import Kernel
 from .place import Place
+from .shape import Image, Span
 from .structures import NoType, Structures
 
 _USER_ROOT = 1 << 12  # of KPTI's pair, arch/x86/include/asm/pgtable.h
 _CURRENT = ("current_task", "pcpu_hot.current_task")  # the second: Linux 6.2 to 6.14
 _MAX_DEPTH = 16  # of a radix tree
 _INTERNAL, _INTERNAL_MASK, _SMALLEST_NODE = 2, 3, 4096  # xa_is_node(), include/linux/xarray.h
-
-
-class PlacedMemory(VirtualMemory):
-    """The kernel's memory. Tables are read only for what is neither image nor direct map."""
-
-    def __init__(self, space: AddressSpace, place: Place) -> None:
-        super().__init__(space)
-        self._place = place
-
-    def translate(self, va: int) -> int | None:
-        known = self._place.physical(va)
-        return super().translate(va) if known is None else known
 
 
 class SymbolKernel(Kernel):
@@ -50,7 +40,8 @@ class SymbolKernel(Kernel):
 
     @cached_property
     def memory(self) -> VirtualMemory:
-        return PlacedMemory(init_mm(self.place), self.place)
+        """Tables are read only for what is neither image nor direct map."""
+        return VirtualMemory(init_mm(self.place, self._given.reader), self.place.known)
 
     @cached_property
     def version(self) -> tuple[int, int] | None:
@@ -68,7 +59,7 @@ class SymbolKernel(Kernel):
     # Tasks
 
     def running(self) -> Iterator[int]:
-        for cpu in range(cpus.count()):
+        for cpu in range(self._given.reader.cpus()):
             task = self.current_task(cpu)
             if task is not None:
                 yield task
@@ -98,7 +89,9 @@ class SymbolKernel(Kernel):
             return None
         index = pid - structures.read(namespace, "pid_namespace.idr.idr_base")
         entry = structures.read(namespace, "pid_namespace.idr.idr_rt.xa_head")
-        slots = structures.type("xa_node.slots").range()[1] + 1
+        slots = structures.member("xa_node.slots").elements
+        if slots is None:
+            return None
         for _ in range(_MAX_DEPTH):
             if entry & _INTERNAL_MASK != _INTERNAL or entry < _SMALLEST_NODE:
                 break
@@ -121,13 +114,20 @@ class SymbolKernel(Kernel):
         return kpti.Roots(root & ~_USER_ROOT, root | _USER_ROOT)
 
 
-def init_mm(place: Place) -> AddressSpace:
+def init_mm(place: Place, reader: Reader) -> AddressSpace:
     """The kernel's own space."""
     cr4, _ = places.MODES[place.mode]
     return AddressSpace(
-        cr0=places.CR0, cr3=place.root, cr4=cr4, efer=place.efer, ac=False, mode=place.mode,
-        root=place.root, paging=places.paging(place),
-    )  # fmt: skip
+        cr0=places.CR0,
+        cr3=place.root,
+        cr4=cr4,
+        efer=place.efer,
+        ac=False,
+        mode=place.mode,
+        root=place.root,
+        _paging=places.paging(place),
+        _reader=reader,
+    )
 
 
 def _image(place: Place) -> Image:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Iterator
 
-import gdb
-
-from ..errors import Refusal
-from ..symbol_files import kept, quoted
-from ..text import printable
-from ..virtual_memory import Unreadable
+from ..base.errors import Refusal
+from ..base.text import printable
+from ..debugger import symbol_files
+from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
 from .place import Read, kaslr_offset
 
@@ -36,6 +32,8 @@ def inspect(path: str) -> Vmlinux:
 
     Asked of another GDB, so that nothing happens to the symbols of this one.
     """
+    if not os.path.isfile(path):
+        raise Refusal(f"{printable(path)}: {'no file' if os.path.exists(path) else 'no such file'}")
     import subprocess  # here, because it makes loading ptmap slow
 
     commands = (
@@ -48,9 +46,14 @@ def inspect(path: str) -> Vmlinux:
     try:
         done = subprocess.run(
             words + [word for command in commands for word in ("-ex", command)],
-            env=environment, capture_output=True, text=True, errors="replace", timeout=_SECONDS,
-            stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Refusal(f"{printable(path)}: {error}") from None
     addresses = re.search(r"^0x([0-9a-f]+) 0x([0-9a-f]+) 0x([0-9a-f]+)$", done.stdout, re.MULTILINE)
@@ -64,7 +67,7 @@ def inspect(path: str) -> Vmlinux:
 def load(linux: Kernel, path: str) -> None:
     """Makes `path` the one symbol file, at the kernel's place. Error: Refusal where it is another
     kernel's; the symbols are then as they were."""
-    file = _inspected(path)
+    file = inspect(path)
     offset = linux.image.text.start - file.text
     _require_same(linux, file, offset, path)
     _place(path, offset, file)
@@ -73,7 +76,7 @@ def load(linux: Kernel, path: str) -> None:
 def load_by_reading(read: Read, pc: int | None, path: str) -> None:
     """The same where no tables can be read without symbols: the file's banner is looked for, with
     READ of linear addresses. Error: Refusal."""
-    file = _inspected(path)
+    file = inspect(path)
     banner = file.banner.encode("ascii", "replace")[:_BANNER_READ]
     found = kaslr_offset(read, pc, file.text, file.end, file.banner_at, banner)
     if found is None:
@@ -83,28 +86,18 @@ def load_by_reading(read: Read, pc: int | None, path: str) -> None:
     _place(path, found[0], file)
 
 
-def _inspected(path: str) -> Vmlinux:
-    if not os.path.isfile(path):
-        raise Refusal(f"{printable(path)}: {'no file' if os.path.exists(path) else 'no such file'}")
-    return inspect(path)
-
-
 def _place(path: str, offset: int, file: Vmlinux) -> None:
     # Per-CPU variables are offsets from 0 on 64-bit: they do not move with the kernel.
-    per_cpu = " -s .data..percpu 0" if file.text >> 32 else ""
-    with _unasked(), kept():
-        gdb.execute("symbol-file", to_string=True)
-        gdb.execute(f"add-symbol-file {quoted(path)} -o {offset}{per_cpu}", to_string=True)
+    symbol_files.replace(path, offset, ".data..percpu" if file.text >> 32 else "")
 
 
 def linked_text() -> int | None:
     """The link address of _text, from the file whose symbols are loaded."""
-    for file in gdb.objfiles():
-        if file.filename and file.lookup_global_symbol("linux_banner"):
-            try:
-                return inspect(file.filename).text
-            except Refusal:
-                continue
+    for path in symbol_files.files_with("linux_banner"):
+        try:
+            return inspect(path).text
+        except Refusal:
+            continue
     return None
 
 
@@ -117,13 +110,3 @@ def _require_same(linux: Kernel, file: Vmlinux, offset: int, path: str) -> None:
     if running.decode("ascii", "replace").strip() != file.banner.strip():
         whose = printable(file.banner.split(" (")[0])
         raise Refusal(f"{printable(path)} is another kernel's: {whose}")
-
-
-@contextmanager
-def _unasked() -> Iterator[None]:
-    confirm = gdb.parameter("confirm")
-    gdb.execute("set confirm off")
-    try:
-        yield
-    finally:
-        gdb.execute(f"set confirm {'on' if confirm else 'off'}")

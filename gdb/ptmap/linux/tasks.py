@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Iterator
 
-from ..text import plural, printable
-from ..errors import Refusal
-from ..virtual_memory import Unreadable
-from .kernel import Kernel, find
+from ..base.errors import Refusal
+from ..base.text import plural, printable
+from ..spaces.virtual_memory import Unreadable
+from .kernel import Kernel
+from .recognition import find
 from .structures import NO_TYPES, Structures
 
 if TYPE_CHECKING:
-    from ..address_space import AddressSpace
+    from ..spaces.address_space import AddressSpace
 
 _MAX_TASKS = 1 << 16
 _PID_LIMIT = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
@@ -162,9 +163,7 @@ def _by_pid(kernel: Kernel, pid: int) -> Task:
     raise Refusal(f"no process has the pid {pid} ({plural(len(leaders), 'process', 'processes')})")
 
 
-def space_of_task(
-    space: AddressSpace, kernel: Kernel, task: Task, role: str = ""
-) -> AddressSpace:
+def space_of_task(space: AddressSpace, kernel: Kernel, task: Task, role: str = "") -> AddressSpace:
     """A task's address space; ROLE is put behind its name. Error: Refusal."""
     mm = _mm(kernel, task)
     if mm is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..labels import Label
-from ..text import printable
-from ..virtual_memory import Unreadable
+from ..base.text import printable
+from ..spaces.labels import Label
+from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
 from .structures import NoType, Structures
 
@@ -118,7 +118,7 @@ class _Vmas:
         """An array of pointers or longs."""
         size = self._structures.pointer
         raw = self._structures.content(
-            self._structures.at(node, field), self._structures.type(field).sizeof
+            self._structures.at(node, field), self._structures.member(field).size
         )
         return [int.from_bytes(raw[at : at + size], "little") for at in range(0, len(raw), size)]
 

@@ -1,0 +1,8 @@
+"""What every floor uses, and needs no GDB.
+
+    errors.py          what a user is told instead of an answer
+    native.py          the native module, loaded at first use
+    option.py          options of commands
+    private_folder.py  files of our own
+    text.py            numbers and sizes in words
+"""

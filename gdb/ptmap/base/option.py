@@ -1,0 +1,26 @@
+"""Options of commands, in GDB's manner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+
+@dataclass(frozen=True)
+class Option:
+    """`-name` alone, or `-name VALUE` where `value` says what it takes."""
+
+    name: str
+    value: str = ""  # PA, VA, CPU, PID are evaluated; other words are taken as they are
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    words: Callable[[], tuple[str, ...]] = tuple  # that VALUE may consist of, for completion
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether VALUE is one of GDB's expressions."""
+        return self.value in ("PA", "VA", "CPU", "PID")
+
+
+JSON = Option("json", "FILE|-", "write JSON to a file, or - for GDB's own output")
+OUTPUT = Option("o", "FILE", "write to a file what would be shown")  # every command takes it

@@ -1,0 +1,192 @@
+"""What is read of a space, for all rules together."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..base import native
+from ..base.errors import Refusal
+from ..base.text import plural
+from ..debugger import progress, settings
+from ..debugger.numbers import evaluate
+from ..linux import kernel, recognition
+from ..machine.sources.source import INTERRUPTED
+from ..spaces import address_space, scanned
+from ..spaces.address_space import AddressSpace
+from ..vdso import vdso
+from . import sections as elf
+from .finding import OK, UNDECIDED, Finding
+
+if TYPE_CHECKING:
+    from .._core import Condition, Gap, Grid, Map, PageAttributes, Range, Space, Walk
+
+
+class Evidence:
+    """A space, and what was read of it so far. Nothing is read or worked out twice."""
+
+    def __init__(self, space: AddressSpace) -> None:
+        self.space = space
+
+    # Addresses
+
+    @property
+    def top(self) -> int:
+        """The last address."""
+        return (1 << (64 if self.space.paging.canonical else 32)) - 1
+
+    @property
+    def everything(self) -> tuple[int, int]:
+        return 0, self.top
+
+    def address(self, word: str) -> int:
+        """Of an expression. Error: Refusal where it is none here."""
+        return address_space.in_space(self.space, evaluate(word))
+
+    def stretch(self, start: str, end: str) -> tuple[int, int]:
+        """First and last address of START END; END is not in it, 0 is the top. A rule means each
+        of them: what is not canonical is not mapped."""
+        first, after = self.address(start), evaluate(end)
+        beyond = after in (0, self.top + 1)
+        last = self.top if beyond else address_space.in_space(self.space, after - 1)
+        if last < first:
+            raise Refusal(f"{start} {end} is empty: END comes after START")
+        return first, last
+
+    def shown(self, first: int, last: int) -> str:
+        end = (last + 1) & self.top
+        return f"{self.space.hex(first)} - {self.space.hex(end)}"
+
+    # What was read
+
+    @cached_property
+    def scanned(self) -> Space:
+        return scanned.of(self.space).whole.tables
+
+    @cached_property
+    def _exact(self) -> Map:
+        last = self.space.paging.last_offset
+        return scanned.of(self.space).whole.view(0, last, split_physical=True, split_sizes=True)
+
+    def _require_whole(self) -> None:
+        """Raises KeyboardInterrupt where Ctrl-C cut the reading short: no rule is decided then."""
+        if any(gap.why == INTERRUPTED for gap in self._exact.unreadable):
+            raise KeyboardInterrupt
+
+    @cached_property
+    def made(self) -> Map:
+        """The exact map."""
+        self._require_whole()
+        return self._exact
+
+    @cached_property
+    def merged(self) -> Map:
+        """The map as ptmap -ranges shows it."""
+        self._require_whole()
+        return scanned.of(self.space).whole.view(0, self.space.paging.last_offset)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The classic grid."""
+        self._require_whole()
+        return native.core.draw_grid(
+            self.scanned, len(self.space.paging.levels) - 2, pulse=progress.flattening
+        )
+
+    @cached_property
+    def _sections(self) -> list[elf.Section] | Refusal:
+        try:
+            return elf.loaded()
+        except Refusal as refusal:
+            return refusal
+
+    @property
+    def sections(self) -> list[elf.Section]:
+        """Of the ELF files that GDB has loaded. Error: Refusal."""
+        if isinstance(self._sections, Refusal):
+            raise Refusal(str(self._sections))
+        return self._sections
+
+    def placed(self, found: list[elf.Section]) -> elf.Placed:
+        """Where sections are in this space. Error: Refusal."""
+        linux = self._linux if any(section.kernel for section in found) else None
+        return elf.placed(self.space, linux, found)
+
+    @cached_property
+    def _linux(self) -> kernel.Kernel | None:
+        return recognition.find(self.space)
+
+    @cached_property
+    def vdso(self) -> vdso.Vdso:
+        return vdso.find(self.space)
+
+    @property
+    def was_scanned(self) -> bool:
+        return "_exact" in self.__dict__
+
+    # Questions
+
+    def walk(self, va: int) -> Walk:
+        return self.space.walk(va)
+
+    def page(self, walk: Walk) -> PageAttributes:
+        """Of a walk that ends in one."""
+        return native.core.PageAttributes(walk, settings.get("pat"))
+
+    def found(self, walk: Walk) -> str:
+        """What is at an address, in words."""
+        if walk.outcome == "mapped":
+            page = self.page(walk)
+            return f"{page} at physical {walk.pa:#x}"
+        return {
+            "not-present": "not mapped",
+            "not-canonical": "not canonical",
+            "reserved-bit": "an entry with a reserved bit set",
+            "unreadable": f"an entry that could not be read ({walk.why})",
+        }[walk.outcome]
+
+    def at(self, result: str, why: str, walk: Walk, right: str | None = None) -> Finding:
+        """A finding about the address of a walk."""
+        entry = native.core.responsible_entry(walk, self.space.paging, right)
+        return Finding(result, why, walk.va, self.found(walk), entry)
+
+    def matches(
+        self, stretch: tuple[int, int], condition: Condition | None, truth: bool | None
+    ) -> tuple[Range | None, int]:
+        """The first range of which that is the condition's truth (None: not known), and how many.
+        A condition of None holds of all."""
+        first, count = native.core.matches(
+            self.made, *stretch, condition, truth, progress.flattening
+        )
+        progress.show(f"{count} ranges")
+        return first, count
+
+    def first_hole(self, stretch: tuple[int, int]) -> int | None:
+        hole: int | None = native.core.first_hole(self.made, *stretch)
+        return hole
+
+    def unless_unknown(self, stretch: tuple[int, int]) -> Finding:
+        """Ok, unless a part of a stretch is not known: then undecided, and which part."""
+        gap, malformed, count, truncated = native.core.unknown(self.made, *stretch)
+        if gap is not None:
+            return Finding(UNDECIDED, self._gap_text(gap, malformed, count), gap.va)
+        if truncated:
+            return Finding(UNDECIDED, self._limit_text())
+        return Finding(OK)
+
+    def _gap_text(self, gap: Gap, malformed: bool, count: int) -> str:
+        levels = {level.number: level for level in self.space.paging.levels}
+        last = gap.va + gap.size - 1
+        is_all = gap.va == 0 and last == self.top
+        what = "all of the space" if is_all else self.shown(gap.va, last)
+        if malformed:
+            level = levels[gap.level]
+            why = f"an entry of the {level.table_name} at {gap.table:#x} has {gap.why} set"
+        else:
+            why = f"the {levels[gap.level].table_name} at {gap.table:#x} is unreadable: {gap.why}"
+        more = f" (and {plural(count - 1, 'more part')})" if count > 1 else ""
+        return f"{what} is not known, {why}{more}"
+
+    def _limit_text(self) -> str:
+        limit = "max-tables" if self.scanned.cut else "max-ranges"
+        return f"the map is cut short: the limit of {limit[4:]} is reached (set ptmap {limit})"

@@ -1,0 +1,54 @@
+"""What came of a rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._core import ResponsibleEntry
+
+OK, FAILED, UNDECIDED, MALFORMED = "ok", "failed", "undecided", "malformed"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule's result. `why` is one sentence; the rest is there where it failed at an address."""
+
+    result: str
+    why: str = ""
+    va: int | None = None
+    found: str = ""  # what is there
+    entry: ResponsibleEntry | None = None
+    notes: tuple[str, ...] = ()  # what was not asked, and why
+
+    def json(self) -> dict[str, Any]:
+        """The members of the JSON that say it."""
+        return {
+            "result": self.result,
+            "why": self.why or None,
+            "va": None if self.va is None else hex(self.va),
+            "found": self.found or None,
+            "entry": None if self.entry is None else _entry_json(self.entry),
+            "notes": list(self.notes),
+        }
+
+
+def worst(findings: list[Finding]) -> Finding:
+    """One finding for several: a failure, else what cannot be decided. Notes are kept."""
+    order = (FAILED, MALFORMED, UNDECIDED, OK)
+    return min(findings, key=lambda one: order.index(one.result))
+
+
+def _entry_json(entry: ResponsibleEntry) -> dict[str, Any]:
+    """In the words of pte's JSON."""
+    raw = {} if entry.raw is None else {"raw": hex(entry.raw)}
+    return {
+        "level": entry.level,
+        "name": entry.entry_name,
+        "table": hex(entry.table),
+        "index": entry.index,
+        "entry_pa": hex(entry.entry_address),
+        **raw,
+        "says": entry.says,
+    }

@@ -1,0 +1,130 @@
+"""What a rule says of an address or a stretch: attributes, mapped or unmapped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Sequence
+
+from ..base.errors import Refusal
+from ..spaces import attributes
+from .evidence import Evidence
+from .finding import FAILED, OK, UNDECIDED, Finding
+
+if TYPE_CHECKING:
+    from .._core import Condition, Range, Walk, _Right
+
+MAPPED, UNMAPPED = "mapped", "unmapped"
+_NO_TYPE = "its memory type is not known (set ptmap pat)"
+
+
+def words() -> tuple[str, ...]:
+    """That a predicate may consist of, for completion."""
+    return (MAPPED, UNMAPPED, *attributes.words())
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """Something is mapped, and `condition` holds of it if there is one; or nothing is mapped."""
+
+    mapped: bool = True
+    condition: Condition | None = None
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Predicate:
+        """Error: Refusal names the word that is none."""
+        if not words:
+            raise Refusal("what should be there? attributes, mapped or unmapped")
+        if len(words) > 1 and {MAPPED, UNMAPPED} & set(words):
+            raise Refusal("mapped and unmapped stand alone")
+        text = attributes.joined(words)
+        if text in (MAPPED, UNMAPPED):
+            return cls(text == MAPPED)
+        return cls(condition=attributes.parse(text))
+
+    def judge(self, evidence: Evidence, walk: Walk) -> Finding:
+        """Of one address."""
+        if walk.outcome in ("unreadable", "reserved-bit"):
+            found = evidence.at(UNDECIDED, "", walk)
+            where = evidence.space.hex(walk.va)
+            return evidence.at(UNDECIDED, f"{where} leads to {found.found}", walk)
+        holds: bool | None = (walk.outcome == "mapped") == self.mapped
+        if walk.outcome == "mapped" and self.condition is not None:
+            holds = self.condition.holds(evidence.page(walk))
+        if holds:
+            return Finding(OK)
+        why = f"{evidence.space.hex(walk.va)} is {evidence.found(walk)}"
+        if holds is None:
+            return evidence.at(UNDECIDED, f"{why}: {_NO_TYPE}", walk)
+        found = evidence.at(FAILED, why, walk, self._missing_right(walk))
+        return _noted(evidence, self.condition, found)
+
+    def _missing_right(self, walk: Walk) -> _Right | None:
+        """The first right that it asks for and that a page does not have."""
+        if walk.outcome != "mapped" or self.condition is None:
+            return None
+        return _first_missing(self.condition.rights_asked, walk)
+
+    def judge_stretch(
+        self, evidence: Evidence, stretch: tuple[int, int], mapped_only: bool = False
+    ) -> Finding:
+        """Of every address from the first to the last; with mapped_only of what is mapped there."""
+        wrong, count = evidence.matches(stretch, self.condition, truth=not self.mapped)
+        hole = evidence.first_hole(stretch) if self.mapped and not mapped_only else None
+        if hole is not None and (wrong is None or hole < wrong.va):
+            return self.judge(evidence, evidence.walk(hole))
+        if wrong is not None:
+            return self._failed(evidence, wrong, count)
+        return self._unless_unknown(evidence, stretch)
+
+    def _failed(self, evidence: Evidence, wrong: Range, count: int) -> Finding:
+        walk = evidence.walk(wrong.va)
+        text = _range_text(evidence, wrong, count, walk)
+        found = evidence.at(FAILED, text, walk, self._missing_right(walk))
+        return _noted(evidence, self.condition, found)
+
+    def _unless_unknown(self, evidence: Evidence, stretch: tuple[int, int]) -> Finding:
+        if self.condition is not None:
+            doubtful, count = evidence.matches(stretch, self.condition, truth=None)
+            if doubtful is not None:
+                return _no_type(evidence, doubtful, count)
+        return evidence.unless_unknown(stretch)
+
+
+def judge_none(evidence: Evidence, condition: Condition, stretch: tuple[int, int]) -> Finding:
+    """That no page of a stretch has these attributes."""
+    wrong, count = evidence.matches(stretch, condition, truth=True)
+    if wrong is not None:
+        walk = evidence.walk(wrong.va)
+        text = _range_text(evidence, wrong, count, walk)
+        found = evidence.at(FAILED, text, walk, _first_missing(condition.rights_named, walk))
+        return _noted(evidence, condition, found)
+    doubtful, count = evidence.matches(stretch, condition, truth=None)
+    if doubtful is not None:
+        return _no_type(evidence, doubtful, count)
+    return evidence.unless_unknown(stretch)
+
+
+def _first_missing(rights: Sequence[_Right], walk: Walk) -> _Right | None:
+    return next((right for right in rights if not getattr(walk, right)), None)
+
+
+def _noted(evidence: Evidence, condition: Condition | None, finding: Finding) -> Finding:
+    """With the reason why all that is mapped is executable, where the rule is about that."""
+    no_nx = evidence.space.no_nx
+    about_exec = condition is not None and "exec" in condition.rights_named
+    if no_nx and about_exec and finding.entry is not None:
+        return replace(finding, notes=(no_nx,))
+    return finding
+
+
+def _no_type(evidence: Evidence, doubtful: Range, count: int) -> Finding:
+    walk = evidence.walk(doubtful.va)
+    text = _range_text(evidence, doubtful, count, walk)
+    return evidence.at(UNDECIDED, f"{text}: {_NO_TYPE}", walk)
+
+
+def _range_text(evidence: Evidence, wrong: Range, count: int, walk: Walk) -> str:
+    """As "0x08048000 - 0x08054000 is user read exec, 4K, WB (the first of 3 ranges)"."""
+    page = evidence.page(walk) if walk.outcome == "mapped" else evidence.found(walk)
+    text = f"{evidence.shown(wrong.va, wrong.va + wrong.size - 1)} is {page}"
+    return text if count == 1 else f"{text} (the first of {count} ranges)"

@@ -1,0 +1,246 @@
+"""The rights that the sections of loaded ELF files ask for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import gdb
+
+from ..base import native
+from ..base.errors import Refusal
+from ..base.text import printable
+from ..context import elf_sections
+from ..debugger import files, symbol_files
+from ..linux.kernel import Kernel
+from ..spaces.address_space import AddressSpace
+
+_PAGE = 4096
+# arch/x86/kernel/vmlinux.lds.S; modules have no .brk
+_OF_KERNELS = {".text", ".data", ".brk", ".init.text"}
+_PER_CPU = ".data..percpu"
+
+
+@dataclass(frozen=True)
+class Section:
+    """Where it is, and the rights that its flags ask for."""
+
+    name: str
+    start: int
+    end: int
+    write: bool
+    exec: bool
+    file: str
+    kernel: KernelFile | None = None  # of a Linux kernel: then where it is linked for
+
+    @property
+    def pages(self) -> tuple[int, int]:
+        """First and last address of the pages that it lies in."""
+        return self.start & -_PAGE, (self.end - 1) | (_PAGE - 1)
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Whole pages and the sections that have a part of them."""
+
+    first: int
+    last: int
+    sections: tuple[Section, ...]
+
+    @property
+    def write(self) -> bool:
+        return any(section.write for section in self.sections)
+
+    @property
+    def must_write(self) -> bool:
+        """Linux makes a part of its data read-only, such as the IDT in .bss."""
+        return any(section.write and section.kernel is None for section in self.sections)
+
+    @property
+    def exec(self) -> bool:
+        return any(section.exec for section in self.sections)
+
+
+@dataclass(frozen=True)
+class KernelFile:
+    """What a Linux kernel's ELF file says of itself: link addresses."""
+
+    text: int
+    initial: tuple[int, int]  # of what is freed after boot, END exclusive
+
+
+def loaded() -> list[Section]:
+    """Of all files but an image of ptmap's own (vdso -load), by rising address; a Linux kernel's
+    where they are linked for: see placed(). Error: Refusal where there are none, or a file cannot
+    be read."""
+    found: list[Section] = []
+    listed = elf_sections.files()
+    for path, places in listed.items():
+        if not symbol_files.is_ours(path):
+            found += _of_file(path, places)
+    for path in _symbol_files():
+        if path not in listed:  # GDB lists none of what `ptmap kaslr` loads
+            found += _of_kernel(path, _headers(path))
+    if not found:
+        raise Refusal("GDB has no sections of an ELF file (file FILE, add-symbol-file FILE)")
+    return sorted(found, key=lambda section: (section.start, section.end))
+
+
+def named(sections: list[Section], name: str) -> list[Section]:
+    """Those of this name. Error: Refusal where there is none."""
+    found = [section for section in sections if section.name == name]
+    if not found:
+        there = " ".join(dict.fromkeys(printable(section.name) for section in sections))
+        raise Refusal(f"no loaded ELF file has a section {printable(name)}; there is {there}")
+    return found
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Sections where they are in a space, and what was left out of them."""
+
+    sections: list[Section]
+    notes: tuple[str, ...] = ()
+
+
+def placed(space: AddressSpace, linux: Kernel | None, sections: list[Section]) -> Placed:
+    """Those of a Linux kernel where KASLR put it, whatever GDB believes; without what is no more
+    after boot, and what each CPU has a copy of. Error: Refusal where that cannot be told."""
+    if not any(section.kernel for section in sections):
+        return Placed(sections)
+    if space.half == "user":
+        raise Refusal("this is KPTI's user root, which does not map the kernel: -half kernel")
+    if linux is None:
+        raise Refusal("a Linux kernel's ELF file is loaded, and none is recognised in these tables")
+    if linux.offset is None:
+        raise Refusal(
+            "the Linux kernel's ELF file that is loaded is not that of this kernel, or "
+            "has no symbols (`ptmap kaslr VMLINUX`)"
+        )
+    stay = [_moved(one, linux) for one in sections if not _is_per_cpu(one) and not _is_initial(one)]
+    notes = [
+        f"{', '.join(names)} left out: {why}"
+        for which, why in (
+            (_is_per_cpu, "each CPU has a copy"),
+            (_is_initial, "the kernel frees it after boot"),
+        )
+        if (names := [printable(one.name) for one in sections if which(one)])
+    ]
+    notes.append("of Linux's own sections those before .data are read-only, others may be writable")
+    return Placed(stay, tuple(notes))
+
+
+def _moved(section: Section, linux: Kernel) -> Section:
+    if section.kernel is None:
+        return section
+    offset = linux.image.text.start - section.kernel.text
+    mask = (1 << (64 if linux.space.paging.canonical else 32)) - 1
+    start = section.start + offset & mask
+    return replace(section, start=start, end=start + section.end - section.start)
+
+
+def _is_per_cpu(section: Section) -> bool:
+    return section.kernel is not None and section.name == _PER_CPU
+
+
+def _is_initial(section: Section) -> bool:
+    if section.kernel is None or _is_per_cpu(section):
+        return False
+    first, end = section.kernel.initial
+    return first <= section.start < end
+
+
+def by_pages(sections: list[Section]) -> list[Pages]:
+    """The pages of sections by rising address; those that several share are apart."""
+    borders = sorted({at for s in sections for at in (s.pages[0], s.pages[1] + 1)})
+    waiting = sorted(sections, key=lambda s: s.start, reverse=True)
+    here: list[Section] = []
+    pages = []
+    for first, after in zip(borders, borders[1:]):
+        while waiting and waiting[-1].pages[0] <= first:
+            here.append(waiting.pop())
+        here = [section for section in here if section.pages[1] >= first]
+        if here:
+            pages.append(Pages(first, after - 1, tuple(here)))
+    return pages
+
+
+def _of_file(path: str, places: list[tuple[str, int, int]]) -> list[Section]:
+    """Where GDB has them, but for a kernel's. Error: Refusal."""
+    headers = _headers(path)
+    if kernel := _of_kernel(path, headers):
+        return kernel
+    # By name and size, in the file's order.
+    kinds: dict[tuple[str, int], list[_Header]] = {}
+    for header in headers:
+        kinds.setdefault((header.name, header.size), []).append(header)
+    found = []
+    for name, start, end in places:
+        same = kinds.get((name, end - start))
+        if not same:
+            raise Refusal(
+                f"{printable(path)} is not what GDB loaded: it has no such {printable(name)}"
+            )
+        header = same.pop(0) if len(same) > 1 else same[0]
+        if header.has_memory:
+            found.append(Section(name, start, end, header.write, header.exec, path))
+    return found
+
+
+def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
+    """Where they are linked for; empty for another file."""
+    by_name = {header.name: header for header in headers}
+    if not _OF_KERNELS <= by_name.keys():
+        return []
+    initial = [one for one in headers if one.name.startswith((".init.", ".exit."))]
+    file = KernelFile(
+        by_name[".text"].start,
+        (
+            min((one.start for one in initial), default=0),
+            max((one.start + one.size for one in initial), default=0),
+        ),
+    )
+    # After boot it has rights by region, whatever the flags (mark_rodata_ro()).
+    data = by_name[".data"].start
+    return [
+        Section(one.name, one.start, one.start + one.size, one.start >= data, one.exec, path, file)
+        for one in headers
+        if one.has_memory and one.size
+    ]
+
+
+def _symbol_files() -> list[str]:
+    return [
+        file.filename
+        for file in gdb.objfiles()
+        if file.filename
+        and os.path.isfile(file.filename)
+        and not symbol_files.is_ours(file.filename)
+    ]
+
+
+class _Header(NamedTuple):
+    """See _core.elf_sections."""
+
+    name: str
+    start: int
+    size: int
+    write: bool
+    exec: bool
+    has_memory: bool  # False for one that only looks as if it were (.tbss)
+
+
+def _headers(path: str) -> list[_Header]:
+    """Of the sections that are loaded, in the file's order. Error: Refusal."""
+    try:
+        with files.open_regular(path) as file:
+            sections = native.core.elf_sections(file.fileno())
+    except OSError as error:
+        raise Refusal(f"{printable(path)}: {error.strerror}") from None
+    except ValueError as error:
+        raise Refusal(f"{printable(path)}: its sections cannot be read: {error}") from None
+    return [
+        _Header(os.fsdecode(name), start, size, write, exec_, has_memory)
+        for name, start, size, write, exec_, has_memory in sections
+    ]

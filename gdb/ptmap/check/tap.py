@@ -1,0 +1,38 @@
+"""TAP, the Test Anything Protocol, version 13: what graders and prove(1) read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Iterable, Mapping
+
+from ..base.text import one_line, printable
+
+_VERSION = "TAP version 13\n"
+
+
+def text(tests: Iterable[tuple[bool, str, Mapping[str, Any]]]) -> str:
+    """A whole stream: for each test whether it passed, its name, and what else there is to say."""
+    rows = list(tests)
+    lines = [_VERSION, f"1..{len(rows)}\n"]
+    for number, (passed, name, more) in enumerate(rows, 1):
+        lines.append(f"{'ok' if passed else 'not ok'} {number} - {escaped(name)}\n")
+        lines += _yaml(more)
+    return "".join(lines)
+
+
+def bail_out(why: str) -> str:
+    """Nothing was tested. Names in the sentence are printable() already."""
+    return f"{_VERSION}Bail out! {one_line(why)}\n"
+
+
+def escaped(name: str) -> str:
+    """On one line, of ASCII, with no directive in it."""
+    return printable(name).replace("\\", "\\\\").replace("#", "\\#")
+
+
+def _yaml(members: Mapping[str, Any]) -> list[str]:
+    """A diagnostic block; JSON's scalars are YAML's too."""
+    if not members:
+        return []
+    lines = [f"  {key}: {json.dumps(value)}\n" for key, value in members.items()]
+    return ["  ---\n", *lines, "  ...\n"]

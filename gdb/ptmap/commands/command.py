@@ -1,0 +1,230 @@
+"""What all commands share: options in GDB's manner, arguments, errors, JSON files."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import nullcontext
+from itertools import islice
+from typing import Any, Iterable, Iterator, Union
+
+import gdb
+
+from ..base.errors import Refusal
+from ..base.option import OUTPUT, Option
+from ..base.text import Text, flat
+from ..context import last_maps
+from ..debugger import failures, files, progress
+from ..debugger.numbers import evaluate, value_of
+from ..machine import cpus, question, target
+from ..spaces.reader import Plan
+
+_PARTS = 4096  # of JSON, numbers and punctuation alike, in a piece
+
+Completions = Union[list[str], int]  # words, or one of gdb.COMPLETE_...
+
+_WORD = re.compile(r"""(?:"[^"]*(?:"|$)|'[^']*(?:'|$)|[^\s"'])+""")  # as GDB's argv has them
+_LISTED = re.compile(r"(.*[+,])?(.*)", re.DOTALL)
+
+
+class _Output:
+    """Lives as long as a command."""
+
+    file: str | None = None  # of -o
+
+
+_output = _Output()
+
+
+class Command(gdb.Command):
+    """A GDB command. Subclasses set `options`, have a docstring, which is the help, and run()."""
+
+    name: str
+    options: tuple[Option, ...] = ()
+    takes: int = gdb.COMPLETE_EXPRESSION  # what words are that are no options, for completion
+
+    def __init__(self, name: str, prefix: bool = False) -> None:
+        self.name = name
+        super().__init__(name, gdb.COMMAND_DATA, prefix=prefix)
+
+    def run(self, options: dict[str, Any], words: list[str]) -> None:
+        raise NotImplementedError
+
+    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+        """What it will ask of the tables. OPTIONS are text."""
+        return Plan()
+
+    def needs_target(self, words: list[str]) -> bool:
+        """Whether what is asked for, apart from options, has to do with the target."""
+        return True
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        progress.begin()
+        last_maps.new_command(self.name)
+        try:
+            with question.of_command(), failures.told_by(self.name):
+                self._invoke(argument)
+        finally:
+            _output.file = None
+            progress.erase()
+
+    def _invoke(self, argument: str) -> None:
+        """Error: see failures.py."""
+        options, words = self.parse(argument)
+        _output.file = options.pop("o", "-")
+        if _output.file == "-":
+            _output.file = None
+        if _output.file and options.get("json", "-") != "-":
+            raise Refusal("-json FILE leaves nothing to show: it goes with no -o FILE")
+        question.will_ask(self.plan(options, words))
+        # Before anything is evaluated: expressions read memory and registers too.
+        if self.needs_target(words):
+            target.require_stopped()
+        else:
+            target.leave_alone()
+        # That of `-cpu` is the CPU whose registers all the others mean.
+        cpu = evaluate(options["cpu"]) if "cpu" in options else None
+        with cpus.selected(cpu) if cpu is not None else nullcontext():
+            for option in self.options:
+                if option.name in options and option.is_evaluated:
+                    options[option.name] = value_of(option, options[option.name])
+            self.run(options, words)
+
+    def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
+        """Options by name, as text, and the other words. Options end at `--`.
+
+        A word is an option when a letter follows its dash; unique beginnings will do.
+        """
+        argv = gdb.string_to_argv(argument)
+        options: dict[str, Any] = {}
+        words: list[str] = []
+        while argv:
+            word = argv.pop(0)
+            if word == "--":
+                return options, words + argv
+            if len(word) < 2 or word[0] != "-" or not word[1].isalpha():
+                words.append(word)
+                continue
+            option = self._option(word)
+            if not option.value:
+                options[option.name] = True
+            elif not argv:
+                raise Refusal(f"-{option.name} needs {option.value}")
+            else:
+                options[option.name] = _chosen(option, argv.pop(0))
+        return options, words
+
+    @property
+    def _known(self) -> tuple[Option, ...]:
+        return (*self.options, OUTPUT)
+
+    def _option(self, word: str) -> Option:
+        known = self._known
+        exact = [o for o in known if o.name == word[1:]]
+        found = exact or [o for o in known if o.name.startswith(word[1:])]
+        if len(found) == 1:
+            return found[0]
+        names = " ".join("-" + o.name for o in found or known)
+        raise Refusal(f"{'ambiguous' if found else 'unknown'} option {word}; there is {names}")
+
+    def complete(self, text: str, word: str | None) -> Any:
+        """GDB asks twice at TAB. At first WORD is None: it wants to know only whether the answer is
+        a kind of word (gdb.COMPLETE_...), which decides where WORD begins. Then it wants words."""
+        before, current = _under_cursor(text)
+        found = self.completions(before, current)
+        if isinstance(found, int):
+            return found
+        begins = len(current) - len(word) if word is not None else 0  # behind a dash, for one
+        return [one[begins:] for one in found]
+
+    def completions(self, before: list[str], current: str) -> Completions:
+        """Option names after a dash, an option's choices after it, else what `takes` says. CURRENT
+        is the whole word under the cursor, BEFORE those before it."""
+        if current.startswith("-"):
+            return [name for o in self._known if (name := f"-{o.name}").startswith(current)]
+        for option in self._known:
+            if before[-1:] == ["-" + option.name]:
+                if option.value.startswith("FILE"):
+                    return gdb.COMPLETE_FILENAME
+                if words := option.choices + option.words():
+                    return beginning(words, current)
+        return self.takes
+
+
+def _under_cursor(text: str) -> tuple[list[str], str]:
+    """The words before the one that ends at the cursor, and that one, without its open quote."""
+    words = _WORD.findall(text)
+    if not words or text[-1].isspace() and not words[-1].endswith(text[-1]):
+        return words, ""
+    return words[:-1], words[-1].lstrip("\"'")
+
+
+def beginning(words: Iterable[str], current: str) -> list[str]:
+    """Those that continue the word, or the last of a list of attributes: user+wr, user,no."""
+    head, part = _LISTED.fullmatch(current).groups(default="")  # type: ignore[union-attr]
+    return [head + one for one in words if one.startswith(part)]
+
+
+def _chosen(option: Option, word: str) -> str:
+    """The word, as the choices spell it where there are any; case does not matter there."""
+    if not option.choices:
+        if word[:1] == "-" and word[1:2].isalpha() and not option.is_evaluated:
+            raise Refusal(f"-{option.name} needs {option.value}, and {word} looks like an option")
+        return word
+    for choice in option.choices:
+        if choice.lower() == word.lower():
+            return choice
+    raise Refusal(f"-{option.name} takes one of {', '.join(option.choices)}")
+
+
+def is_for_eyes() -> bool:
+    """Whether write() goes to GDB's output and to no file of -o, which may have any length."""
+    return _output.file is None
+
+
+def write(text: Text) -> None:
+    """A command's one answer, to GDB's output or the file of -o: a long one in pieces, as Ctrl-C
+    is heard between two. Error: Refusal where the machine is no more as it was read, or the file
+    cannot be written."""
+    if _output.file is not None:
+        write_file(_output.file, text)
+        return
+    target.require_same()
+    progress.erase()
+    for piece in flat(text):
+        gdb.write(piece)
+
+
+def json_pieces(value: object) -> Iterator[str]:
+    """What json.dumps() makes of it, in pieces, as Ctrl-C is heard between two."""
+    parts = json.JSONEncoder().iterencode(value)
+    while piece := "".join(islice(parts, _PARTS)):
+        yield piece
+
+
+def write_json(where: str, text: Text) -> None:
+    """The same, to a file or for - where an answer is shown."""
+    if where == "-":
+        write(text)
+    else:
+        write_file(where, text)
+
+
+def write_file(path: str, content: bytes | Text) -> None:
+    """Error: Refusal where the machine is no more as it was read, or the file cannot be written."""
+    target.require_same()
+    files.write(path, content)
+
+
+def is_taken(name: str) -> bool:
+    """Whether another tool (or GDB) has a command of exactly this name."""
+    return name in gdb.execute(f"complete {name}", to_string=True).split("\n")
+
+
+def register(command: type[Command], short: str) -> None:
+    """Registers `ptmap SHORT`, and SHORT itself unless another command has that name."""
+    command(f"ptmap {short}")
+    if is_taken(short):
+        gdb.write(f"ptmap: another tool has the command {short}; use `ptmap {short}`.\n")
+    else:
+        command(short)

@@ -1,0 +1,59 @@
+"""What stands over and under a map: native/text/summary_text.h has the words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..base import native
+from ..machine.sources.source import INTERRUPTED
+from ..spaces.address_space import AddressSpace
+from ..spaces.split import shared, split_of
+
+if TYPE_CHECKING:
+    from .._core import Gap, Map, Text
+
+
+def head(space: AddressSpace, linux: Any) -> str:
+    """Mode and root; which of KPTI's; that it is Linux."""
+    return "".join(
+        native.core.head_text(
+            space.mode, space.root, space.half or "", linux is not None, space.told
+        )
+    )
+
+
+def parts(space: AddressSpace) -> list[Text]:
+    """The split of a 32-bit space, whatever the OS, and what KPTI's user root has of the kernel."""
+    core, lines = native.core, []
+    if (begins := split_of(space)) is not None:
+        lines.append(core.split_text(begins))
+    sizes, pair = shared(space), space.kpti_roots
+    if sizes is not None and pair is not None:
+        lines.append(core.kpti_text(sizes, pair.kernel, pair.user, space.half or ""))
+    return lines
+
+
+def missing_json(made: Map) -> dict[str, Any]:
+    """The members of a JSON that say it; the core writes them the same into a map's own."""
+
+    def gap_json(gap: Gap) -> dict[str, Any]:
+        return {
+            "va": hex(gap.va),
+            "size": hex(gap.size),
+            "table": hex(gap.table),
+            "level": gap.level,
+            "why": gap.why,
+        }
+
+    return {
+        "complete": made.complete,
+        "truncated": made.truncated,
+        "unreadable": [gap_json(gap) for gap in made.unreadable],
+        "malformed": [gap_json(gap) for gap in made.malformed],
+    }
+
+
+def missing(made: Map, cut: bool, indent: int = 0) -> Text:
+    """What could not be read or has reserved bits, and limits that were reached: `cut` is whether
+    that of tables was."""
+    return native.core.missing_text(made, cut, INTERRUPTED, indent)

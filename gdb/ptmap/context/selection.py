@@ -1,0 +1,233 @@
+"""Which space is meant: the target's registers, -root, -pid and other options put together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Mapping
+
+from ..base import native
+from ..base.errors import Refusal
+from ..base.option import Option
+from ..debugger import progress, settings
+from ..debugger.numbers import Number, Unread
+from ..linux import kernel, recognition, tasks
+from ..linux.symbol_kernel import SymbolKernel, init_mm
+from ..machine import cpus, question, target
+from ..spaces.address_space import MODES, AddressSpace, in_space
+from ..spaces.reader import Reader
+from ..spaces.registers import Registers
+from ..spaces.virtual_memory import Unreadable, VirtualMemory
+from . import last_maps, selected_task
+
+OPTIONS = (
+    Option("root", "PA", "the tables below this root (physical, or a kernel pointer)"),
+    Option("mode", "MODE", "read them in this paging mode", choices=MODES),
+    Option("half", "HALF", "KPTI's user or kernel root", choices=("user", "kernel")),
+    Option("cpu", "CPU", "of this CPU, counted from 0"),
+    Option("pid", "PID", "of this Linux process (needs vmlinux)"),
+    Option("comm", "NAME", "of the Linux process with this name (needs vmlinux)"),
+)
+
+# The bits that select a mode (SDM vol. 3A, 4.1.1), and those assumed where the target shows none.
+_CR0_PG, _CR0_USUAL = 1 << 31, 1 << 31 | 1 << 16 | 1  # PG, WP, PE
+_CR4_PSE, _CR4_PAE, _CR4_PGE, _CR4_LA57 = 1 << 4, 1 << 5, 1 << 7, 1 << 12
+_EFER_LMA, _EFER_NXE = 1 << 10, 1 << 11
+_MODE_CR4 = {"32-bit": 0, "pae": _CR4_PAE, "4-level": _CR4_PAE, "5-level": _CR4_PAE | _CR4_LA57}
+
+ASSUMED_MAXPHYADDR = 52
+
+
+def reader() -> Reader:
+    """The machine's memory under the settings of now."""
+    return Reader(
+        memory=target.memory,
+        progress=progress,
+        max_tables=settings.limit("max-tables"),
+        max_ranges=settings.limit("max-ranges"),
+        pat=settings.get("pat"),
+        pkru=settings.get("pkru"),
+        scans=question.scans(),
+        scanned=last_maps.remember,
+        cpus=cpus.count,
+    )
+
+
+def maxphyaddr() -> int:
+    """The setting, or what is assumed."""
+    return settings.get("maxphyaddr") or ASSUMED_MAXPHYADDR
+
+
+def resolve(options: Mapping[str, Any]) -> AddressSpace:
+    """The address space that the options, the settings and the target's registers select.
+
+    Error: Refusal where a register is missing that decides.
+    """
+    registers = target.registers()
+    assumed = [*registers.assumed, *target.assumed_of_memory()]
+    by_symbols = _kernel_by_symbols() if registers.cr3 is None else None
+    if by_symbols is not None:
+        registers = selected_task.registers(by_symbols, registers, assumed)
+    if options.get("mode"):
+        registers = _select(registers, options["mode"], assumed)
+    root = options.get("root")
+    space = _base(registers, root, tuple(assumed))
+    if by_symbols is not None:
+        space = space.below(space.root, pair=by_symbols.pair(space.root))
+    if space.paging_is_off:
+        for option in ("half", "pid", "comm"):
+            if option in options:
+                raise Refusal(f"-{option}: paging is off (CR0.PG=0)")
+        return space
+    if len([option for option in ("root", "pid", "comm") if option in options]) > 1:
+        raise Refusal("-root, -pid and -comm each name a root: give one")
+    if root is not None:
+        root = _as_the_kernel_has_it(space, root)
+        space = _with_root(space, root, registers.cr3 is not None)
+    if "pid" in options or "comm" in options:
+        space = tasks.space_of(space, options.get("pid"), options.get("comm"))
+    elif by_symbols is not None and root is None:
+        space = selected_task.space_of(by_symbols, space)
+    return _half(space, options["half"]) if "half" in options else space
+
+
+def _base(
+    registers: Registers, root: Number | Unread | None, assumed: tuple[str, ...]
+) -> AddressSpace:
+    """CR3's space. Error: Refusal where a register that decides is missing."""
+    cr0, cr3, cr4, efer = registers.cr0, registers.cr3, registers.cr4, registers.efer
+    if cr0 is None:
+        raise _missing("cr0")
+    if cr4 is None:
+        raise _missing("cr4")
+    if cr3 is None and root is None:
+        raise _missing("cr3")
+    if efer is None and cr4 & _CR4_PAE:
+        raise _missing("efer")
+    core = native.core
+    control: dict[str, Any] = {"cr0": cr0, "cr3": cr3 or 0, "cr4": cr4, "efer": efer or 0}
+    mode = core.paging_mode(cr0, cr4, efer or 0)
+    if mode == "off":
+        return AddressSpace(
+            **control, ac=registers.ac, mode=mode, root=0, _paging=None, _reader=reader()
+        )
+    paging = core.Paging(**control, maxphyaddr=maxphyaddr())
+    where = paging.root_of(control["cr3"])
+    return AddressSpace(
+        **control,
+        ac=registers.ac,
+        mode=mode,
+        root=where,
+        _paging=paging,
+        assumed=assumed,
+        told=registers.told,
+        _reader=reader(),
+    )
+
+
+def _kernel_by_symbols() -> SymbolKernel | None:
+    """The kernel that the memory source found by its symbols."""
+    place = target.memory().source.place
+    if place is None:
+        return None
+    return SymbolKernel(init_mm(place, reader()), place)
+
+
+def _as_the_kernel_has_it(space: AddressSpace, root: Number | Unread) -> Number:
+    """A variable such as init_mm.pgd, read where the kernel has it: KASLR may have moved it away
+    from GDB's symbols, and KPTI's user root does not map it. Any other number as it is.
+
+    Error: Refusal where nobody can read it.
+    """
+    variable = root.variable
+    if isinstance(root, Number) and (variable is None or not kernel.is_in_image(variable.address)):
+        return root
+    assert variable is not None
+    linux = recognition.find(space)
+    offset = linux.offset if linux is not None else None
+    if isinstance(root, Number) and not offset:
+        return root
+    failed = root.why if isinstance(root, Unread) else f"{variable.expression} cannot be read"
+    if linux is None or offset is None:
+        raise Refusal(failed)
+    try:
+        pointer = Number(linux.memory.unsigned(linux.moved(variable.address), variable.size))
+    except Unreadable:
+        raise Refusal(failed) from None
+    pointer.is_pointer = root.is_pointer if isinstance(root, Number) else True
+    return pointer
+
+
+def _with_root(space: AddressSpace, root: Number, has_cr3: bool) -> AddressSpace:
+    """-root: physical, or a pointer into the kernel that CR3 maps.
+
+    A C pointer is always linear. Of a plain number that is so where it cannot be physical: above
+    52 bits, or (32-bit addresses) not RAM but mapped.
+    """
+    if not -(1 << 63) <= root < 1 << 64:
+        raise Refusal(f"-root {root:#x} is wider than 64 bits")
+    linear = root.is_pointer or root < 0 or root >= 1 << 52
+    if not linear and has_cr3 and not space.paging.canonical and root < 1 << 32:
+        linear = not space.memory.is_ram(root, 32) and _pgd(space, root) is not None
+    if not linear:
+        return space.below(_aligned(space, root, f"{root:#x}"))
+    pa = _pgd(space, root) if has_cr3 else None
+    if pa is None:
+        raise Refusal(f"-root {root:#x} is neither a physical address nor mapped by the kernel")
+    return space.below(_aligned(space, pa, f"{root:#x} (physical {pa:#x})"))
+
+
+def _pgd(space: AddressSpace, pointer: int) -> int | None:
+    return VirtualMemory(space.kernel).translate(in_space(space, pointer))
+
+
+def _aligned(space: AddressSpace, root: int, shown: str) -> int:
+    if space.paging.root_of(root) != root:
+        raise Refusal(f"-root {shown} cannot be a {space.mode} root: {_root_rule(space.mode)}")
+    return root
+
+
+def _half(space: AddressSpace, half: str) -> AddressSpace:
+    pair = space.kpti_roots
+    if pair is None:
+        raise Refusal(
+            f"-half {half}: no KPTI here, the root {space.root:#x} has no second one beside it"
+        )
+    return space.below(pair.user if half == "user" else pair.kernel, pair=pair)
+
+
+def _missing(register: str) -> Refusal:
+    target.memory()  # where there is none, that is the better reason
+    return Refusal(
+        f"this target shows no {register.upper()}: give -root PA -mode MODE, "
+        f"or `set ptmap {register} VALUE`"
+    )
+
+
+def _root_rule(mode: str) -> str:
+    if mode == "pae":
+        return "one is 32-byte aligned and below 4 GiB"
+    return f"one is 4096-byte aligned and below 2^{32 if mode == '32-bit' else maxphyaddr()}"
+
+
+def _select(registers: Registers, mode: str, assumed: list[str]) -> Registers:
+    """Registers changed as little as selects the mode."""
+    cr0, cr4, efer = registers.cr0, registers.cr4, registers.efer
+    if cr0 is None:
+        cr0 = _CR0_USUAL
+        assumed.append("CR0.WP=1")
+    if cr4 is None:
+        cr4 = _CR4_PSE | _CR4_PGE
+        assumed.append("CR4.PSE=PGE=1, SMEP=SMAP=PKE=0")
+    if efer is None:
+        efer = _EFER_NXE
+        if mode != "32-bit":
+            assumed.append("EFER.NXE=1")
+    elif mode == native.core.paging_mode(cr0, cr4, efer):
+        return registers
+    long_mode = _EFER_LMA if mode in ("4-level", "5-level") else 0
+    return replace(
+        registers,
+        cr0=cr0 | _CR0_USUAL & (_CR0_PG | 1),
+        cr4=cr4 & ~(_CR4_PAE | _CR4_LA57) | _MODE_CR4[mode] | (_CR4_PSE if mode == "32-bit" else 0),
+        efer=efer & ~_EFER_LMA | long_mode,
+    )

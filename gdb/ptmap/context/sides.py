@@ -1,0 +1,148 @@
+"""What a diff compares: spaces as they are now, the last map of a root, snapshots."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..base.errors import Refusal
+from ..base.option import Option
+from ..debugger.numbers import evaluate, value_of
+from ..linux import recognition
+from ..machine import cpus
+from ..spaces import maps, scanned
+from ..spaces.address_space import AddressSpace
+from . import last_maps, selection, snapshots, space_labels
+
+if TYPE_CHECKING:
+    from .._core import Label, Map, Snapshot, Space
+
+_HALVES = ("user", "kernel")
+_EVALUATED = ("root", "cpu", "pid")  # the words before "=", and what stays text
+_WORDS = ("half", "comm")
+LIVE = ("current", "root=", "half=user", "half=kernel", "cpu=", "pid=", "comm=")
+
+
+@dataclass
+class Side:
+    """One of the two. `scanned` is there where its tables are at hand."""
+
+    name: str  # as it was given
+    space: AddressSpace
+    words: list[str]  # which space it is: "KPTI's user root"
+    scanned: Space | None = None
+    is_live: bool = False  # the tables are those of now
+    snapshot: Snapshot | None = None
+    other: Side | None = None  # that it is compared with
+
+    @cached_property
+    def made(self) -> Map:
+        """The exact map."""
+        if self.snapshot is not None:
+            return self.snapshot.map
+        assert self.scanned is not None, "read() was forgotten"
+        if not self.is_live:
+            return maps.exact(self.space, self.scanned)
+        last = self.space.paging.last_offset
+        return scanned.of(self.space).whole.view(0, last, split_physical=True, split_sizes=True)
+
+    @cached_property
+    def labels(self) -> list[Label]:
+        if self.snapshot is not None:
+            return self.snapshot.labels
+        return space_labels.of(self.space).core()
+
+    @property
+    def cut(self) -> bool:
+        """Whether a limit ended the reading of its tables."""
+        return self.scanned is not None and self.scanned.cut
+
+    def read(self) -> None:
+        """Of a live one: its tables, and which space it is."""
+        if self.other is not None and self.other.snapshot is not None:
+            # Memory types named by the same PAT, known or not: else they differ by name alone.
+            reader = replace(self.space.reader, pat=self.other.snapshot.pat)
+            self.space = self.space.through(reader)
+        self.scanned = scanned.of(self.space).whole.tables
+
+
+def is_file(word: str) -> bool:
+    """Whether an operand is a snapshot's, by what it looks like."""
+    key, equals, _ = word.partition("=")
+    return word != "current" and not (equals and key in _EVALUATED + _WORDS)
+
+
+def side(word: str, mode: str | None) -> Side:
+    """An operand, not read yet where it is live. Error: Refusal."""
+    if is_file(word):
+        return _stored(word)
+    if word == "current":
+        return live(word, {}, mode)
+    key, _, value = word.partition("=")
+    if not value:
+        raise Refusal(f"{word} needs a value")
+    if key == "half" and value not in _HALVES:
+        raise Refusal(f"{word}: a half is one of {', '.join(_HALVES)}")
+    if key == "cpu":
+        with cpus.selected(evaluate(value)):
+            return live(word, {}, mode)
+    if key == "root":
+        return live(word, {key: value_of(Option(key, "PA"), value)}, mode)
+    return live(word, {key: evaluate(value) if key in _EVALUATED else value}, mode)
+
+
+def live(name: str, options: dict[str, Any], mode: str | None = None) -> Side:
+    """A space of the target. Error: Refusal, with paging off too."""
+    space = selection.resolve(options | ({"mode": mode} if mode else {}))
+    if space.paging_is_off:
+        raise Refusal("paging is off (CR0.PG=0): there is no map, every address is physical")
+    return Side(name, space, [], is_live=True)
+
+
+def _words(space: AddressSpace) -> list[str]:
+    """Which space a live one is."""
+    words = [f"KPTI's {space.half} root"] if space.half else []
+    if recognition.find(space):
+        words.append("Linux")
+    return [*words, *space.told]
+
+
+def last_map(space: AddressSpace) -> Side:
+    """Of this root, by an earlier command. Error: Refusal where there is none."""
+    last = last_maps.find(space)
+    if last is None:
+        raise Refusal(
+            f"no map of the root {space.root:#x} was made before in this session: `ptmap` makes "
+            "one, and this command then tells what has changed since; or name two (help ptmap diff)"
+        )
+    if last.scanned is None:
+        raise Refusal(
+            f"the last map of this root has {last.tables} tables, too many to keep: "
+            "`ptmap save FILE` keeps it in a file"
+        )
+    before = last.space.through(space.reader)
+    return Side(f"the last map ({last.command})", before, [], last.scanned)
+
+
+def _stored(path: str) -> Side:
+    try:
+        stored = snapshots.load(path)
+    except Refusal as refusal:
+        if "/" in path or "." in path or os.path.exists(path):
+            raise
+        known = ", ".join(word + ("..." if word.endswith("=") else "") for word in LIVE)
+        raise Refusal(f"{refusal}; nor is it one of {known}") from None
+    return Side(path, snapshots.space_of(stored), stored.words, snapshot=stored)
+
+
+def read(sides: list[Side]) -> None:
+    """The tables of those that are live: all of them, before anything is asked of one."""
+    living = [one for one in sides if one.is_live]
+    with living[0].space.memory.reading() if living else nullcontext():
+        for one in living:
+            one.read()
+    for one in living:
+        one.words = _words(one.space)

@@ -1,0 +1,122 @@
+"""Snapshot files: what native/space/snapshot.h lays out, with a checksum behind it (SHA-256)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Sequence
+
+from ..base import native
+from ..base.errors import Refusal
+from ..base.text import printable, size_text
+from ..debugger import files, progress, settings
+from ..machine import target
+from ..spaces.address_space import AddressSpace
+from .selection import maxphyaddr
+
+if TYPE_CHECKING:
+    from .._core import Label, Map, Snapshot
+
+_DIGEST = 32
+_HEAD = 32  # bytes that tell what a file is
+_PIECE = 1 << 20
+_LARGEST = 512 << 20  # bytes of a file: a range takes about five
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The settings that a map was made under."""
+
+    maxphyaddr: int  # bits
+    pat: int | None
+
+    @classmethod
+    def now(cls) -> Conditions:
+        return cls(maxphyaddr(), settings.get("pat"))
+
+
+def encode(
+    space: AddressSpace,
+    made: Map,
+    words: Sequence[str],
+    labels: Sequence[Label],
+    conditions: Conditions | None = None,
+) -> bytes:
+    """An exact map as a file's bytes. They depend on nothing but the map and what is given; without
+    conditions the map was made under those of now."""
+    under = conditions or Conditions.now()
+    content: bytes = native.core.write_snapshot(
+        made,
+        cr0=space.cr0,
+        cr3=space.cr3,
+        cr4=space.cr4,
+        efer=space.efer,
+        maxphyaddr=under.maxphyaddr,
+        pat=under.pat,
+        words=words,
+        assumed=list(space.assumed),
+        labels=labels,
+        pulse=progress.writing,
+    )
+    return content + _digest(content)
+
+
+def decode(content: bytes | bytearray) -> Snapshot:
+    """Error: Refusal for bytes that are none, damaged or a newer ptmap's."""
+    core = native.core
+    try:
+        core.check_is_snapshot(content)
+        body = memoryview(content)[:-_DIGEST]
+        if _digest(body) != content[-_DIGEST:]:
+            raise Refusal("a damaged ptmap snapshot: its checksum is not that of its content")
+        return core.read_snapshot(body, progress.flattening)
+    except ValueError as error:
+        raise Refusal(str(error)) from None
+
+
+def _digest(content: bytes | memoryview) -> bytes:
+    """Piece by piece, as Ctrl-C is heard between two."""
+    made = hashlib.sha256()
+    for at in range(0, len(content), _PIECE):
+        made.update(memoryview(content)[at : at + _PIECE])
+    return made.digest()
+
+
+def load(path: str) -> Snapshot:
+    """The same of a file. Error: Refusal."""
+    try:
+        with files.open_regular(path) as file:
+            content = bytearray(file.read(_HEAD))
+            native.core.check_is_snapshot(content)
+            if os.fstat(file.fileno()).st_size > _LARGEST:
+                raise Refusal(f"more than {size_text(_LARGEST)}: no snapshot is as large as that")
+            while piece := file.read(_PIECE):  # Ctrl-C is heard between two
+                content += piece
+        return decode(content)
+    except OSError as error:
+        raise Refusal(f"{printable(path)}: {error.strerror}") from None
+    except (ValueError, Refusal) as error:
+        if str(error).startswith(printable(path)):
+            raise
+        raise Refusal(f"{printable(path)}: {error}") from None
+
+
+def space_of(stored: Snapshot) -> AddressSpace:
+    """The space that its map is of; it has no memory."""
+    registers = {name: getattr(stored, name) for name in ("cr0", "cr3", "cr4", "efer")}
+    paging = native.core.Paging(**registers, maxphyaddr=stored.maxphyaddr)
+    return AddressSpace(
+        **registers,
+        ac=False,
+        mode=paging.mode,
+        root=stored.root,
+        _paging=paging,
+        assumed=tuple(stored.assumed),
+    )
+
+
+def store(path: str, content: bytes) -> None:
+    """See files.replace(). Error: Refusal, also where the machine is no more as it was read."""
+    target.require_same()
+    files.replace(path, content)

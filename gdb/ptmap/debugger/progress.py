@@ -1,0 +1,102 @@
+"""How far a long command is: one line on a terminal, after half a second, erased in the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+import gdb
+
+_FIRST = 0.5  # seconds until anything is shown
+_EVERY = 0.2
+
+
+@dataclass
+class _Command:
+    """Lives as long as a command."""
+
+    terminal: bool = False  # somebody looks on
+    started: float = 0.0
+    shown: float = 0.0  # when, 0 for not at all
+    batch: tuple[float, int] = (0.0, 0)  # when it began, how many reads it has
+
+
+_this = _Command()
+
+
+def begin() -> None:
+    """A command begins."""
+    _this.started, _this.shown, _this.terminal = time.monotonic(), 0.0, _is_terminal()
+
+
+def erase() -> None:
+    """Before anything else is written: a command's answer, an error."""
+    if _this.shown:
+        _this.shown = 0.0
+        _write("\r" + " " * 79 + "\r")
+
+
+def reading(done: int, total: int) -> None:
+    """Of these reads so many are done. More may follow: tables name other tables."""
+    if not _this.terminal:
+        return
+    now = time.monotonic()
+    if done == 0:
+        _this.batch = (now, total)
+    if not _is_due(now):
+        return
+    since = now - _this.batch[0]
+    left = f", {since / done * (total - done):.0f} s left for these" if done and since > 1 else ""
+    show(f"reading {done} of {total} tables{left}", now)
+
+
+def scanning(tables: int) -> None:
+    """A _core Pulse: so many tables are read."""
+    show(f"{tables} tables")
+
+
+def searching(pages: int) -> None:
+    """A _core Pulse: so many pages were looked at."""
+    show(f"{pages} pages looked at")
+
+
+def flattening(ranges: int) -> None:
+    """A _core Pulse: so many ranges of a map are made. In Python Ctrl-C ends it here."""
+    show(f"{ranges} ranges")
+
+
+def writing(ranges: int) -> None:
+    """A _core Pulse: so many ranges are text."""
+    show(f"writing {ranges} ranges")
+
+
+def comparing(entries: int) -> None:
+    """A _core Pulse: so many pairs of entries are compared."""
+    show(f"comparing {entries} entries")
+
+
+def show(text: str, now: float | None = None) -> None:
+    now = time.monotonic() if now is None else now
+    if _is_due(now):
+        _this.shown = now
+        _write(f"\r{text:<79.79}\r")  # so that the terminal's ^C is on this line too
+
+
+def _is_due(now: float) -> bool:
+    return _this.terminal and now - _this.started >= _FIRST and now - _this.shown >= _EVERY
+
+
+def _is_terminal() -> bool:
+    return sys.__stderr__ is not None and os.isatty(2) and os.isatty(0) and not _is_batch()
+
+
+def _is_batch() -> bool:
+    """GDB does not say it; -batch turns these off."""
+    return not gdb.parameter("confirm") and not gdb.parameter("pagination")
+
+
+def _write(text: str) -> None:
+    # Not through GDB, which would count lines and wrap them.
+    os.write(2, text.encode("ascii", "replace"))

@@ -1,0 +1,113 @@
+"""Symbols that ptmap gives GDB: from an ELF image in the guest's memory, or a kernel's file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from typing import Iterator
+
+import gdb
+
+from ..base import private_folder
+from ..base.errors import Refusal
+
+
+class _Given:
+    """What load() gave. Lives as long as GDB, which reads a symbol file again when it likes."""
+
+    loaded: tuple[str, int] | None = None  # path, offset
+
+
+_given = _Given()
+
+
+def load(name: str, content: bytes, offset: int) -> None:
+    """Symbols of an ELF file, moved by `offset` from where it was linked. They replace those that
+    were loaded so before. Error: Refusal."""
+    try:
+        path = os.path.join(_new_folder(), name)
+        with open(path, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise Refusal(f"-load: {error.filename}: {error.strerror}") from None
+    unload()
+    try:
+        _add(path, offset)
+    except gdb.error as error:
+        raise Refusal(f"-load: GDB does not take the image's symbols: {error}") from None
+    _given.loaded = path, offset
+
+
+def unload() -> None:
+    """Takes away what load() gave, if it is still there."""
+    if _given.loaded is None:
+        return
+    path, _ = _given.loaded
+    if _is_there(path):
+        gdb.execute(f"remove-symbol-file {quoted(path)}", to_string=True)
+    shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+    _given.loaded = None
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Around what makes GDB forget all symbols."""
+    was_there = _given.loaded is not None and _is_there(_given.loaded[0])
+    try:
+        yield
+    finally:
+        if was_there and _given.loaded is not None and not _is_there(_given.loaded[0]):
+            _add(*_given.loaded)
+
+
+def replace(path: str, offset: int, section: str = "") -> None:
+    """Makes PATH the one symbol file but for what load() gave: its sections moved by OFFSET, but
+    SECTION, which lies at 0. Error: gdb.error."""
+    at_0 = f" -s {section} 0" if section else ""
+    with _unasked(), kept():
+        gdb.execute("symbol-file", to_string=True)
+        gdb.execute(f"add-symbol-file {quoted(path)} -o {offset}{at_0}", to_string=True)
+
+
+@contextmanager
+def _unasked() -> Iterator[None]:
+    confirm = gdb.parameter("confirm")
+    gdb.execute("set confirm off")
+    try:
+        yield
+    finally:
+        gdb.execute(f"set confirm {'on' if confirm else 'off'}")
+
+
+def _add(path: str, offset: int) -> None:
+    gdb.execute(f"add-symbol-file {quoted(path)} -o {offset:#x}", to_string=True)
+
+
+def files_with(symbol: str) -> list[str]:
+    """The files whose symbols are loaded and have this global one."""
+    return [
+        file.filename
+        for file in gdb.objfiles()
+        if file.filename and file.lookup_global_symbol(symbol)
+    ]
+
+
+def is_ours(path: str) -> bool:
+    """Whether load() gave it."""
+    return _given.loaded is not None and path == _given.loaded[0]
+
+
+def _is_there(path: str) -> bool:
+    return any(file.filename == path for file in gdb.objfiles())
+
+
+def quoted(path: str) -> str:
+    """One word of a GDB command."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _new_folder() -> str:
+    """One of its own for each image, so that GDB shows the file by the image's name."""
+    return tempfile.mkdtemp(dir=private_folder.path())

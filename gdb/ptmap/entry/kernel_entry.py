@@ -1,0 +1,128 @@
+"""What entering the kernel needs while user space runs, and whether it is mapped.
+
+GDT, IDT, handlers, TSS and stacks (native/explain/descriptors.h says which pages), each under the
+root in CR3 and, if KPTI has another one for user space, under that too; and Linux's entry by
+SYSCALL, which symbols tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Sequence
+
+from ..base import native
+from ..debugger import lookup
+from ..linux import kernel, recognition
+from ..spaces.address_space import AddressSpace
+from ..spaces.registers import SystemRegisters
+from ..spaces.virtual_memory import Unreadable
+
+if TYPE_CHECKING:
+    from .._core import EntryNeeds, EntryPiece, EntryPieceState, EntryRow, _Access
+
+_PAGE = 0x1000
+_SCE = 1  # IA32_EFER: SYSCALL is on
+
+
+@dataclass(frozen=True)
+class Entry:
+    """All of it, or why there is nothing of it."""
+
+    rows: Sequence[EntryRow] = ()
+    notes: Sequence[str] = ()  # what is not known
+    why_not: str = ""
+    registers: SystemRegisters | None = None  # those that it was worked out with
+
+
+def entry_of(space: AddressSpace | None, registers: SystemRegisters | None, cpu: int) -> Entry:
+    """`space` and `registers` are those of the CPU with this index, None if they are not known."""
+    if space is None or space.paging_is_off:
+        return Entry()
+    if registers is None:
+        return Entry(why_not="not known, since only QEMU's monitor tells GDTR, IDTR and TR")
+    needs = _needs(space.kernel, registers)
+    system_call, notes = _system_call(space, cpu)
+    notes += [f"not all of the {name} can be read" for name in needs.unread]
+    if "TSS" in needs.unread:
+        notes.append("so the stacks are not known")
+    if registers.tr.is_null:
+        notes.append("TR is null: no TSS, so there is no stack for an entry from user mode")
+    rows = [_row(space, piece) for piece in needs.pieces + system_call]
+    whole = replace(
+        registers,
+        ldtr=replace(registers.ldtr, base=needs.ldtr_base),
+        tr=replace(registers.tr, base=needs.tr_base),
+    )
+    return Entry(rows, notes, registers=whole)
+
+
+def _needs(space: AddressSpace, registers: SystemRegisters) -> EntryNeeds:
+    memory = space.memory
+    gdtr, idtr, ldtr, tr = registers.for_core()
+    with memory.reading():
+        needs: EntryNeeds = native.core.entry_needs(
+            space.paging, space.root, memory.core, gdtr=gdtr, idtr=idtr, ldtr=ldtr, tr=tr
+        )
+    return needs
+
+
+def _row(space: AddressSpace, piece: EntryPiece) -> EntryRow:
+    """Under the root that counts for it, and under KPTI's user root, where that is another one."""
+    pair, row = space.kpti_roots, native.core.EntryRow
+    if not piece.before_switch:
+        return row(piece, _state(space.kernel, piece), None)
+    other = space.half == "kernel" and pair is not None
+    user = space.below(pair.user, pair=pair) if other and pair is not None else None
+    return row(piece, _state(space, piece), _state(user, piece) if user else None)
+
+
+def _state(space: AddressSpace, piece: EntryPiece) -> EntryPieceState:
+    memory = space.memory
+    with memory.reading():
+        return native.core.entry_piece_state(
+            piece, space.paging, space.root, memory.core, space.reader.pkru
+        )
+
+
+# Linux's entry by SYSCALL or SYSENTER: their MSRs are nowhere to be seen, the symbols may be.
+
+
+def _system_call(space: AddressSpace, cpu: int) -> tuple[list[EntryPiece], list[str]]:
+    """The entry point and the stack, and what is not known of them."""
+    name = "SYSCALL" if space.paging.canonical else "SYSENTER"
+    if space.paging.canonical and not space.efer & _SCE:
+        return [], ["SYSCALL is off (EFER.SCE=0)"]
+    symbol = "entry_SYSCALL_64" if space.paging.canonical else "entry_SYSENTER_32"
+    # Looking for the kernel reads its tables: only where there may be an answer.
+    linux = recognition.find(space) if lookup.link_address(symbol) is not None else None
+    where = linux.symbol(symbol) if linux else None
+    if linux is None or where is None:
+        return [], [f"{name}: entry and stack not known (no symbols, no MSRs)"]
+    found = [_page_piece(f"{name} entry", name, where, where, "fetch")]
+    if not space.paging.canonical:
+        # Of the entry stack, below the TSS (arch/x86/kernel/cpu/common.c): an MSR tells where.
+        return found, ["SYSENTER: stack not known (no MSRs)"]
+    top = _top_of_stack(linux, cpu)
+    if top is None:
+        return found, ["SYSCALL: stack not known"]
+    stack = _page_piece("SYSCALL stack", " stack", top, top - 8, "write", before_switch=False)
+    return [*found, stack], []
+
+
+def _page_piece(
+    name: str, short: str, address: int, touched: int, access: _Access, before_switch: bool = True
+) -> EntryPiece:
+    page = touched & (1 << 64) - _PAGE
+    return native.core.EntryPiece(name, short, address, [page], access, before_switch)
+
+
+def _top_of_stack(linux: kernel.Kernel, cpu: int) -> int | None:
+    """Per-CPU data: cpu_current_top_of_stack, in 6.2 to 6.14 pcpu_hot.top_of_stack."""
+    for name in ("cpu_current_top_of_stack", "pcpu_hot.top_of_stack"):
+        try:
+            where = linux.per_cpu(name, cpu)
+            if where is not None:
+                return linux.memory.unsigned(where, 8)
+        except Unreadable:
+            return None
+    return None

@@ -1,0 +1,190 @@
+"""How a Linux looks by its tables: its image and the areas of its part.
+
+Recognised by shape, so that no symbols are needed: the cpu_entry_area (Linux 4.15 and later), whose
+first page, the IDT, is read-only at a documented address (64-bit) or at the beginning of a page
+directory entry near the top (32-bit); and an executable kernel image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Sequence
+
+from ..spaces.address_space import AddressSpace
+from ..spaces.maps import pa
+from ..spaces.scanned import Scanned
+
+if TYPE_CHECKING:
+    from .._core import Range
+
+MIB, GIB = 1 << 20, 1 << 30
+
+# Documentation/x86/x86_64/mm.rst
+IMAGE_64 = 0xFFFFFFFF80000000
+IMAGE_64_END = 0xFFFFFFFFC0000000  # of the largest, 1 GiB
+CPU_ENTRY_AREA_64 = 0xFFFFFE0000000000
+
+# Of one look at the kernel's part; a space that has more is none of Linux's, or says nothing.
+_MAX_TABLES, _MAX_RANGES = 1 << 16, 1 << 18
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of linear addresses, END exclusive."""
+
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+    def overlaps(self, r: Range) -> bool:
+        """A range of a map."""
+        return bool(r.va < self.end and self.start < r.va + r.size)
+
+
+@dataclass(frozen=True)
+class Image:
+    """The kernel's own sections as the tables show them; a part that they don't tell is None."""
+
+    text: Span
+    rodata: Span | None
+    data: Span | None
+
+
+class UpperPart(NamedTuple):
+    """The kernel's part of a space."""
+
+    ranges: Sequence[Range]  # physically contiguous each
+    cut: bool  # below the cpu_entry_area (64-bit) are more ranges than these
+    unread: bool  # not all tables could be read
+
+
+def look(space: AddressSpace, scanned: Scanned) -> tuple[Image, UpperPart] | None:
+    """The image and the kernel's part of a kernel root; None if this does not look like Linux."""
+    if not space.paging.canonical:
+        upper = upper_part(space, scanned)
+        image = None if upper.cut else _image_32(upper.ranges)
+        return (image, upper) if image is not None else None
+    # What lies in the upper part of another system may be endless: it is not scanned for this.
+    if not _has_idt(space):
+        return None
+    top = _top(space, scanned)
+    image = None if top.cut else _image_64(top.ranges)
+    return (image, _with_areas(space, scanned, top)) if image is not None else None
+
+
+def _has_idt(space: AddressSpace) -> bool:
+    """64-bit: whether a small read-only page of the supervisor's is where Linux has its IDT."""
+    walk = space.walk(CPU_ENTRY_AREA_64)
+    return walk.outcome == "mapped" and walk.page_size == 0x1000 and not (walk.user or walk.write)
+
+
+def upper_part(space: AddressSpace, scanned: Scanned) -> UpperPart:
+    if not space.paging.canonical:
+        return _ranges(scanned, GIB, space.paging.last_offset)
+    return _with_areas(space, scanned, _top(space, scanned))
+
+
+def _top(space: AddressSpace, scanned: Scanned) -> UpperPart:
+    """64-bit: it tells whether this is Linux."""
+    first = space.paging.offset_of(CPU_ENTRY_AREA_64)
+    return _ranges(scanned, first, space.paging.last_offset)
+
+
+def _with_areas(space: AddressSpace, scanned: Scanned, top: UpperPart) -> UpperPart:
+    """64-bit: with what lies below."""
+    end = space.paging.offset_of(CPU_ENTRY_AREA_64)
+    below = _ranges(scanned, space.paging.upper_part, end - 1)
+    return UpperPart([*below.ranges, *top.ranges], below.cut, below.unread or top.unread)
+
+
+def _ranges(scanned: Scanned, first: int, last: int) -> UpperPart:
+    """The supervisor's ranges between two offsets."""
+    made = scanned.contiguous(first, last, _MAX_TABLES, _MAX_RANGES)
+    ranges = [r for r in made if not r.user]
+    return UpperPart(ranges, made.truncated, bool(made.unreadable))
+
+
+def _image_64(ranges: Sequence[Range]) -> Image | None:
+    idt = [r for r in ranges if r.va == CPU_ENTRY_AREA_64 and not r.write and r.page_sizes == 1]
+    image = [r for r in ranges if IMAGE_64 <= r.va < IMAGE_64_END]
+    text = _first_run([r for r in image if r.exec])
+    if not idt or text is None:
+        return None
+    rodata = _first_run([r for r in image if r.va >= text.end and not r.exec and not r.write])
+    # Each begins a page directory entry (arch/x86/kernel/vmlinux.lds.S); what lies between is none
+    # of them.
+    after = -(-(rodata.end if rodata else text.end) // (2 * MIB)) * 2 * MIB
+    # What is freed after boot leaves holes of a few MiB; modules begin far behind.
+    data = _first_run([r for r in image if r.va + r.size > after], hole=32 * MIB)
+    return Image(text, rodata, Span(max(data.start, after), data.end) if data else None)
+
+
+def page_offset_32(ranges: Sequence[Range]) -> int | None:
+    """Where lowmem begins: it maps physical 0 at a multiple of 16 MiB."""
+    for r in ranges:
+        if r.pa == 0 and r.va % (16 * MIB) == 0:
+            return int(r.va)
+    return None
+
+
+def lowmem_32(ranges: Sequence[Range]) -> list[Range]:
+    """The ranges that map physical memory at its address plus page_offset_32(), from 0 on."""
+    base = page_offset_32(ranges)
+    if base is None:
+        return []
+    lowmem = []
+    for r in ranges:
+        if r.va < base:
+            continue
+        if r.va - pa(r) != base:
+            break
+        lowmem.append(r)
+    return lowmem
+
+
+def cpu_entry_area_32(ranges: Sequence[Range], pde_span: int) -> int | None:
+    """Its first page, the IDT, is the read-only one that begins a page table near the top."""
+    found = [
+        r.va
+        for r in ranges
+        if r.va >= (1 << 32) - 256 * MIB
+        and r.va % pde_span == 0
+        and not r.write
+        and r.page_sizes == 1
+        and r.size == 0x1000
+    ]
+    return int(found[-1]) if found else None
+
+
+def _image_32(ranges: Sequence[Range]) -> Image | None:
+    lowmem = lowmem_32(ranges)
+    if not lowmem or not any(cpu_entry_area_32(ranges, span) for span in (2 * MIB, 4 * MIB)):
+        return None
+    # Above the first MiB, where the BIOS and the real-mode trampoline live.
+    fixed = [r for r in lowmem if not r.write and r.va >= lowmem[0].va + MIB]
+    texts = _runs([r for r in fixed if r.exec], hole=0)
+    text = max(texts, key=lambda span: span.size, default=None)
+    if text is None:
+        return None
+    rodata = _first_run([r for r in fixed if not r.exec and r.va >= text.end], hole=0)
+    if rodata and rodata.start != text.end:
+        rodata = None
+    return Image(text, rodata, None)
+
+
+def _runs(ranges: Sequence[Range], hole: int = 2 * MIB) -> list[Span]:
+    """Ranges that lie near each other, as one span each."""
+    spans: list[Span] = []
+    for r in ranges:
+        if spans and r.va - spans[-1].end <= hole:
+            spans[-1] = Span(spans[-1].start, r.va + r.size)
+        else:
+            spans.append(Span(r.va, r.va + r.size))
+    return spans
+
+
+def _first_run(ranges: Sequence[Range], hole: int = 2 * MIB) -> Span | None:
+    return next(iter(_runs(ranges, hole)), None)

@@ -1,0 +1,134 @@
+"""Where a process's stack is: by the stack pointer, and on Linux by where exec puts it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..spaces import scanned, split
+from ..spaces.address_space import AddressSpace
+from ..spaces.labels import Label
+from ..spaces.registers import Registers
+from .kernel import Kernel, is_special
+
+if TYPE_CHECKING:
+    from .._core import Map, Range
+
+Extent = tuple[int, int]  # addresses, the end exclusive
+
+
+def labels(
+    space: AddressSpace, linux: Kernel | None, registers: Registers, shown: tuple[int, int]
+) -> list[Label]:
+    """At most one. REGISTERS are those of the CPU that is looked at, SHOWN the offsets on show: a
+    stack that lies elsewhere is not looked for."""
+    pointer = _pointer(space, registers)
+    if pointer is not None:
+        first, last = pointer - _STACK_REACH, pointer + _STACK_REACH + _PROTECTED + _HOLE
+        if not _touch(space, shown, first, last):
+            return []
+        found = _by_pointer(space, linux, pointer)
+    else:
+        found = None
+    if found is None and linux is not None:
+        found = of_linux(space, linux, shown)
+    return [Label(*found, "stack", "deduced")] if found else []
+
+
+def _touch(space: AddressSpace, shown: tuple[int, int], first: int, last: int) -> bool:
+    """Whether any of these addresses of the user's part is on show."""
+    return first <= shown[1] and shown[0] <= min(last, (space.paging.upper_part or 1 << 32) - 1)
+
+
+# What is shown may be a window, filtered or split: the stack is looked for in a map of its own.
+_STACK_REACH = 64 << 20  # of a stack that is shown whole, to either side of the stack pointer
+
+
+def _pointer(space: AddressSpace, registers: Registers) -> int | None:
+    """The stack pointer, while the CPU is in user mode in this space and it points to a user's
+    page, or behind one."""
+    pair = space.kpti_roots
+    roots = (space.root,) if pair is None else (pair.kernel, pair.user)
+    if registers.cs is None or registers.cs & 3 != 3 or registers.sp is None:
+        return None
+    if registers.cr3 is None or space.paging.root_of(registers.cr3) not in roots:
+        return None
+    if not space.paging.translatable(registers.sp):
+        return None
+    walks = (space.walk(va) for va in _at_pointer(registers.sp) if va >= 0)
+    has_page = any(walk.outcome == "mapped" and walk.user for walk in walks)
+    return registers.sp if has_page else None
+
+
+def _at_pointer(pointer: int) -> tuple[int, int]:
+    """A stack pointer at the very top of an empty stack points behind it."""
+    return pointer, pointer - 1
+
+
+def _by_pointer(space: AddressSpace, linux: Kernel | None, pointer: int) -> Extent | None:
+    """The range that the stack pointer points into."""
+    made = _around(space, pointer - _STACK_REACH, pointer + _STACK_REACH)
+    for address in _at_pointer(pointer):
+        if (found := made.at(address)) and found.user:
+            return _whole(space, linux, made, found) if linux else _extent(found)
+    return None
+
+
+# Where Linux's exec puts the stack: within this much of the end of the user's part, whatever else
+# is mapped there (vvar and vdso) being read-only; mmap begins below (fs/binfmt_elf.c,
+# arch/x86/mm/mmap.c, STACK_RND_MASK in asm/elf.h).
+_TASK_SIZE_64, _ROOM_64 = 0x7FFFFFFFF000, 16 << 30
+TASK_SIZE_COMPAT, _ROOM_32 = 0xFFFFE000, 8 << 20
+
+
+def of_linux(
+    space: AddressSpace, linux: Kernel, shown: tuple[int, int] = (0, 1 << 64)
+) -> Extent | None:
+    """The highest range there that the process can write: in kernel mode, and of a space that is
+    not the CPU's. One that reaches no offset that is SHOWN need not be found."""
+    if space.paging.canonical:
+        places = [(_TASK_SIZE_64, _ROOM_64), (TASK_SIZE_COMPAT, _ROOM_32)]
+    else:
+        places = [(split.split_of(space) or 0, _ROOM_32)]
+    for end, room in places:
+        reach = [(top - size, top + _PROTECTED + _HOLE) for top, size in places]
+        if not any(_touch(space, shown, *one) for one in reach):
+            return None
+        made = _around(space, end - room, end)
+        if found := made.last_user_write(max(end - room, 0), end):
+            return _whole(space, linux, made, found)
+    return None
+
+
+# Of a stack some pages were never touched: exec leaves one out where it moves the stack pointer by
+# up to 8 KiB (arch_align_stack), large frames more. Linux maps nothing else in the 256 pages below
+# a stack (stack_guard_gap in mm/mmap.c, since 4.12).
+_GUARD_GAP = 1 << 20
+
+
+# Its upper end, which exec filled, is write-protected after a fork until somebody writes there; so
+# is what lies beside the hole that exec leaves. Above it may be the vDSO's data and the vDSO
+# (vdso_addr() in arch/x86/entry/vdso/vma.c).
+_PROTECTED, _HOLE = 8 << 20, 2 << 12
+
+
+def _extent(found: Range) -> Extent:
+    return found.va, found.va + found.size
+
+
+def _whole(space: AddressSpace, linux: Kernel, made: Map, found: Range) -> Extent:
+    start, end = made.user_write_around(found.va, _GUARD_GAP - 1) or _extent(found)
+    page, limit = end, end + _PROTECTED
+    while page < min(limit, end + _HOLE + 1) and space.paging.translatable(page):
+        walk = space.walk(page)
+        if walk.outcome == "mapped":
+            if not walk.user or is_special(walk) or linux.image_address(walk.pa) is not None:
+                break
+            end = page + 0x1000
+        page += 0x1000
+    return start, end
+
+
+def _around(space: AddressSpace, first: int, end: int) -> Map:
+    """The merged map of some of the user's part."""
+    last = min(end - 1, (space.paging.upper_part or 1 << 32) - 1)
+    return scanned.of(space).around(max(first, 0), max(last, 0))

@@ -1,0 +1,63 @@
+"""The physical memory that commands read: a source, of which nothing is read twice."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Sequence
+
+from ..base import native
+from .sources.source import Source
+
+if TYPE_CHECKING:
+    from .._core import ReadOnce
+
+
+class Memory:
+    """See Source; `core` is what the native core reads through."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._whole = native.core.ReadOnce(source.native)
+        self._piecemeal: ReadOnce | None = None
+        self.core = self._whole
+        self.found: dict[str, Any] = {}  # what is recognised in it, for as long as it is the same
+
+    def begin(self) -> None:
+        """A command begins. Error: NotHere, Refusal (see Source.begin)."""
+        self.core = self._whole
+        self.source.begin()
+        if self.source.keeps:
+            self.core.forget_failures()
+        else:
+            self.core.forget()
+
+    def begin_piecemeal(self) -> bool:
+        """A few reads begin. False where the source has no short way for them."""
+        if not self.source.begin_piecemeal():
+            return False
+        if self._piecemeal is None:
+            self._piecemeal = native.core.ReadOnce(self.source.piecemeal)
+        self.core = self._piecemeal
+        self.core.forget()
+        return True
+
+    def forget(self) -> None:
+        """The target has run, or was changed."""
+        self.core.forget()
+        self._whole.forget()
+        self.source.changed()
+
+    def reading(self) -> AbstractContextManager[None]:
+        return self.source.reading()
+
+    @property
+    def ram(self) -> list[tuple[int, int]]:
+        """Sorted (first, last) of RAM and ROM."""
+        return self.source.ram
+
+    def is_ram(self, address: int, length: int) -> bool:
+        return self.source.is_ram(address, length)
+
+    def __call__(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
+        """Bytes, or a reason, for each (address, length). Only inside reading()."""
+        return list(self.core(wanted))

@@ -1,0 +1,92 @@
+"""How a question begins and ends: a command's, a convenience function's, a script's.
+
+Three moments differ for those that are no command of ours. Inside one of our commands
+(`pte $ptmap_pa($pc)`) the question is part of it. Where GDB has control it begins as a command
+does. And GDB evaluates conditions while it handles a stop that nobody may ever see: the thread
+still counts as running, no event told of the stop, and frames must not be taken from under GDB, so
+nothing that it keeps is made to be read anew. It need not be: GDB has just read it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Iterator
+
+from ..spaces.reader import Plan, Scans
+from . import target
+from .sources import choose
+
+
+class _Question:
+    """The one that is asked now."""
+
+    commands = 0  # of ours that run now, one inside another
+    plan = Plan()
+    scans = Scans()
+
+
+_now = _Question()
+
+
+@contextmanager
+def of_command() -> Iterator[None]:
+    """Around a command of ours: what it asks by functions and scripts is part of it."""
+    begin_anew(Plan())
+    _now.commands += 1
+    try:
+        yield
+    finally:
+        _now.commands -= 1
+        will_ask(Plan())
+
+
+def begin_anew(plan: Plan | None = None) -> None:
+    """What was read in this question is good no more. PLAN: what else will be asked is this."""
+    choose.new_command()
+    will_ask(_now.plan if plan is None else plan)
+
+
+def will_ask(plan: Plan) -> None:
+    """Before the first is asked."""
+    _forget_scans()
+    _now.plan, _now.scans = plan, Scans(plan)
+
+
+def _forget_scans() -> None:
+    """At once: a space that was scanned has a reader, which has the scans, and Python would see
+    much later that nobody else has them."""
+    _now.scans.by_root.clear()
+
+
+def scans() -> Scans:
+    """What is scanned in this question."""
+    return _now.scans
+
+
+def in_command() -> bool:
+    """Whether GDB runs one of our commands now."""
+    return _now.commands > 0
+
+
+def begin(brief: bool = False) -> None:
+    """BRIEF: a few entries are all that will be read (see Source.begin_piecemeal).
+
+    Error: Refusal where the target runs or there is none."""
+    if in_command():
+        return
+    will_ask(Plan())
+    in_stop = target.find_in_stop()
+    choose.new_command(brief=brief and in_stop, unseen=in_stop)
+    if not in_stop:
+        target.require_stopped()
+
+
+def end() -> None:
+    """Before what was read is an answer. Error: Refusal where it belongs to no one state."""
+    if not in_command() and not target.in_stop():
+        target.require_same()
+
+
+def in_stop() -> bool:
+    """Whether GDB decides what to make of a stop (since begin())."""
+    return target.in_stop()

@@ -1,0 +1,257 @@
+"""What GDB is attached to: whether it can be asked, its control registers, its memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import gdb
+
+from ..base.errors import Refusal
+from ..debugger import failures, settings
+from ..spaces.registers import Registers, SystemRegisters
+from . import cpus, qemu_monitor, qemu_stub
+from .memory import Memory
+from .sources import choose
+
+_EFER_LMA = 1 << 10
+
+
+@dataclass
+class _Question:
+    """Lives as long as a question."""
+
+    in_stop: bool = False  # as far as was found when it began
+    used: dict[int, Registers] = field(default_factory=dict)  # that QEMU told of, by thread
+
+
+_this = _Question()
+
+
+def leave_alone() -> None:
+    """A command begins that asks nothing of the target, whatever it does."""
+    _this.used.clear()
+
+
+def require_stopped() -> None:
+    """Error: Refusal where there is no target and one is needed, or one that runs."""
+    _this.in_stop = False
+    _this.used.clear()
+    word, _ = settings.memory()
+    if word == "dump":
+        return  # it has all that a command asks for
+    thread = cpus.selected_thread()
+    if thread is None or not thread.is_valid():
+        if word == "file":
+            return
+        raise Refusal("no target: attach to one first, for example `target remote :1234`")
+    if thread.is_running():
+        raise Refusal("the target is running: interrupt it first")
+    repair()
+    look_again()
+
+
+def in_stop() -> bool:
+    """Whether this question comes while GDB decides what to make of a stop: in a condition."""
+    return _this.in_stop
+
+
+def find_in_stop() -> bool:
+    """The same, found anew. The thread counts as running then, and shows registers all the same."""
+    thread = cpus.selected_thread()
+    _this.in_stop = thread is not None and thread.is_valid() and thread.is_running()
+    if _this.in_stop:
+        try:
+            gdb.parse_and_eval("$pc").fetch_lazy()
+        except gdb.error:  # "Selected thread is running."
+            _this.in_stop = False
+    return _this.in_stop
+
+
+def require_same() -> None:
+    """Before an answer is given. Error: Refusal where the machine ran, or was reset, since its
+    registers were read: what was read belongs to no one state of it."""
+    if not _this.used:
+        return
+    look_again()
+    used = [thread for thread in gdb.selected_inferior().threads() if thread.num in _this.used]
+    for thread in used:
+        with cpus.thread_selected(thread):
+            is_same = _from_thread() == _this.used[thread.num]
+        if not is_same:
+            raise Refusal("the machine ran or was reset while it was read: ask again")
+    if len(used) != len(_this.used):
+        raise Refusal("a CPU is gone since it was read: ask again")
+
+
+def registers() -> Registers:
+    """The selected CPU's registers, with `set ptmap cr0` and the like put over them."""
+    known = _from_source()
+    thread = gdb.selected_thread()
+    if known is None:
+        known = _from_thread() if thread is not None else Registers()
+        if thread is not None and qemu_stub.is_qemu(gdb.selected_inferior().connection):
+            _this.used[thread.num] = known
+    names = ("cr0", "cr3", "cr4", "efer")
+    given = {name: value for name in names if (value := settings.get(name)) is not None}
+    assumed = [what for what in known.assumed if what.split(".")[0].lower() not in given]
+    return replace(known, **given, assumed=tuple(assumed))
+
+
+def _from_source() -> Registers | None:
+    """Those that the memory's source knows; None where the target has to be asked."""
+    try:
+        source = choose.memory().source
+        return source.registers(cpus.current()) if source.knows_registers else None
+    except Refusal:
+        if gdb.selected_thread() is None:
+            raise
+        return None  # whoever needs the memory will say so
+
+
+def system_registers() -> SystemRegisters | None:
+    """GDTR, IDTR, LDTR and TR of the selected CPU; None where nobody tells."""
+    cpu = cpus.current()
+    try:
+        known = choose.memory().source.system_registers(cpu)
+    except Refusal:
+        known = None
+    return known or qemu_monitor.system_registers(cpu)
+
+
+def architecture() -> gdb.Architecture:
+    """The selected frame's; without a target what its registers tell, or else GDB's own choice."""
+    if gdb.selected_thread() is not None:
+        return gdb.selected_frame().architecture()
+    efer = registers().efer
+    if efer is None:
+        return gdb.selected_inferior().architecture()
+    before = gdb.parameter("architecture")
+    name = "i386:x86-64" if efer & _EFER_LMA else "i386"
+    gdb.execute(f"set architecture {name}", to_string=True)
+    try:
+        return gdb.selected_inferior().architecture()
+    finally:
+        gdb.execute(f"set architecture {before}", to_string=True)
+
+
+def _from_thread() -> Registers:
+    read = _read_in_stop if _this.in_stop else _read_of_frame
+    return Registers(
+        cr0=read("cr0"),
+        cr2=read("cr2"),
+        cr3=read("cr3"),
+        cr4=read("cr4"),
+        efer=read("efer"),
+        eflags=read("eflags"),
+        cs=read("cs"),
+        sp=read("rsp") or read("esp"),
+    )
+
+
+def _read_of_frame(name: str) -> int | None:
+    # Not $cr3: where the target has no such register that is a convenience variable, and somebody
+    # may have set it.
+    try:
+        value = gdb.newest_frame().read_register(name)
+        return int(value) & (1 << 8 * value.type.sizeof) - 1  # GDB's are signed
+    except ValueError:
+        return None
+
+
+_names: dict[tuple[int, str], frozenset[str]] = {}  # of registers, by connection and architecture
+
+
+def _read_in_stop(name: str) -> int | None:
+    """Without a gdb.Frame: to make one GDB looks for its caller, which it reads from the stack. No
+    frame but the newest is selected."""
+    inferior = gdb.selected_inferior()
+    architecture = inferior.architecture()
+    key = (inferior.connection.num if inferior.connection else 0, architecture.name())
+    if key not in _names:
+        _names[key] = frozenset(register.name for register in architecture.registers())
+    if name not in _names[key]:
+        return None  # $cr3 would be a convenience variable
+    value = gdb.parse_and_eval(f"${name}")
+    return int(value) & (1 << 8 * value.type.sizeof) - 1
+
+
+def assumed_of_memory() -> tuple[str, ...]:
+    """See Source.assumed."""
+    try:
+        return choose.memory().source.assumed
+    except Refusal:
+        return ()  # whoever needs the memory will say so
+
+
+def memory() -> Memory:
+    """The target's physical memory, for this command. Error: Refusal where there is none."""
+    return choose.memory()
+
+
+def repair() -> None:
+    """Ends the physical mode that an earlier session left on in QEMU, and says so.
+
+    Until then every address that GDB itself reads is wrong, so this comes before anything else.
+    """
+    connection = gdb.selected_inferior().connection
+    if not qemu_stub.is_qemu(connection) or not qemu_stub.physical_mode(connection):
+        return
+    qemu_stub.leave_physical_mode(connection)
+    gdb.write(
+        "ptmap: QEMU's stub was still in physical-memory mode, from an earlier session; "
+        "put back.\n",
+        gdb.STDERR,
+    )
+    gdb.execute("maintenance flush register-cache", to_string=True)
+    gdb.execute("maintenance flush dcache", to_string=True)
+
+
+def look_again() -> None:
+    """Makes GDB forget the registers that it keeps for as long as it sees the target stopped.
+
+    Behind its back QEMU's monitor resets the machine, loads a snapshot, lets it run. Only QEMU's:
+    asking anew is slow on a serial line.
+    """
+    if qemu_stub.is_qemu(gdb.selected_inferior().connection):
+        frame = gdb.selected_frame()
+        level = frame.level()
+        gdb.execute("maintenance flush register-cache", to_string=True)
+        if level and frame.is_valid():
+            frame.select()
+
+
+_seen: set[int] = set()  # connections that have stopped once
+
+
+def watch_changes() -> None:
+    """What was read is forgotten where the target runs or somebody changes it."""
+    events = gdb.events
+    for event in (
+        events.cont,
+        events.exited,
+        events.memory_changed,
+        events.register_changed,
+        events.inferior_call,
+        events.new_objfile,
+        events.clear_objfiles,
+    ):
+        event.connect(lambda _event: choose.forget())
+
+
+def watch_attach() -> None:
+    """Repairs as soon as GDB attaches: attaching ends in a stop."""
+
+    def on_stop(_event: gdb.Event) -> None:
+        connection = gdb.selected_inferior().connection
+        if connection is None or connection.num in _seen:
+            return
+        _seen.add(connection.num)
+        try:
+            repair()
+        except failures.EXPECTED as error:
+            why = failures.sentence(error)
+            if why is None:
+                raise
+            gdb.write(f"ptmap: {why}\n", gdb.STDERR)
+
+    gdb.events.stop.connect(on_stop)

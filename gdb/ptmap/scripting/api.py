@@ -1,0 +1,621 @@
+"""ptmap as a library of scripts inside GDB: `import ptmap` once ptmap-gdb.py is loaded.
+
+    space = ptmap.space()                      # of the selected CPU, now
+    walk = space.walk(0x401000)
+    print(hex(walk.pa) if walk.outcome == "mapped" else walk.outcome)
+    for r in space.map(filter="write+exec"):   # a ptmap.Map: a sequence of ptmap.Range
+        print(hex(r.va), r.size, r.rights)
+
+    before = ptmap.load("before.ptmap")        # or a Map of an earlier moment
+    for d in ptmap.diff(before, space.map(sizes=True)):
+        print(d.what, hex(d.va), d.size)       # a ptmap.Difference each
+
+Addresses and sizes are ints, in bytes. Linear addresses are canonical, from 0 to 2^64-1 (below 4
+GiB without 4- or 5-level paging); where one is an argument a gdb.Value will do too. Windows are
+START and END, END not in it, as in `ptmap START END`.
+
+A Space is registers: a root and how to read it. Each of its methods reads the tables anew, as they
+are at that moment, whatever they were when it was made: a Space of an earlier stop tells what its
+root maps now. What they return is data: it does not change, and stays good when the target runs.
+
+Error is raised where something cannot be done, with one sentence that says why: no target, a
+running one, a register or the kernel's symbols missing. Not mapped is an answer. KeyboardInterrupt
+is raised by Ctrl-C. All of it is for GDB's own thread only.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from operator import index
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, cast, overload
+
+import gdb
+
+from ..base import native
+from ..base.errors import Refusal as Error
+from ..context import last_maps, selection, snapshots
+from ..debugger import failures, numbers, progress, settings
+from ..machine import cpus, question, target
+from ..machine.sources import choose
+from ..spaces import address_space, attributes, maps
+from ..spaces.address_space import AddressSpace
+
+if TYPE_CHECKING:
+    from .. import _core
+    from .._core import Gap, Label, Range, Table, Walk
+
+__all__ = ["Differences", "Error", "Map", "Mapping", "Pages", "Registers", "Space", "Tables",
+           "diff", "load", "space", "USER", "WRITE", "EXEC", "GLOBAL", "READ", "PAGE_4K",
+           "PAGE_2M", "PAGE_4M", "PAGE_1G", "NO_PA", "memory_type"]  # fmt: skip
+
+Address = Union[int, gdb.Value]
+
+# Flags of a row: rights, whatever all levels allow; which page sizes a range has; the memory type.
+USER, WRITE, EXEC, GLOBAL, READ = 1, 2, 4, 8, 16
+PAGE_4K, PAGE_2M, PAGE_4M, PAGE_1G = 1 << 8, 1 << 9, 1 << 10, 1 << 11
+_TYPE_SHIFT = 16
+_PA_TOP = 1 << 52  # physical addresses have at most 52 bits
+NO_PA = (1 << 64) - 1  # a range's physical address where its frames are not contiguous
+
+
+def memory_type(flags: int) -> str:
+    """The memory type in the flags of a Map's row: "WB", "UC-", or "PAT1" where it is not known
+    (`set ptmap pat`). MTRRs are not considered. Error: for what are no flags."""
+    names: list[str] = native.core.type_names()
+    number = flags >> _TYPE_SHIFT
+    if not 0 <= number < len(names):
+        raise Error(f"{flags:#x} are no flags of a row")
+    return names[number]
+
+
+@dataclass(frozen=True)
+class Registers:
+    """The control registers that decide what a Space is, `set ptmap cr0` and the like put over
+    those of the target."""
+
+    cr0: int
+    cr3: int
+    cr4: int
+    efer: int
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Linear addresses that map a stretch of physical memory, contiguous in both."""
+
+    va: int
+    pa: int
+    size: int  # bytes
+    range: Range  # of the map, that they belong to: its rights are theirs
+
+
+def space(
+    root: Address | str | None = None,
+    *,
+    mode: str | None = None,
+    half: str | None = None,
+    cpu: int | None = None,
+    pid: int | None = None,
+    comm: str | None = None,
+) -> Space:
+    """The address space that the commands' options of these names select; without any that of the
+    selected CPU (kgdb: task).
+
+    root   physical address of the root table; or a pointer to it (a gdb.Value, or an expression
+           such as "init_mm.pgd", which is found where KASLR put it)
+    mode   "32-bit", "pae", "4-level", "5-level"; by default what the registers select
+    half   KPTI's "user" or "kernel" root
+    cpu    that CPU's, counted from 0; not in a condition
+    pid    of a Linux process, or comm, its name: both need the kernel's symbols
+
+    Error: where there is none like that, and with paging off.
+    """
+    given = {"mode": mode, "half": half, "pid": pid, "comm": comm}
+    options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    for name, words in (("mode", address_space.MODES), ("half", ("user", "kernel"))):
+        if options.get(name, words[0]) not in words:
+            raise Error(f"{name}={options[name]!r} is none of {', '.join(words)}")
+    with _refusing():
+        question.begin()
+        if cpu is not None and question.in_stop():
+            raise Error("cpu= cannot be used in a condition: GDB has to keep its thread there")
+        with cpus.selected(_number(cpu, "cpu")) if cpu is not None else nullcontext():
+            if root is not None:
+                options["root"] = _root(root)
+            resolved = selection.resolve(options)
+            if resolved.paging_is_off:
+                raise Error("paging is off (CR0.PG=0): there is no address space")
+            question.end()
+            return Space(resolved)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """GDB's own words for what the target or connection did are an Error's."""
+    try:
+        yield
+    except failures.EXPECTED as error:
+        text = failures.sentence(error)
+        if text is None:
+            raise
+        raise Error(text) from None
+
+
+def _number(value: Address, what: str) -> int:
+    """Error: for what is no integer."""
+    if isinstance(value, gdb.Value):
+        return numbers.number_of(value, what)
+    try:
+        return index(value)
+    except TypeError:
+        raise Error(f"{what} is an int or a gdb.Value, not {value!r}") from None
+
+
+def _root(root: Address | str) -> numbers.Number | numbers.Unread:
+    if isinstance(root, str):
+        option = next(option for option in selection.OPTIONS if option.name == "root")
+        return numbers.value_of(option, root)
+    if isinstance(root, gdb.Value):
+        return numbers.number_of(root, "root")
+    return numbers.Number(_number(root, "root"))
+
+
+class Space:
+    """An address space: made by ptmap.space()."""
+
+    def __init__(self, resolved: AddressSpace) -> None:
+        self._space = resolved
+        self._maxphyaddr = selection.maxphyaddr()  # that its tables are read with
+        self._source = choose.key()
+
+    def __repr__(self) -> str:
+        return f"<ptmap.Space {self.mode} root {self.root:#x}>"
+
+    @property
+    def mode(self) -> str:
+        """As "32-bit", "pae", "4-level" or "5-level"."""
+        return self._space.mode
+
+    @property
+    def root(self) -> int:
+        """Physical address of the root table."""
+        return self._space.root
+
+    @property
+    def registers(self) -> Registers:
+        """Those that it was made of. Root and `cr3` differ where a root or half was asked for."""
+        one = self._space
+        return Registers(one.cr0, one.cr3, one.cr4, one.efer)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed, and whose space it is, in words: `pte` prints them too."""
+        return (*self._space.told, *(f"assuming {what}" for what in self._space.assumed))
+
+    def walk(self, va: Address) -> Walk:
+        """One address from the root to its page, or to where the walk ends; see Walk.outcome.
+
+        Reads one entry a level. Error: where memory cannot be had at all.
+        """
+        return self.walks([va])[0]
+
+    def walks(self, vas: Iterable[Address]) -> list[Walk]:
+        """The same of many addresses at one moment: far less work than so many calls of walk()."""
+        with _question(self):
+            at = [_linear(self._space, va) for va in vas]
+            with self._space.memory.reading():
+                return [self._space.walk(va) for va in at]
+
+    def map(
+        self,
+        start: Address = 0,
+        end: Address = 0,
+        *,
+        filter: str | None = None,
+        physical: bool = True,
+        sizes: bool = False,
+        view: str | None = None,
+    ) -> Map:
+        """The ranges from START to END (0: to the top), by rising address: maximal runs of pages
+        with equal rights, global bit and memory type.
+
+        filter    only those with these attributes: "write+exec,user", as `ptmap -filter`
+        physical  a range ends where its frames stop being contiguous
+        sizes     and where the page size changes
+        view      "user" or "kernel": rights as that mode has them now (CR0.WP, SMEP, SMAP)
+
+        Reads every table there once; `set ptmap max-tables` and `max-ranges` bound it: then, and
+        where a table cannot be read, Map.complete is False. Error: the filter; an empty window.
+        """
+        if not isinstance(filter, (str, type(None))):
+            raise Error(f"filter is a str of attributes, not {filter!r}")
+        if view not in (None, "user", "kernel"):
+            raise Error(f"view={view!r} is none of user, kernel")
+        with _question(self):
+            wanted = attributes.parse(filter) if filter is not None else None
+            window, scanned = self._scan(start, end)
+            made = maps.flatten(
+                self._space,
+                scanned,
+                *window,
+                split_physical=bool(physical),
+                split_sizes=bool(sizes),
+                as_=view,
+                wanted=wanted,
+            )
+        exact = physical and sizes and filter is None and view is None
+        return Map(made, self._origin(window, exact))
+
+    def _origin(self, window: tuple[int, int], exact: bool) -> _Origin:
+        under = snapshots.Conditions(self._maxphyaddr, settings.get("pat"))
+        return _Origin(self._space, under, window, exact, self._space.told)
+
+    def pages(self, start: Address = 0, end: Address = 0) -> Pages:
+        """Every page that touches START to END, with its leaf entry: for accessed and dirty bits,
+        and what else a Map does not tell. 40 bytes a page; `set ptmap max-ranges` bounds them."""
+        with _question(self):
+            window, scanned = self._scan(start, end)
+            rows, cut = native.core.page_rows(
+                scanned, *window, settings.limit("max-ranges"), progress.flattening
+            )
+            made = maps.flatten(self._space, scanned, *window)
+        return Pages(rows, cut or scanned.cut, made.complete)
+
+    def tables(self, start: Address = 0, end: Address = 0) -> Tables:
+        """The page tables that translate START to END, the root first."""
+        with _question(self):
+            return Tables(self._scan(start, end)[1])
+
+    def find(self, pa: Address, length: int = 1) -> Map:
+        """What maps the physical addresses PA to PA + LENGTH - 1: a Map of just that, as `ptmap
+        find` has it. For many questions about one moment make one map(), and ask its find().
+
+        Reads all tables; there may be more mappings where Map.complete is False. Error: where
+        LENGTH is not positive.
+        """
+        first, last = _stretch(_number(pa, "the physical address"), length)
+        with _question(self):
+            window, scanned = self._scan(0, 0)
+            made = maps.find(self._space, scanned, first, last)
+        return Map(made, self._origin(window, False))
+
+    def _scan(self, start: Address, end: Address) -> tuple[tuple[int, int], _core.Space]:
+        window = address_space.window(self._space, _number(start, "START"), _number(end, "END"))
+        with self._space.memory.reading():
+            return window, maps.scan(self._space, *window)
+
+
+def _linear(one: AddressSpace, va: Address) -> int:
+    """An address as `pte` takes it."""
+    return address_space.in_space(one, _number(va, "the address"))
+
+
+@contextmanager
+def _question(of: Space) -> Iterator[None]:
+    """Around what one call reads."""
+    progress.begin()
+    try:
+        with _refusing():
+            question.begin()
+            if not question.in_command():
+                last_maps.new_command("a script")
+            if choose.key() != of._source:
+                raise Error(
+                    "this space is of another target, or of what `set ptmap memory` was before: "
+                    "make it anew by ptmap.space()"
+                )
+            of._space = of._space.through(selection.reader())
+            yield
+            question.end()
+    finally:
+        progress.erase()
+
+
+_T = TypeVar("_T")
+_Item = TypeVar("_Item", covariant=True)
+
+
+class _Makes(Protocol[_Item]):
+    """A list of the native module, that makes a Python object of an item for each call."""
+
+    def __getitem__(self, index: int, /) -> _Item:
+        ...
+
+
+class _Lazy(Sequence[_T]):
+    """Items of such a list, each made when it is asked for."""
+
+    def __init__(self, items: _Makes[_T], indices: range) -> None:
+        self._items, self._indices = items, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> _T:
+        ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[_T]:
+        ...
+
+    def __getitem__(self, index: int | slice) -> _T | Sequence[_T]:
+        if isinstance(index, slice):
+            return _Lazy(self._items, self._indices[index])
+        return self._items[self._indices[index]]
+
+    def __iter__(self) -> Iterator[_T]:
+        return map(self._items.__getitem__, self._indices)
+
+
+@contextmanager
+def _asking_nothing() -> Iterator[None]:
+    """Around work that needs no target, whatever the target does."""
+    if not question.in_command():
+        target.leave_alone()
+    progress.begin()
+    try:
+        yield
+    finally:
+        progress.erase()
+
+
+_EXACTLY = "with physical=True, sizes=True and without filter and view"
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a map was made of, and how."""
+
+    space: AddressSpace
+    under: snapshots.Conditions
+    window: tuple[int, int]  # offsets
+    exact: bool  # made _EXACTLY so: what can be compared
+    words: tuple[str, ...]  # see Snapshot.words and labels
+    labels: tuple[Label, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        return self.window == (0, self.space.paging.last_offset)
+
+
+def _stretch(pa: int, length: int) -> tuple[int, int]:
+    """First and last byte. Error: for what is no physical memory."""
+    if length <= 0 or not 0 <= pa < _PA_TOP:
+        raise Error(f"find: {pa:#x}, {length} bytes, is no physical memory")
+    return pa, min(pa + length, _PA_TOP) - 1
+
+
+def _view(rows: Any) -> memoryview:  # mypy knows no buffers of Python 3.11's
+    return memoryview(rows)
+
+
+class Map(_Lazy["Range"]):
+    """What an address space mapped when it was read: a sequence of ptmap.Range by rising address.
+
+    A Range is made when it is asked for: a map of a million of them costs 32 bytes each, and
+    buffer() is for all of them at once.
+    """
+
+    def __init__(self, made: _core.Map, origin: _Origin) -> None:
+        super().__init__(made, range(len(made)))
+        self._made, self._origin = made, origin
+
+    def __repr__(self) -> str:
+        more = "" if self.complete else ", not complete"
+        return f"<ptmap.Map {self.mode} of {len(self)} ranges{more}>"
+
+    @property
+    def mode(self) -> str:
+        """As Space.mode."""
+        return self._made.mode
+
+    @property
+    def root(self) -> int:
+        """Physical address of the root table."""
+        return self._origin.space.root
+
+    @property
+    def complete(self) -> bool:
+        """Whether it says all: nothing unreadable, malformed or truncated."""
+        return self._made.complete
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a limit of the settings was reached."""
+        return self._made.truncated
+
+    @property
+    def unreadable(self) -> list[Gap]:
+        """Parts whose table could not be read."""
+        return [gap for gap in self._made.unreadable]  # not list(), which is deaf to Ctrl-C
+
+    @property
+    def malformed(self) -> list[Gap]:
+        """Parts whose entry has a reserved bit set."""
+        return [gap for gap in self._made.malformed]
+
+    @property
+    def tables(self) -> int:
+        """Distinct tables that were read, the root included."""
+        return self._made.tables
+
+    @property
+    def pages(self) -> dict[str, int]:
+        """How many there are of each size, before the filter: {"4K": 12, "2M": 0, ...}."""
+        return self._made.pages
+
+    def at(self, va: Address) -> Range | None:
+        """The range that holds an address, None where none does. Error: for what is no address of
+        this mode."""
+        return self._made.at(_linear(self._origin.space, va))
+
+    def buffer(self) -> memoryview:
+        """All ranges as numbers: a read-only view of shape (len(map), 4), format "Q" (unsigned, 64
+        bits, the host's order): va, size, pa (NO_PA where frames are not contiguous), flags (USER
+        and so on; memory_type() for the type). It outlives the map. For example
+
+            numpy.asarray(made.buffer())
+            array.array("Q", made.buffer().tobytes())
+        """
+        return _view(native.core.range_rows(self._made, progress.writing))
+
+    def rows(self) -> Iterator[tuple[int, int, int, int]]:
+        """The same one by one: va, size, pa, flags. Faster than ranges, and nothing is kept."""
+        return cast("Iterator[tuple[int, int, int, int]]", struct.iter_unpack("4Q", self.buffer()))
+
+    def find(self, pa: Address, length: int = 1) -> list[Mapping]:
+        """Every mapping of the physical addresses PA to PA + LENGTH - 1, by rising linear address.
+        Of a map that was made with physical=True: ranges without one physical address are passed
+        over. Error: where LENGTH is not positive."""
+        first, last = _stretch(_number(pa, "the physical address"), length)
+        cut: list[Range] = native.core.find(self._made, first, last)
+        return [
+            Mapping(one.va, one.pa, one.size, whole)
+            for one in cut
+            if one.pa is not None and (whole := self._made.at(one.va)) is not None
+        ]
+
+    def save(self, path: str) -> None:
+        """Writes a file that load() and `ptmap diff` read, whole or not at all. As the map is of
+        another moment it has no labels, and of words about the space only Space.notes: `ptmap save`
+        has them too.
+
+        Error: of a map that diff() would not take, or of a window; a file that cannot be written.
+        """
+        origin = self._origin
+        if not origin.exact or not origin.whole:
+            raise Error(f"save: this map was not made {_EXACTLY}, of a whole space")
+        with _asking_nothing():
+            snapshots.store(
+                path,
+                snapshots.encode(
+                    origin.space, self._made, origin.words, origin.labels, origin.under
+                ),
+            )
+
+
+def load(path: str) -> Map:
+    """The map in a file that `ptmap save` or Map.save() wrote. It needs no target.
+
+    Error: for what is no such file, or a damaged one.
+    """
+    with _asking_nothing():
+        stored = snapshots.load(path)
+    space = snapshots.space_of(stored)
+    under = snapshots.Conditions(stored.maxphyaddr, stored.pat)
+    window = 0, space.paging.last_offset
+    words, labels = tuple(stored.words), tuple(stored.labels)
+    return Map(stored.map, _Origin(space, under, window, True, words, labels))
+
+
+class Differences(_Lazy["_core.Difference"]):
+    """What differs between two maps: a sequence of ptmap.Difference by rising address. One is made
+    when it is asked for."""
+
+    def __init__(self, found: _core.Differences, complete: bool) -> None:
+        super().__init__(found, range(len(found)))
+        self._found, self._complete = found, complete
+
+    def __repr__(self) -> str:
+        more = "" if self.complete else ", not complete"
+        return f"<ptmap.Differences, {len(self)} stretches{more}>"
+
+    @property
+    def complete(self) -> bool:
+        """Whether both maps say all. What one of them cannot speak of is there as "unknown"."""
+        return self._complete
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """How many there are of each kind: (stretches, bytes) by Difference.what, and by what is
+        in Difference.changed, where one may count in several."""
+        kinds, changes = self._found.counts()
+        return kinds | changes
+
+
+def diff(before: Map, after: Map, *, physical: bool = False) -> Differences:
+    """What differs from one map to another: of two moments, two spaces, or a file (load()), of the
+    same window, made with physical=True, sizes=True and without filter and view. Neighbours with
+    the same differences are one; with `physical` only while their frames are contiguous.
+
+    Reads nothing. Error: for other maps, or of two paging modes.
+    """
+    for which, one in (("before", before), ("after", after)):
+        if not isinstance(one, Map):
+            raise Error(f"diff compares two Maps, not {one!r} (load() makes one of a file)")
+        if not one._origin.exact:
+            raise Error(f"diff: the map {which} was not made {_EXACTLY}")
+    if before.mode != after.mode:
+        raise Error(
+            f"diff: one map is of {before.mode} paging, the other of {after.mode}: these do not "
+            "compare"
+        )
+    if before._origin.window != after._origin.window:
+        raise Error("diff: the maps are of different windows")
+    with _asking_nothing():
+        found = native.core.diff(before._made, after._made, physical, progress.comparing)
+    return Differences(found, before.complete and after.complete)
+
+
+class Pages:
+    """Pages of an address space by rising address, as numbers."""
+
+    def __init__(self, rows: _core.Rows, cut: bool, complete: bool) -> None:
+        self._rows, self._cut, self._complete = rows, cut, complete
+
+    @property
+    def complete(self) -> bool:
+        """As Map.complete: no table unreadable, no entry malformed, no limit reached."""
+        return self._complete and not self._cut
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a limit of the settings was reached: there are more."""
+        return self._cut
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, int, int]]:
+        """va, size, pa, flags (USER and so on, of the whole path), entry (raw, of the leaf)."""
+        return cast(
+            "Iterator[tuple[int, int, int, int, int]]", struct.iter_unpack("5Q", self.buffer())
+        )
+
+    def buffer(self) -> memoryview:
+        """The same five columns, as Map.buffer()."""
+        return _view(self._rows)
+
+
+class Tables(Sequence["Table"]):
+    """Page tables of an address space as they were read, the root first; one that is used at two
+    levels is there for each. See ptmap.Table: Table.entries() is a view of the raw entries."""
+
+    def __init__(self, scanned: _core.Space) -> None:
+        self._scanned = scanned
+        self._indices = range(native.core.table_count(scanned))
+
+    @property
+    def truncated(self) -> bool:
+        """Whether `set ptmap max-tables` was reached."""
+        return self._scanned.cut
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Table:
+        ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Table]:
+        ...
+
+    def __getitem__(self, index: int | slice) -> Table | Sequence[Table]:
+        if isinstance(index, slice):
+            return [self[i] for i in self._indices[index]]
+        table: Table = native.core.table(self._scanned, self._indices[index])
+        return table

@@ -1,0 +1,74 @@
+"""Maps of a space, within the limits of its reader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Sequence
+
+from ..base import native
+from .address_space import AddressSpace
+
+if TYPE_CHECKING:
+    from .._core import Condition, Map, Range, Space
+
+
+def scan(space: AddressSpace, first: int, last: int) -> Space:
+    """The tables for the offsets FIRST to LAST."""
+    scanned = space.scan(first, last, space.reader.max_tables)
+    if first == 0 and last == space.paging.last_offset:
+        space.reader.scanned(space, scanned)
+    return scanned
+
+
+def flatten(
+    space: AddressSpace,
+    scanned: Space,
+    first: int,
+    last: int,
+    *,
+    split_physical: bool = False,
+    split_sizes: bool = False,
+    as_: str | None = None,
+    wanted: Condition | None = None,
+    ram: Sequence[tuple[int, int]] = (),
+) -> Map:
+    """A map of these offsets; see _core.make_map."""
+    return native.core.make_map(
+        scanned,
+        first,
+        last,
+        split_physical=split_physical,
+        split_sizes=split_sizes,
+        pat=space.reader.pat,
+        as_=as_,
+        ac=space.ac,
+        wanted=wanted,
+        max_ranges=space.reader.max_ranges,
+        ram=ram,
+        pulse=space.reader.progress.flattening,
+    )
+
+
+def exact(space: AddressSpace, scanned: Space) -> Map:
+    """The whole space, a range for each run of contiguous frames in pages of one size: what can be
+    told apart in two maps, or in one range of an assertion."""
+    last = space.paging.last_offset
+    return flatten(space, scanned, 0, last, split_physical=True, split_sizes=True)
+
+
+def pa(one: Range) -> int:
+    """Physical address of a range of a map that was made with split_physical."""
+    assert one.pa is not None
+    return one.pa
+
+
+def find(space: AddressSpace, scanned: Space, first: int, last: int) -> Map:
+    """A map of what maps the physical bytes FIRST to LAST, each range cut to them. Of the
+    whole space no ranges are made, so none of them counts against the limit."""
+    return native.core.find(
+        scanned,
+        first,
+        last,
+        pat=space.reader.pat,
+        max_ranges=space.reader.max_ranges,
+        pulse=space.reader.progress.flattening,
+    )

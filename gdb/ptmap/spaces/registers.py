@@ -1,0 +1,61 @@
+"""What of a CPU's registers decides what its addresses mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_Table = tuple[int, int]  # base, limit
+_Loaded = tuple[int, int, int, int]  # base, limit, selector, flags
+
+
+@dataclass(frozen=True)
+class Registers:
+    """Of the selected thread, which is a vCPU with QEMU. None where the target lacks it."""
+
+    cr0: int | None = None
+    cr2: int | None = None
+    cr3: int | None = None
+    cr4: int | None = None
+    efer: int | None = None
+    eflags: int | None = None
+    cs: int | None = None
+    sp: int | None = None
+    assumed: tuple[str, ...] = ()  # what of it is not told: "EFER.NXE=1"
+    told: tuple[str, ...] = ()  # what the user should know of whose they are
+
+    @property
+    def ac(self) -> bool:
+        """EFLAGS.AC, which lets the kernel past SMAP."""
+        return bool((self.eflags or 0) >> 18 & 1)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A register with a base and a limit (SDM vol. 3A, 2.4). GDTR and IDTR have no selector."""
+
+    base: int
+    limit: int  # of the last byte
+    selector: int | None = None
+    flags: int = 0  # the descriptor's second doubleword, bits 23:8
+
+    @property
+    def is_null(self) -> bool:
+        """LDTR and TR: nothing is loaded (SDM vol. 3A, 3.4.2)."""
+        return self.selector is not None and self.selector & ~3 == 0
+
+
+@dataclass(frozen=True)
+class SystemRegisters:
+    gdtr: Segment
+    idtr: Segment
+    ldtr: Segment
+    tr: Segment
+
+    def for_core(self) -> tuple[_Table, _Table, _Loaded, _Loaded]:
+        """GDTR, IDTR, LDTR and TR for the native core."""
+        return (
+            (self.gdtr.base, self.gdtr.limit),
+            (self.idtr.base, self.idtr.limit),
+            (self.ldtr.base, self.ldtr.limit, self.ldtr.selector or 0, self.ldtr.flags),
+            (self.tr.base, self.tr.limit, self.tr.selector or 0, self.tr.flags),
+        )

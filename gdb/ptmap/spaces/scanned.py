@@ -1,0 +1,203 @@
+"""What a command has scanned: each root's tables once, and flattened once.
+
+A command's questions (the map itself, which Linux this is, labels, the stack, the split) are about
+the same tables. The first that is asked scans them, and all are answered from one map of them. A
+command that is about a window reads that window, and apart from it what tells of the kernel.
+
+What a limit cut short is read again for who needs another part of it: a map of a space with too
+many tables still has its labels.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..base import native
+from .reader import Plan
+
+if TYPE_CHECKING:
+    from .._core import Condition, Map, Space as Tables
+    from .address_space import AddressSpace
+
+# More than any view of a process has; of the kernel's part each run of frames counts.
+_LEAST_RANGES, _KERNEL_RANGES = 1 << 20, 1 << 18
+
+
+class ScannedPart:
+    """A window of a root: its tables, and their one map."""
+
+    def __init__(self, space: AddressSpace, first: int, last: int, plan: Plan) -> None:
+        """Offsets. Error: Refusal where there is no memory."""
+        self.space, self.first, self.last = space, first, last
+        self.exact, self._counts = plan.exact, plan.counts
+        self.tables: Tables = space.scan(first, last, space.reader.max_tables)
+
+    @cached_property
+    def flat(self) -> Map:
+        """Ranges of contiguous frames in pages of one size; in the lower part of one that is not
+        exact merged ranges: a process may have a million frames, and few commands want them."""
+        space = self.space
+        return native.core.make_map(
+            self.tables,
+            self.first,
+            self.last,
+            split_physical=True,
+            split_sizes=True,
+            pat=space.reader.pat,
+            max_ranges=max(space.reader.max_ranges, _LEAST_RANGES) + _KERNEL_RANGES,
+            ram=_ram(space) if self._counts and not self.exact else [],
+            counted=self._counts,
+            pulse=space.reader.progress.flattening,
+            split_from=0 if self.exact else space.paging.upper_part,
+        )
+
+    def tells(
+        self, first: int, last: int, split_physical: bool = False, split_sizes: bool = False
+    ) -> bool:
+        """Whether the map has all that a view tells: merged ranges cannot be cut, nor split."""
+        if self.exact or first >= self.space.paging.upper_part:
+            return True
+        is_whole_lower = first == self.first and last >= min(
+            self.last, self.space.paging.upper_part - 1
+        )
+        return is_whole_lower and not split_physical and not split_sizes
+
+    def covers(self, first: int, last: int) -> bool:
+        return self.first <= first and last <= self.last
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a limit was reached: what lies behind it is not known."""
+        return self.tables.cut or self.flat.truncated
+
+    def view(
+        self,
+        first: int,
+        last: int,
+        *,
+        split_physical: bool = False,
+        split_sizes: bool = False,
+        as_: str | None = None,
+        wanted: Condition | None = None,
+        with_ram: bool = False,
+        max_ranges: int | None = None,
+        counted: bool = True,
+    ) -> Map:
+        """A map of these offsets, as _core.make_map makes it. WITH_RAM: it counts pages outside of
+        RAM. Not COUNTED: what it says of pages and tables is nothing."""
+        space, make = self.space, native.core.make_map
+        limit = space.reader.max_ranges if max_ranges is None else max_ranges
+        options: dict[str, Any] = {
+            "split_physical": split_physical,
+            "split_sizes": split_sizes,
+            "as_": as_,
+            "ac": space.ac,
+            "wanted": wanted,
+            "max_ranges": limit,
+            "ram": _ram(space) if with_ram else [],
+            "pulse": space.reader.progress.flattening,
+            "counted": counted,
+        }
+        flat = self.flat
+        if self.exact and split_physical and split_sizes and not with_ram:
+            is_all = (first, last) == (self.first, self.last) and not wanted and as_ is None
+            if is_all and len(flat) + len(flat.unreadable) + len(flat.malformed) <= limit:
+                return flat
+        # A map that ends at its limit has fewer ranges than a view may have, as they are smaller.
+        tells = self._counts and self.tells(first, last, split_physical, split_sizes)
+        if flat.truncated or counted and not tells:
+            return make(self.tables, first, last, pat=space.reader.pat, **options)
+        return native.core.view(self.tables, flat, first, last, **options)
+
+
+class Scanned:
+    """The tables of one root, as far as a command asked for them. Made by of()."""
+
+    def __init__(self, space: AddressSpace) -> None:
+        self._space = space
+        self.plan = Plan()
+        self._parts: list[ScannedPart] = []
+        self.memo: dict[str, Any] = {}  # what was worked out of them, by whom
+
+    @property
+    def whole(self) -> ScannedPart:
+        """All of it, for a command that says something of all of it."""
+        whole = self.part(0, self._space.paging.last_offset)
+        self._space.reader.scanned(self._space, whole.tables)
+        return whole
+
+    def known(self, first: int, last: int) -> ScannedPart | None:
+        """A part with these offsets, if one was scanned."""
+        return next((part for part in self._parts if part.covers(first, last)), None)
+
+    def part(self, first: int, last: int) -> ScannedPart:
+        """The same, scanned now if there is none. Of a 64-bit space not more is read than these
+        offsets or the upper part, unless all of it will be asked for."""
+        known = self.known(first, last)
+        if known is not None:
+            return known
+        paging = self._space.paging
+        if self.plan.whole or not paging.canonical:
+            return self._read(0, paging.last_offset)
+        if first >= paging.upper_part:
+            return self._read(paging.upper_part, paging.last_offset)
+        return self._read(first, last)
+
+    def window(self, first: int, last: int) -> ScannedPart:
+        """The same of a window that a command shows: nothing outside of it is read for it."""
+        known = self.known(first, last)
+        if known and not known.is_limited and known.tells(first, last):
+            return known
+        return self._read(first, last)
+
+    def alone(self, first: int, last: int) -> ScannedPart:
+        """These offsets and no others, where what a limit cut short is not enough."""
+        return ScannedPart(self._space, first, last, self.plan)
+
+    def _read(self, first: int, last: int) -> ScannedPart:
+        made = ScannedPart(self._space, first, last, self.plan)
+        self._parts.append(made)
+        return made
+
+    def around(self, first: int, last: int) -> Map:
+        """A merged map of a few offsets: their rights. Of frames and page sizes it says nothing,
+        and it counts no pages and tables."""
+        part = self.part(first, last)
+        if part.tables.cut:
+            part = self.alone(first, last)
+        return part.view(first, last, counted=False)
+
+    def contiguous(self, first: int, last: int, max_tables: int, max_ranges: int) -> Map:
+        """The same in the upper part, of ranges whose frames are contiguous. The limits are of a
+        look at these offsets alone, which is taken if a limit of the settings is reached before."""
+        part = self.part(first, last)
+        if not part.is_limited:
+            return part.view(first, last, split_physical=True, max_ranges=max_ranges, counted=False)
+        tables = self._space.scan(first, last, max_tables)
+        return native.core.make_map(tables, first, last, split_physical=True, max_ranges=max_ranges)
+
+
+def of(space: AddressSpace, aside: bool = False) -> Scanned:
+    """What this command has scanned of a space's root, and scans if it is asked for. ASIDE: the
+    command is about another root, and asks this one for a part."""
+    scans = space.reader.scans
+    # Two CPUs may have one root and other rules (EFER.NXE, CR4.PGE).
+    key = space.mode, space.root, space.cr0, space.cr4, space.efer, space.reader.pat
+    if key not in scans.by_root:
+        scans.by_root[key] = Scanned(space)
+    scanned: Scanned = scans.by_root[key]
+    if not aside:
+        scanned.plan = scans.plan
+    return scanned
+
+
+def of_kernel(space: AddressSpace) -> Scanned:
+    """The same of the space that has the kernel mapped, for what only that tells."""
+    kernel = space.kernel
+    return of(kernel, aside=kernel.root != space.root)
+
+
+def _ram(space: AddressSpace) -> list[tuple[int, int]]:
+    """Of the machine; empty where it is not known."""
+    return space.memory.ram if space.memory.source.knows_ram else []

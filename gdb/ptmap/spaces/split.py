@@ -1,0 +1,54 @@
+"""What the user's and the supervisor's part of a space are, and what of it two roots share.
+
+native/space/split.h says how they are told apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..base import native
+from . import scanned
+from .address_space import AddressSpace
+
+if TYPE_CHECKING:
+    from .._core import KptiShare, Map
+
+
+def split_of(space: AddressSpace) -> int | None:
+    """The address where the supervisor's part begins; None of a 64-bit space, and where there is no
+    such place."""
+    if space.paging.canonical:
+        return None
+    return native.core.split_of(space.paging, _kernels(space))
+
+
+def supervisor_part(space: AddressSpace) -> int | None:
+    """The offset where it begins; None where user and supervisor pages are mixed."""
+    if space.paging.canonical:
+        return space.paging.upper_part
+    return native.core.supervisor_part(space.paging, _kernels(space))
+
+
+def shared(space: AddressSpace) -> KptiShare | None:
+    """None without KPTI, where there is no split, and where tables cannot be read."""
+    pair = space.kpti_roots
+    if pair is None:
+        return None
+    first = supervisor_part(space)
+    if first is None:
+        return None
+    last = space.paging.last_offset
+    kernel, user = (
+        scanned.of(space.below(root, pair=pair), aside=root != space.root)
+        .part(first, last)
+        .view(first, last, split_physical=True, counted=False)
+        for root in (pair.kernel, pair.user)
+    )
+    return native.core.kpti_share(kernel, user, space.reader.progress.flattening)
+
+
+def _kernels(space: AddressSpace) -> Map:
+    """Of the whole space, with the kernel in it."""
+    last = space.paging.last_offset
+    return scanned.of_kernel(space).whole.view(0, last, split_physical=True)

@@ -1,0 +1,23 @@
+"""What Linux told a process at exec: the auxiliary vector on its stack (native/elf/auxv.h)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..base import native
+from ..linux import user_stack
+from ..linux.kernel import Kernel
+from ..spaces.address_space import AddressSpace
+from ..spaces.virtual_memory import VirtualMemory
+
+if TYPE_CHECKING:
+    from .._core import Auxv
+
+
+def find(space: AddressSpace, linux: Kernel) -> Auxv | None:
+    """That of a space's process, None where it is not found."""
+    extent = user_stack.of_linux(space, linux)
+    if extent is None:
+        return None
+    with VirtualMemory(space).reading() as memory:
+        return native.core.find_auxv(memory, *extent, wide=space.paging.canonical)

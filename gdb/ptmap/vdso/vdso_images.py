@@ -1,0 +1,112 @@
+"""The kernel's own vDSO images, whose pages it maps into processes.
+
+arch/x86/entry/vdso/vdso2c makes each a page-aligned array in the kernel's data that is read-only
+after boot, and a struct vdso_image that begins with its address and size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..base import native
+from ..linux.kernel import Kernel
+from ..spaces.virtual_memory import Unreadable
+from ..spaces.maps import pa
+from ..debugger import progress
+from .elf_images import PAGE
+
+if TYPE_CHECKING:
+    from .._core import Elf, ImagePage, LinearImage
+
+_SYMBOLS = ("vdso_image_64", "vdso_image_32", "vdso_image_x32")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """An image in the kernel's memory."""
+
+    va: int  # of its first byte, in the kernel's part
+    size: int  # whole pages, in bytes
+    elf: Elf
+    image: int | None = None  # of its struct vdso_image, where symbols tell
+
+
+class Copies:
+    """Those of a kernel, looked for when they are asked for."""
+
+    def __init__(self, linux: Kernel) -> None:
+        self._linux = linux
+        # Without NX rodata cannot be told from text.
+        self._span = linux.image.rodata or linux.image.text
+        self._around: dict[int, Copy | None] = {}
+
+    # By frame
+
+    def around(self, frame: int) -> Copy | None:
+        """The image that a frame belongs to."""
+        va = self._linux.image_address(frame)
+        if va is None:
+            return None
+        for copy in self.by_symbols:
+            if copy.va <= va < copy.va + copy.size:
+                return copy
+        if va not in self._around:
+            with self._linux.memory.reading() as memory:
+                self._around[va] = _copy(native.core.linear_image_around(memory, va))
+        return self._around[va]
+
+    def index(self, copy: Copy, frame: int) -> int | None:
+        """Which page of an image a frame is."""
+        va = self._linux.image_address(frame)
+        return (va - copy.va) // PAGE if va is not None and 0 <= va - copy.va < copy.size else None
+
+    def page(self, copy: Copy, index: int, va: int) -> ImagePage | None:
+        """A page of an image, for the address `va` of a process."""
+        at = copy.va + index * PAGE
+        if index * PAGE >= copy.size:
+            return None
+        try:
+            self._linux.memory.read(at, PAGE)
+        except Unreadable:
+            return None
+        pa = self._linux.memory.translate(at)
+        return None if pa is None else native.core.ImagePage.of_kernel(va, pa, kernel_va=at)
+
+    # All of them
+
+    @cached_property
+    def all(self) -> list[Copy]:
+        return self.by_symbols or self._searched()
+
+    @cached_property
+    def by_symbols(self) -> list[Copy]:
+        """Empty without symbols; costs no search."""
+        found = []
+        pointer = 8 if self._linux.space.paging.canonical else 4
+        for name in _SYMBOLS:
+            image = self._linux.symbol(name)
+            if image is None:
+                continue
+            try:
+                data = self._linux.memory.unsigned(image, pointer)
+                size = self._linux.memory.unsigned(image + pointer, pointer)
+            except Unreadable:
+                continue
+            with self._linux.memory.reading() as memory:
+                copy = _copy(native.core.linear_image_at(memory, data, size), image)
+            if copy is not None:
+                found.append(copy)
+        return found
+
+    def _searched(self) -> list[Copy]:
+        """By the ELF header at the beginning of a page."""
+        parts = [(r.va, r.size, pa(r)) for r in self._linux.ranges if self._span.overlaps(r)]
+        with self._linux.memory.reading() as memory:
+            found = native.core.linear_images(memory, parts, progress.searching)
+        return [copy for image in found if (copy := _copy(image)) is not None]
+
+
+def _copy(found: LinearImage | None, image: int | None = None) -> Copy | None:
+    return None if found is None else Copy(found.va, found.size, found.elf, image)

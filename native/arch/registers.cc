@@ -1,0 +1,34 @@
+#include "arch/registers.h"
+
+#include <array>
+#include <utility>
+
+namespace ptmap {
+namespace {
+
+constexpr std::array<std::pair<Mode, std::string_view>, 5> mode_names{{
+    {Mode::off, "off"},
+    {Mode::bits32, "32-bit"},
+    {Mode::pae, "pae"},
+    {Mode::level4, "4-level"},
+    {Mode::level5, "5-level"},
+}};
+
+}  // namespace
+
+std::string_view name(Mode mode) { return mode_names[static_cast<std::size_t>(mode)].second; }
+
+std::optional<Mode> mode_named(std::string_view word) {
+    for (const auto& [mode, name] : mode_names)
+        if (name == word) return mode;
+    return std::nullopt;
+}
+
+Mode paging_mode(const ControlRegisters& r) {
+    if (!(r.cr0 & cr0::PG)) return Mode::off;
+    if (!(r.cr4 & cr4::PAE)) return Mode::bits32;
+    if (!(r.efer & efer::LMA)) return Mode::pae;
+    return r.cr4 & cr4::LA57 ? Mode::level5 : Mode::level4;
+}
+
+}  // namespace ptmap

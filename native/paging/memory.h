@@ -1,0 +1,30 @@
+// Where the core gets physical memory from.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "paging/address.h"
+
+namespace ptmap {
+
+/// One read: `to.size()` bytes at `address`. Answered on its own: `ok` and all bytes, or the
+/// reason why not ("not RAM").
+struct Fetch {
+    PhysAddr address;
+    std::span<std::byte> to;
+    bool ok = false;
+    std::string why;
+};
+
+/// A machine's physical memory. Many reads are asked for at once, so that a source can group
+/// them; what one of them cannot get never spoils the others. An exception means that the source
+/// itself is gone; it crosses the core unchanged.
+class PhysicalMemory {
+public:
+    virtual ~PhysicalMemory() = default;
+    virtual void fetch(std::span<Fetch> reads) = 0;
+};
+
+}  // namespace ptmap

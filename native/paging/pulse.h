@@ -1,0 +1,63 @@
+// A look up from long work.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+namespace ptmap {
+
+/// Called every few milliseconds of work with how many things are done. What it throws ends the
+/// work.
+using Pulse = std::function<void(std::size_t done)>;
+
+/// Counts work, whatever comes out of it, and calls a Pulse (if there is one) for every 65536 units
+/// of it. A unit is a look at an entry or a comparison: some nanoseconds.
+class Ticker {
+public:
+    static constexpr std::size_t period = 65536;
+
+    explicit Ticker(const Pulse& pulse) : pulse_(pulse) {}
+
+    /// One more thing is done, which took so much work.
+    void operator()(std::size_t work = 16) {
+        ++done_;
+        looked(work);
+    }
+    /// So much was looked at.
+    void looked(std::size_t work = 1) {
+        worked_ += work;
+        if (worked_ < period) return;
+        worked_ = 0;
+        if (pulse_) pulse_(done_);
+    }
+
+private:
+    const Pulse& pulse_;
+    std::size_t done_ = 0, worked_ = 0;
+};
+
+/// Adds to a list that may grow to `limit`. To copy millions of elements takes too long to be done
+/// at once, and room that is not used costs nothing.
+template <typename Element>
+void add_to(std::vector<Element>& list, Element element, std::size_t limit = std::size_t{1} << 22) {
+    constexpr std::size_t few = std::size_t{1} << 16;
+    if (list.size() == list.capacity() && list.size() >= few)
+        list.reserve(std::max(2 * list.size(), std::min(limit, std::size_t{1} << 24)));
+    list.push_back(std::move(element));
+}
+
+/// std::ranges::sort() that counts as work.
+template <typename List, typename Projection>
+void sort(List& list, Projection projection, Ticker& tick) {
+    std::ranges::sort(
+        list,
+        [&](const auto& a, const auto& b) {
+            tick.looked();
+            return a < b;
+        },
+        projection);
+}
+
+}  // namespace ptmap

@@ -1,0 +1,172 @@
+#include "paging/scan.h"
+
+#include <algorithm>
+
+#include "paging/counts.h"
+
+namespace ptmap {
+namespace {
+
+constexpr std::size_t batch = 4096;  // tables a fetch: 16 MiB; a tenth of a second, read natively
+constexpr std::size_t lookup = 8;    // in a hash table, in units of work
+
+}  // namespace
+
+class Scanner {
+public:
+    Scanner(Space& space, PhysicalMemory& memory, std::size_t max_tables, const Pulse& pulse)
+        : space_(space),
+          memory_(memory),
+          max_tables_(max_tables),
+          pulse_([this, &pulse](std::size_t) {
+              if (pulse) pulse(space_.tables_.size());
+          }) {}
+
+    void run(PhysAddr root) {
+        const std::uint64_t top = space_.paging_->last_offset();
+        space_.window_.last = std::min(space_.window_.last, top);
+        reach(root, 0, space_.window_);
+        // All paths to a level's tables come from the level above, so that `needed` is final
+        // when the level is read.
+        for (std::size_t begin = 0; begin < space_.nodes_.size();) {
+            const std::size_t end = space_.nodes_.size();
+            read(begin, end);
+            for (std::size_t n = begin; n < end; ++n) follow(static_cast<std::uint32_t>(n));
+            begin = end;
+        }
+    }
+
+private:
+    // The node of a table at a level, made if there is none; what it must show grows by `needed`.
+    std::uint32_t reach(PhysAddr table, std::uint8_t level, const Window& needed) {
+        const auto [found, fresh] = node_of_.try_emplace(
+            table.value << 3 | level, static_cast<std::uint32_t>(space_.nodes_.size()));
+        if (fresh) {
+            space_.nodes_.push_back({.table = table, .level = level, .needed = needed});
+        } else {
+            Window& known = space_.nodes_[found->second].needed;
+            known = {std::min(known.first, needed.first), std::max(known.last, needed.last)};
+        }
+        return found->second;
+    }
+
+    // What tells tables apart: the address, and whether it is PAE's root, which shares its page
+    // with who knows what.
+    std::uint64_t key(std::size_t n) const {
+        const Node& node = space_.nodes_[n];
+        return node.table.value | (space_.paging_->table_bytes(space_.level(node)) < 4096);
+    }
+
+    // Reads the tables of nodes begin..end-1 that were not read at another level already.
+    void read(std::size_t begin, std::size_t end) {
+        std::vector<std::uint32_t> wanted;
+        for (std::size_t n = begin; n < end; ++n) {
+            tick_.looked(lookup);
+            const auto [known, fresh] = read_.try_emplace(key(n), Table{});
+            if (fresh) wanted.push_back(static_cast<std::uint32_t>(n));
+        }
+        for (std::size_t at = 0; at < wanted.size(); at += batch)
+            fetch(std::span(wanted).subspan(at, std::min(batch, wanted.size() - at)));
+        for (std::size_t n = begin; n < end; ++n) {
+            tick_.looked(lookup);
+            const Table& table = read_.at(key(n));
+            space_.nodes_[n].readable = table.ok;
+            space_.nodes_[n].bytes = table.at;
+        }
+    }
+
+    void fetch(std::span<const std::uint32_t> wanted) {
+        const std::size_t count = std::min(wanted.size(), max_tables_ - space_.tables_.size());
+        std::vector<Fetch> reads;
+        std::size_t used = 0;
+        std::byte* const piece = count ? room_for(count) : nullptr;
+        for (const std::uint32_t n : wanted.first(count)) {
+            const Node& node = space_.nodes_[n];
+            const std::size_t bytes = space_.paging_->table_bytes(space_.level(node));
+            reads.push_back({node.table, {piece + used, bytes}});
+            used += bytes;
+        }
+        if (!reads.empty()) memory_.fetch(reads);
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
+            Table& table = read_.at(key(wanted[i]));
+            if (i < reads.size() && reads[i].ok) {
+                table = {true, static_cast<std::uint32_t>(space_.tables_.size())};
+                space_.tables_.push_back(reads[i].to);
+            } else {
+                space_.cut_ |= i >= reads.size();
+                table = {false,
+                         reason(i < reads.size() ? reads[i].why : "limit of tables reached")};
+            }
+        }
+        pulse_(0);
+    }
+
+    std::byte* room_for(std::size_t tables) {
+        space_.read_.push_back(make_block(tables * 4096));
+        return space_.read_.back().get();
+    }
+
+    std::uint32_t reason(const std::string& why) {
+        const auto known = std::ranges::find(space_.reasons_, why);
+        if (known == space_.reasons_.end()) {
+            space_.reasons_.push_back(why);
+            return static_cast<std::uint32_t>(space_.reasons_.size() - 1);
+        }
+        return static_cast<std::uint32_t>(known - space_.reasons_.begin());
+    }
+
+    // Reaches the tables that a node's entries name.
+    void follow(std::uint32_t n) {
+        if (!space_.nodes_[n].readable) return;
+        const PagingLevel& level = space_.level(space_.nodes_[n]);
+        if (level.level->table.empty()) return;
+        const Window needed = space_.nodes_[n].needed;
+        const std::uint64_t span = level.entry_span();
+        std::vector<Node::Child> children;
+        for (unsigned i = level.index(needed.first); i <= level.index(needed.last); ++i) {
+            tick_.looked();
+            const std::uint64_t raw = space_.entry(space_.nodes_[n], i);
+            if (level.kind(raw) != Kind::table) continue;
+            tick_.looked(lookup);
+            if (!space_.follows(level, raw)) continue;
+            const std::uint64_t begin = i * span;
+            const Window below{std::max(needed.first, begin) - begin,
+                               std::min(needed.last, begin + span - 1) - begin};
+            children.push_back(
+                {static_cast<std::uint16_t>(i),
+                 reach(level.table.target(raw),
+                       static_cast<std::uint8_t>(space_.nodes_[n].level + 1), below)});
+        }
+        space_.nodes_[n].children = std::move(children);
+    }
+
+    struct Table {
+        bool ok = false;
+        std::uint32_t at = 0;
+    };
+    Space& space_;
+    PhysicalMemory& memory_;
+    std::size_t max_tables_;
+    const Pulse pulse_;  // told how many tables are read
+    Ticker tick_{pulse_};
+    std::unordered_map<std::uint64_t, std::uint32_t> node_of_;
+    std::unordered_map<std::uint64_t, Table> read_;
+};
+
+std::uint32_t Space::child_index(const Node& node, unsigned index) const {
+    return std::ranges::lower_bound(node.children, index, {}, &Node::Child::index)->node;
+}
+
+const Node& Space::child(const Node& node, unsigned index) const {
+    return nodes_[child_index(node, index)];
+}
+
+Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Window& window,
+           std::size_t max_tables, Reach reach, const Pulse& pulse) {
+    ++counts.scans;
+    Space space(paging, window, reach);
+    Scanner(space, memory, max_tables, pulse).run(root);
+    return space;
+}
+
+}  // namespace ptmap

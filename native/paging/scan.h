@@ -1,0 +1,116 @@
+// The whole space, level by level: which tables there are and what hangs below them.
+//
+// Tables form a graph, not a tree: a page directory may be named by many entries, and a
+// recursive slot names the root itself. The scan reads each distinct table once and has one Node
+// for each (table, level) it is used at; map and grid share what they work out below a Node. So
+// cost follows distinct tables, not the number of paths, and a hostile space stays bounded.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "paging/block.h"
+#include "paging/disposal.h"
+#include "paging/memory.h"
+#include "paging/paging.h"
+#include "paging/pulse.h"
+
+namespace ptmap {
+
+/// A stretch of the space in offsets (linear addresses without sign extension), both ends in it.
+struct Window {
+    std::uint64_t first = 0, last = ~std::uint64_t{0};
+};
+
+/// One table, used at one level.
+struct Node {
+    PhysAddr table;
+    std::uint8_t level;  ///< position in Paging::levels()
+    bool readable = false;
+    std::uint32_t bytes = 0;  ///< readable: which of the Space's tables; else which of its reasons
+    /// The part of the table that any path needs, in bytes of linear address from its beginning.
+    Window needed;
+    /// The tables that its entries name, by rising index.
+    struct Child {
+        std::uint16_t index;
+        std::uint32_t node;
+    };
+    std::vector<Child> children;
+};
+
+/// Whose tables a scan reads: those that any path leads to, or that one leads to on which every
+/// entry lets the user through. A Space of the latter has no children for the other entries.
+enum class Reach : std::uint8_t { all, user };
+
+/// What a scan found. Node 0 is the root.
+class Space {
+public:
+    Space(Space&&) = default;  // and no copy: they are large
+
+    const Paging& paging() const { return *paging_; }
+    PhysAddr root() const { return nodes_.front().table; }
+    const Window& window() const { return window_; }
+    const Node& node(std::uint32_t index) const { return nodes_[index]; }
+    std::size_t nodes() const { return nodes_.size(); }
+    const PagingLevel& level(const Node& node) const { return paging_->levels()[node.level]; }
+
+    /// Distinct tables read, root included.
+    std::size_t tables() const { return tables_.size(); }
+    /// Whether the limit on tables was reached: some are unread for that reason alone.
+    bool cut() const { return cut_; }
+
+    std::uint64_t entry(const Node& node, unsigned index) const {
+        return paging_->entry(tables_[node.bytes], index);
+    }
+    /// A readable node's table, as the guest stores it.
+    std::span<const std::byte> bytes(const Node& node) const { return tables_[node.bytes]; }
+    /// Where the pages that entry `index` begins stop following each other physically, `end` at
+    /// most: all before it are of kind Kind::page.
+    unsigned contiguous_end(const Node& node, unsigned index, unsigned end) const {
+        const PagingLevel& at = level(node);
+        std::uint64_t next = at.page.target(entry(node, index)).value;
+        do next += at.entry_span();
+        while (++index < end && at.page.target(entry(node, index)).value == next);
+        return index;
+    }
+    /// Whether the scan followed entries of kind Kind::table that say this (Reach).
+    bool follows(const PagingLevel& at, std::uint64_t raw) const {
+        return reach_ == Reach::all || has(at.table.rights(raw), Rights::user);
+    }
+    /// The table that an entry names which was followed.
+    const Node& child(const Node& node, unsigned index) const;
+    std::uint32_t child_index(const Node& node, unsigned index) const;
+    /// Why a node is not readable: "not RAM".
+    const std::string& why(const Node& node) const { return reasons_[node.bytes]; }
+
+private:
+    friend Space scan(const Paging&, PhysAddr, PhysicalMemory&, const Window&, std::size_t, Reach,
+                      const Pulse&);
+    friend class Scanner;
+    Space(const Paging& paging, const Window& window, Reach reach)
+        : paging_(paging.copy()), window_(window), reach_(reach) {}
+
+    std::shared_ptr<const Paging> paging_;
+    Window window_;
+    Reach reach_;
+    Disposed<std::vector<Node>> nodes_;
+    std::vector<std::span<const std::byte>> tables_;
+    // What they lie in, a piece for each fetch: one is up to 16 MiB.
+    Disposed<std::vector<Block>, 8> read_;
+    std::vector<std::string> reasons_;
+    bool cut_ = false;
+};
+
+/// Reads every table below `root` that `window` needs: one PhysicalMemory::fetch per level for up
+/// to 4096 tables, each table once, `max_tables` at most. A table that cannot be read is a Node
+/// that says why. The pulse is by tables read. Exceptions: those of `memory` and of the pulse.
+Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Window& window = {},
+           std::size_t max_tables = std::numeric_limits<std::size_t>::max(),
+           Reach reach = Reach::all, const Pulse& pulse = {});
+
+}  // namespace ptmap

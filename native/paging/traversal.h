@@ -1,0 +1,265 @@
+// One way through the tables that a scan read, for all that is worked out of them: maps, counts,
+// grids, lists of pages.
+//
+// Tables form a graph (scan.h), and a hostile one has 2^36 paths over four tables. So what is
+// worked out of a table is kept: once for each combination of rights that a path to it leaves. A
+// visitor says what that is, as a Value, and how the Values of neighbours are one. Where they are
+// not, the table is gone into on each path, and then something has to come out of it: cost follows
+// distinct tables and what comes out.
+//
+// What a visitor has:
+//
+//     Value                       what is known of a table, or of some of its entries, if that is
+//                                 all that is wanted; one made by default is "nothing is here"
+//     by_rights                   whether that depends on the rights of the path
+//     parts                       which tables are remembered in Parts, without what is nothing
+//     add(sum, entries)           adds entries that name no tables to what is known of their table
+//                                 so far; false if no Value tells both, then they are visited
+//     add(sum, value, at)         adds what is so many bytes behind the beginning of a table; false
+//                                 if no Value tells both; to nothing everything can be added
+//     settles(value, size)        whether that is all that is wanted of something so large; else it
+//                                 is gone into
+//     value_of_unreadable()       of a table that could not be read; none if it must be visited
+//     is_nothing(value)           only with parts
+//     asks(node, part)            whether a table is asked for its Value, before it is gone into
+//     take(base, value)           what a Value tells, of a table at offset `base`
+//     take(base, entries, part)   entries that name no tables; part: offsets inside the table
+//     unreadable(base, node, part)
+//     done()                      whether no more is wanted
+//     skip(node, level, i, end)   if it has that: the first entry from `i` on that it wants to see
+//
+// One without a Value is asked enters(n, path) instead: whether it wants to see that node (again)
+// on a path with these rights.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "paging/per_node.h"
+#include "paging/pulse.h"
+#include "paging/scan.h"
+
+namespace ptmap {
+
+/// Of a table that is gone into, whether the entries where something is are remembered, if they are
+/// few: not at all; of tables that name tables; of those at the last level too.
+enum class Parts : std::uint8_t { none, of_tables, of_all };
+
+/// Entries of a table that are one thing: not present, or pages with equal attributes wherever
+/// their frames are. Any other is alone.
+struct Entries {
+    const Node& node;
+    const PagingLevel& level;
+    unsigned first, end;  ///< indices; `end` is not one of them
+    std::uint64_t raw;    ///< the first
+    Kind kind;            ///< of all
+    Rights path;          ///< of the way to the table
+
+    /// The rights of the way that goes on through them.
+    Rights rights() const { return path & level.rules(raw).rights(raw); }
+    /// What they translate, in bytes from the beginning of what the table does.
+    Window part() const {
+        const std::uint64_t span = level.entry_span();
+        return {first * span, end * span - 1};
+    }
+};
+
+/// Whether a part (offsets inside the table) is all that a node translates.
+inline bool is_whole(const PagingLevel& level, const Window& part) {
+    return part.first == 0 && part.last == level.table_span() - 1;
+}
+
+/// What of two windows is the same; `first` is behind `last` if that is nothing.
+inline Window both(const Window& a, const Window& b) {
+    return {std::max(a.first, b.first), std::min(a.last, b.last)};
+}
+
+namespace detail {
+struct NoValue {};
+template <typename Visitor>
+struct ValueOf {
+    using type = NoValue;
+};
+template <typename Visitor>
+requires requires { typename Visitor::Value; }
+struct ValueOf<Visitor> {
+    using type = typename Visitor::Value;
+};
+}  // namespace detail
+
+/// Takes a visitor through a Space. Each look at an entry is a unit of the ticker's work.
+template <typename Visitor>
+class Traversal {
+    using Value = typename detail::ValueOf<Visitor>::type;
+    static constexpr bool has_values = !std::same_as<Value, detail::NoValue>;
+
+public:
+    Traversal(const Space& space, Visitor& visitor, Ticker& tick)
+        : space_(space), visitor_(visitor), tick_(tick) {}
+
+    /// All of a window (offsets, within the Space's own), by rising offset.
+    void run(const Window& window) { enter(0, 0, window, Rights::all); }
+
+private:
+    struct Known {
+        bool worked_out = false;
+        std::optional<Value> value;  // none: it is several things
+    };
+    // Entries first .. end - 1 of a table, and their Value as offsets in the table have it.
+    struct Part {
+        unsigned first, end;
+        std::optional<Value> value;
+    };
+    static constexpr std::size_t few = 32;  // parts; of a table with more something comes out
+
+    // A node that lies at offset `base`; `part` in offsets inside the table.
+    void enter(std::uint32_t n, std::uint64_t base, const Window& part, Rights path) {
+        const Node& node = space_.node(n);
+        if constexpr (has_values) {
+            if (visitor_.asks(node, part)) {
+                const auto& value = value_of(n, path);
+                if (value && visitor_.settles(*value, space_.level(node).table_span()))
+                    return visitor_.take(base, *value);
+                if constexpr (Visitor::parts != Parts::none)
+                    if (const auto& parts = few_parts(n, path); !parts.empty())
+                        return pass_parts(node, base, parts, path);
+            }
+        } else if (!visitor_.enters(n, path)) {
+            return;
+        }
+        if (!node.readable) return visitor_.unreadable(base, node, part);
+        pass(node, base, part, path);
+    }
+
+    void pass_parts(const Node& node, std::uint64_t base, const std::vector<Part>& parts,
+                    Rights path) {
+        const std::uint64_t span = space_.level(node).entry_span();
+        for (const Part& part : parts) {
+            if (part.value)
+                visitor_.take(base, *part.value);
+            else
+                pass(node, base, {part.first * span, part.end * span - 1}, path);
+            if (visitor_.done()) return;
+        }
+    }
+
+    void pass(const Node& node, std::uint64_t base, const Window& part, Rights path) {
+        const PagingLevel& level = space_.level(node);
+        const unsigned first = level.index(part.first), end = level.index(part.last) + 1;
+        each_run(node, first, end, path, [&](const Entries& entries) {
+            const Window inner = both(part, entries.part());
+            if (entries.kind != Kind::table) {
+                visitor_.take(base, entries, inner);
+            } else if (space_.follows(level, entries.raw)) {
+                const std::uint64_t begin = entries.part().first;
+                enter(space_.child_index(node, entries.first), base + begin,
+                      {inner.first - begin, inner.last - begin}, entries.rights());
+            }
+            return !visitor_.done();
+        });
+    }
+
+    // Until each(entries) is false; then so is this.
+    template <typename Each>
+    bool each_run(const Node& node, unsigned first, unsigned end, Rights path, Each each) {
+        const PagingLevel& level = space_.level(node);
+        const std::span<const std::byte> table = space_.bytes(node);
+        std::size_t looked = 0;
+        bool go_on = true;
+        for (unsigned i = first; i < end && go_on;) {
+            if constexpr (requires { visitor_.skip(node, level, i, end); }) {
+                const unsigned next = visitor_.skip(node, level, i, end);
+                looked += next - i;
+                if ((i = next) == end) break;
+            }
+            const EntryRun run = space_.paging().run(level, table, i, end);
+            looked += run.end - i;
+            go_on = each(Entries{node, level, i, run.end, run.raw, run.kind, path});
+            i = run.end;
+        }
+        tick_.looked(looked);
+        return go_on;
+    }
+
+    const std::optional<Value>& value_of(std::uint32_t n, Rights path) {
+        Known& known = known_[of(path)][n];
+        if (!known.worked_out) known = {true, work_out(space_.node(n), path)};
+        return known.value;
+    }
+
+    // Of all that any path needs of a table.
+    std::optional<Value> work_out(const Node& node, Rights path) {
+        if (!node.readable) return visitor_.value_of_unreadable();
+        const PagingLevel& level = space_.level(node);
+        Value sum{};
+        const unsigned first = level.index(node.needed.first);
+        const unsigned end = level.index(node.needed.last) + 1;
+        if (!each_run(node, first, end, path, [&](const Entries& e) { return add(sum, e); }))
+            return {};
+        return sum;
+    }
+
+    // Adds what entries are to a sum, both of one table; false if no Value tells both.
+    bool add(Value& sum, const Entries& entries) {
+        if (entries.kind != Kind::table) return visitor_.add(sum, entries);
+        if (!space_.follows(entries.level, entries.raw)) return true;
+        const auto& value =
+            value_of(space_.child_index(entries.node, entries.first), entries.rights());
+        return value && visitor_.add(sum, *value, entries.part().first);
+    }
+
+    // The parts of a table that is several things, each as large as can be, without those where
+    // nothing is; none if they are many, or at the last level.
+    const std::vector<Part>& few_parts(std::uint32_t n, Rights path) {
+        static const std::vector<Part> many;
+        const Node& node = space_.node(n);
+        const bool is_last = space_.level(node).level->table.empty();
+        if (!node.readable || (is_last && Visitor::parts != Parts::of_all)) return many;
+        std::unique_ptr<std::vector<Part>>& parts = parts_[of(path)][n];
+        if (!parts) parts = std::make_unique<std::vector<Part>>(divide(node, path));
+        return *parts;
+    }
+
+    std::vector<Part> divide(const Node& node, Rights path) {
+        std::vector<Part> parts;
+        const auto divide = [&](const Entries& entries) {
+            Value here{};
+            const std::uint64_t size = (entries.end - entries.first) * entries.level.entry_span();
+            const bool is_one = add(here, entries) && visitor_.settles(here, size);
+            if (is_one && visitor_.is_nothing(here)) return true;
+            if (is_one && !parts.empty() && parts.back().value) {
+                Value joined = *parts.back().value;
+                if (visitor_.add(joined, here, 0)) {
+                    parts.back().value = joined;
+                    return true;
+                }
+            }
+            if (parts.size() == few) return false;
+            parts.push_back({entries.first, entries.end, {}});
+            if (is_one) parts.back().value = here;
+            return true;
+        };
+        const bool are_few = each_run(node, 0, space_.level(node).entries(), path, divide);
+        return are_few ? std::move(parts) : std::vector<Part>{};
+    }
+
+    static std::size_t of(Rights path) {
+        if constexpr (has_values) return Visitor::by_rights ? static_cast<std::size_t>(path) : 0;
+        return 0;
+    }
+
+    const Space& space_;
+    Visitor& visitor_;
+    Ticker& tick_;
+    std::array<PerNode<Known>, 8> known_;  // by the rights of a path
+    std::array<PerNode<std::unique_ptr<std::vector<Part>>>, 8> parts_;
+};
+
+}  // namespace ptmap

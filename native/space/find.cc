@@ -1,0 +1,35 @@
+#include "space/find.h"
+
+#include "arch/formats.h"
+#include "paging/traversal.h"
+#include "space/flatten.h"
+
+namespace ptmap {
+
+Map find(const Space& space, const FindOptions& options) {
+    Map map{mode_of(space.paging().format()), space.root(), space.tables()};
+    MapOptions exact;
+    exact.split_physical = true;
+    exact.types = options.types;
+    exact.max_ranges = options.max_ranges;
+    exact.pulse = options.pulse;
+    RangeSink sink(space.paging(), exact, map);
+    flatten(space, exact, space.window(), sink, map, options.frames);
+    map.truncated |= space.cut();
+    return map;
+}
+
+std::vector<Range> find(const Map& map, const PhysSpan& frames) {
+    std::vector<Range> found;
+    for (const Range& r : map.ranges) {
+        if (!r.contiguous || !overlaps(frames, r.pa, r.size)) continue;
+        const Window cut = inside(frames, r.pa, r.size);
+        Range& part = found.emplace_back(r);
+        part.va.value += cut.first;
+        part.pa.value += cut.first;
+        part.size = cut.last - cut.first + 1;
+    }
+    return found;
+}
+
+}  // namespace ptmap

@@ -1,0 +1,198 @@
+#include "space/flatten.h"
+
+#include <string>
+#include <utility>
+
+#include "arch/access.h"
+#include "arch/x86_paging.h"
+#include "paging/traversal.h"
+
+namespace ptmap {
+namespace {
+
+// One run of pages, `first` so many bytes behind the beginning of whatever it is in. Nothing if
+// its size is 0.
+struct Place {
+    std::uint64_t first = 0, size = 0;
+    Run run;
+    std::array<std::uint64_t, 4> pages{};  // that hold a byte of it, if some frames are meant
+};
+
+// Takes whole what is one run or none under the rights of its path.
+class Flattener {
+public:
+    using Value = Place;
+    static constexpr bool by_rights = true;
+    static constexpr Parts parts = Parts::of_tables;
+
+    Flattener(const Space& space, const MapOptions& options, const std::optional<PhysSpan>& frames,
+              RangeSink& sink, Map& map)
+        : space_(space), options_(options), frames_(frames), sink_(sink), map_(map) {
+        for (unsigned r = 0; r < shown_.size(); ++r)
+            shown_[r] = shown_as(space.paging(), options, static_cast<Rights>(r));
+        for (const PagingLevel& level : space.paging().levels())
+            size_index_.push_back(level.level->page.empty() ? 0
+                                                            : page_size_index(level.entry_span()));
+    }
+
+    // The root never: the two halves of a canonical space are no one range, whatever their pages.
+    bool asks(const Node& node, const Window& part) const {
+        return node.level > 0 && is_whole(space_.level(node), part);
+    }
+    bool is_nothing(const Place& place) const { return place.size == 0; }
+    bool settles(const Place& place, std::uint64_t size) const {
+        return is_nothing(place) || place.size == size || frames_;
+    }
+    std::optional<Place> value_of_unreadable() const { return {}; }
+
+    bool add(Place& sum, const Entries& entries) const {
+        if (entries.kind != Kind::page) return entries.kind == Kind::not_present;
+        const std::uint64_t at = entries.part().first;
+        return each_piece(entries, entries.part(),
+                          [&](const Place& piece) { return add(sum, piece, at); });
+    }
+
+    bool add(Place& sum, const Place& next, std::uint64_t at) const {
+        if (is_nothing(next)) return true;
+        if (is_nothing(sum)) {
+            sum = next;
+            sum.first += at;
+            return true;
+        }
+        if (sum.first + sum.size != at + next.first || !alike(options_, sum.run, next.run))
+            return false;
+        sum.run.contiguous = follows(sum.run, sum.size, next.run);
+        if (!sum.run.contiguous && options_.split_physical) return false;
+        sum.run.page_sizes |= next.run.page_sizes;
+        sum.size += next.size;
+        for (std::size_t i = 0; i < sum.pages.size(); ++i) sum.pages[i] += next.pages[i];
+        return true;
+    }
+
+    void take(std::uint64_t base, const Place& place) {
+        if (is_nothing(place)) return;
+        if (frames_)
+            for (std::size_t i = 0; i < place.pages.size(); ++i) map_.pages[i] += place.pages[i];
+        sink_.emit(base + place.first, place.size, place.run);
+    }
+
+    void take(std::uint64_t base, const Entries& entries, const Window& part) {
+        if (entries.kind == Kind::malformed)
+            gap(map_.malformed, base, entries.node, part,
+                reserved_bits(space_.paging(), entries.level, entries.raw));
+        if (entries.kind != Kind::page) return;
+        each_piece(entries, part, [&](const Place& piece) {
+            take(base + entries.part().first, piece);
+            return !done();
+        });
+    }
+
+    void unreadable(std::uint64_t base, const Node& node, const Window& part) {
+        gap(map_.unreadable, base, node, part, space_.why(node));
+    }
+
+    bool done() const { return sink_.full(); }
+
+    // Most pages are in no frame that is asked for.
+    unsigned skip(const Node& node, const PagingLevel& level, unsigned i, unsigned end) const {
+        if (!frames_) return i;
+        const std::uint64_t size = level.entry_span();
+        for (; i < end; ++i) {
+            const std::uint64_t raw = space_.entry(node, i);
+            const Kind kind = level.kind(raw);
+            if (kind == Kind::not_present) continue;
+            if (kind != Kind::page || overlaps(*frames_, level.page.target(raw), size)) break;
+        }
+        return i;
+    }
+
+private:
+    // Cuts pages with equal attributes where their frames end a range, and to `part` (offsets
+    // inside the table). Pieces count from the first page's first byte. Until each(piece) is false;
+    // then so is this.
+    template <typename Each>
+    bool each_piece(const Entries& pages, const Window& part, Each each) const {
+        const EntryRules& rules = pages.level.page;
+        const unsigned first = next_in_frames(pages, pages.first);
+        if (first == pages.end) return true;
+        const std::uint64_t span = pages.level.entry_span(), begin = pages.part().first;
+        const unsigned size_index = size_index_[pages.node.level];
+        Place piece;
+        piece.run.attributes = shown_[static_cast<unsigned>(pages.rights())];
+        piece.run.attributes.global = pages.raw & rules.global;
+        piece.run.attributes.type = options_.types[rules.cache_slot(pages.raw)];
+        piece.run.page_sizes = static_cast<std::uint8_t>(1u << size_index);
+        for (unsigned i = first; i < pages.end;) {
+            const PhysAddr frame = frame_of(pages, i);
+            const unsigned follow =
+                i + 1 == pages.end ? pages.end : space_.contiguous_end(pages.node, i, pages.end);
+            const unsigned after = options_.split_physical ? follow : pages.end;
+            Window cut = both(part, {i * span, after * span - 1});
+            if (frames_) {
+                const Window in_frames = inside(*frames_, frame, (after - i) * span);
+                cut = both(cut, {i * span + in_frames.first, i * span + in_frames.last});
+                piece.pages[size_index] = cut.last / span - cut.first / span + 1;
+            }
+            if (cut.first <= cut.last) {
+                piece.first = cut.first - begin;
+                piece.size = cut.last - cut.first + 1;
+                piece.run.pa = {frame.value + (cut.first - i * span)};
+                piece.run.contiguous = follow == after;
+                if (!each(piece)) return false;
+            }
+            i = next_in_frames(pages, after);
+        }
+        return true;
+    }
+
+    // The next page from `i` on that is asked for, or the end.
+    unsigned next_in_frames(const Entries& pages, unsigned i) const {
+        if (!frames_) return i;
+        const std::uint64_t size = pages.level.entry_span();
+        while (i < pages.end && !overlaps(*frames_, frame_of(pages, i), size)) ++i;
+        return i;
+    }
+
+    PhysAddr frame_of(const Entries& pages, unsigned i) const {
+        return pages.level.page.target(i == pages.first ? pages.raw : space_.entry(pages.node, i));
+    }
+
+    void gap(std::vector<Gap>& gaps, std::uint64_t base, const Node& node, const Window& part,
+             std::string why) {
+        const std::uint64_t offset = base + part.first;
+        sink_.gap(gaps, offset,
+                  {space_.paging().address_of(offset), part.last - part.first + 1, node.table,
+                   space_.level(node).level->number, std::move(why)});
+    }
+
+    const Space& space_;
+    const MapOptions& options_;
+    const std::optional<PhysSpan>& frames_;
+    RangeSink& sink_;
+    Map& map_;
+    std::array<Attributes, 8> shown_;   // by Rights
+    std::vector<unsigned> size_index_;  // of pages, by level
+};
+
+}  // namespace
+
+Attributes shown_as(const Paging& paging, const MapOptions& options, Rights path) {
+    if (!options.as) return {path};
+    const auto may = [&](Access access) {
+        return decide(path, registers_of(paging), options.ac, access, *options.as) ==
+               Reason::allowed;
+    };
+    Rights rights = path & Rights::user;
+    if (may(Access::write)) rights = rights | Rights::write;
+    if (may(Access::fetch)) rights = rights | Rights::exec;
+    return {rights, may(Access::read)};
+}
+
+void flatten(const Space& space, const MapOptions& options, const Window& window, RangeSink& sink,
+             Map& map, const std::optional<PhysSpan>& frames) {
+    Flattener flattener(space, options, frames, sink, map);
+    Traversal(space, flattener, sink.tick()).run(window);
+    sink.close();
+}
+
+}  // namespace ptmap

@@ -1,0 +1,90 @@
+// A space as sorted ranges.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arch/access.h"
+#include "arch/memory_type.h"
+#include "arch/page_size.h"
+#include "paging/disposal.h"
+#include "paging/pulse.h"
+#include "paging/scan.h"
+#include "space/attributes.h"
+
+namespace ptmap {
+
+/// A maximal run of pages with equal attributes.
+struct Range {
+    VirtAddr va;              ///< of its first byte
+    std::uint64_t size;       ///< bytes
+    PhysAddr pa;              ///< of its first byte; means something only where contiguous
+    bool contiguous;          ///< physically
+    std::uint8_t page_sizes;  ///< bit i: has pages of page_size_names[i]
+    Attributes attributes;
+    bool operator==(const Range&) const = default;
+};
+
+/// A part of the space that the map cannot speak of.
+struct Gap {
+    VirtAddr va;
+    std::uint64_t size;  ///< bytes of linear address
+    PhysAddr table;      ///< unreadable: that table; malformed: the table that holds the entry
+    unsigned level;      ///< of that table, 1 is PT
+    std::string why;     ///< "not RAM", "reserved PS"
+};
+
+/// A stretch of physical memory, both ends in it.
+struct PhysSpan {
+    PhysAddr first, last;
+};
+
+struct MapOptions {
+    Window window;                ///< in offsets, within the Space's own
+    bool split_physical = false;  ///< ranges end where frames stop being contiguous
+    bool split_sizes = false;     ///< and where the page size changes
+    /// Both from this offset on only, where two root entries meet: below it ranges are merged.
+    std::uint64_t split_from = 0;
+    std::array<MemoryType, 8> types = memory_types(std::nullopt);
+    std::optional<Privilege> as;  ///< show what this mode may do now, not what the tables say
+    bool ac = false;              ///< EFLAGS.AC, for `as`
+    std::vector<Wanted> wanted;   ///< ranges for which one of these holds; empty: all
+    std::vector<PhysSpan> ram;    ///< by rising address; empty: not known
+    /// Of ranges, filtered out or not, and gaps; the map is truncated there.
+    std::size_t max_ranges = std::numeric_limits<std::size_t>::max();
+    bool counted = true;  ///< else Map::pages and outside_ram say nothing
+    Pulse pulse;          ///< told how many ranges and gaps there are, filtered out or not
+};
+
+struct Map {
+    Mode mode;
+    PhysAddr root;
+    std::size_t tables;                    ///< distinct ones read
+    std::array<std::uint64_t, 4> pages{};  ///< leaves by address, in page_size_names' order
+    bool ram_known = false;                ///< MapOptions::ram was given
+    std::uint64_t outside_ram = 0;         ///< then, of these, pages without a byte of RAM
+    std::optional<Privilege> as;
+    Disposed<std::vector<Range>> ranges;  ///< by offset: lower part, then upper
+    Disposed<std::vector<Gap>> unreadable, malformed;
+    bool truncated = false;       ///< a limit was reached: there is more than this says
+    std::optional<VirtAddr> end;  ///< where max_ranges was: from there on nothing is said
+
+    bool complete() const { return unreadable.empty() && malformed.empty() && !truncated; }
+};
+
+/// Flattens a space. Cost follows the ranges that come out: what is one run under the rights of its
+/// path is taken whole, be it a subtable or many of a table's entries. Into others it goes for each
+/// path, which makes a range or a gap at least.
+Map make_map(const Space& space, const MapOptions& options);
+
+/// Bytes of a space: from an address on.
+struct Extent {
+    VirtAddr va;
+    std::uint64_t size = 0;
+};
+
+}  // namespace ptmap

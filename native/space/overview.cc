@@ -1,0 +1,176 @@
+#include "space/overview.h"
+
+#include <algorithm>
+
+#include "arch/formats.h"
+
+namespace ptmap {
+namespace {
+
+// A range, or the part of it that has one label or none, in offsets: they do not wrap.
+struct Piece {
+    std::uint64_t begin, end;  ///< end is exclusive
+    const Range* range;
+    const Label* label;
+};
+
+class Overview {
+public:
+    Overview(const Map& map, std::span<const Label> labels, unsigned cells, const Pulse& pulse)
+        : format_(format_of(map.mode)), cells_(cells), tick_(pulse) {
+        pieces_.reserve(map.ranges.size());
+        for (const Range& range : map.ranges) cut(range, labels);
+    }
+
+    std::vector<Stretch> rows(std::size_t limit) {
+        const std::uint64_t widest = widest_joined_hole(limit);
+        std::vector<Stretch> rows;
+        std::uint64_t end = 0;  // of the stretch before, or where the part begins
+        for (std::size_t first = 0, next; first < pieces_.size(); first = next) {
+            for (next = first + 1; next < pieces_.size(); ++next) {
+                tick_.looked();
+                const Piece &a = pieces_[next - 1], &b = pieces_[next];
+                if (!same_label(a, b) && !(may_join(a, b) && b.begin - a.end < widest)) break;
+            }
+            if (is_upper(pieces_[first]) && end < upper()) end = upper();
+            rows.push_back(row({&pieces_[first], next - first}, end));
+            end = pieces_[next - 1].end;
+        }
+        return rows;
+    }
+
+private:
+    std::uint64_t offset(VirtAddr va) const { return va.value & bits(0, format_.va_bits); }
+    std::uint64_t upper() const {
+        return format_.canonical ? std::uint64_t{1} << (format_.va_bits - 1) : 0;
+    }
+    bool is_upper(const Piece& piece) const { return piece.begin >= upper(); }
+
+    void cut(const Range& range, std::span<const Label> labels) {
+        tick_();
+        std::uint64_t at = offset(range.va);
+        const std::uint64_t end = at + range.size;
+        for (const Label& label : labels_in(labels, range.va, range.size)) {
+            const std::uint64_t from = std::max(at, offset(label.first));
+            const std::uint64_t to = std::min(end, offset(label.last) + 1);
+            if (at < from) pieces_.push_back({at, from, &range, nullptr});
+            pieces_.push_back({from, to, &range, &label});
+            at = to;
+        }
+        if (at < end) pieces_.push_back({at, end, &range, nullptr});
+    }
+
+    bool same_part(const Piece& a, const Piece& b) const { return is_upper(a) == is_upper(b); }
+    bool same_label(const Piece& a, const Piece& b) const {
+        return a.label && b.label && a.label->name == b.label->name && same_part(a, b);
+    }
+    bool may_join(const Piece& a, const Piece& b) const {
+        return !(a.label && a.label->apart) && !(b.label && b.label->apart) && same_part(a, b);
+    }
+
+    // Holes smaller than this are joined over, so that no more than `limit` rows are left.
+    std::uint64_t widest_joined_hole(std::size_t limit) {
+        std::vector<std::uint64_t> holes;
+        holes.reserve(pieces_.size());
+        std::size_t rows = pieces_.empty() ? 0 : 1;
+        for (std::size_t i = 1; i < pieces_.size(); ++i) {
+            const Piece &a = pieces_[i - 1], &b = pieces_[i];
+            tick_.looked();
+            if (same_label(a, b)) continue;
+            ++rows;
+            if (may_join(a, b)) holes.push_back(b.begin - a.end);
+        }
+        const std::size_t joins = std::min(rows - std::min(rows, limit), holes.size());
+        if (joins == 0) return 0;
+        const auto smaller = [&](std::uint64_t a, std::uint64_t b) {
+            tick_.looked();
+            return a < b;
+        };
+        std::ranges::nth_element(holes, holes.begin() + static_cast<std::ptrdiff_t>(joins) - 1,
+                                 smaller);
+        return holes[joins - 1] + 1;
+    }
+
+    Stretch row(std::span<const Piece> pieces, std::uint64_t before) {
+        const std::uint64_t begin = pieces.front().begin, size = pieces.back().end - begin;
+        constexpr std::uint64_t page = 4096;
+        const std::uint64_t cell = ((size + page - 1) / page + cells_ - 1) / cells_ * page;
+        Stretch row{.va = address(begin), .size = size, .empty = begin - before};
+        row.all_rights = Rights::all;
+        row.cells.assign((size + cell - 1) / cell, '.');
+        for (const Piece& piece : pieces) {
+            tick_.looked(16);
+            if (piece.label && (row.labels.empty() || row.labels.back()->name != piece.label->name))
+                row.labels.push_back(piece.label);
+            row.mapped += piece.end - piece.begin;
+            row.rights = row.rights | piece.range->attributes.rights;
+            row.all_rights = row.all_rights & piece.range->attributes.rights;
+            row.labelled &= piece.label != nullptr;
+            for (std::uint64_t at = (piece.begin - begin) / cell;
+                 at <= (piece.end - 1 - begin) / cell; ++at)
+                if (row.cells[at] == '.') row.cells[at] = letter(*piece.range);
+        }
+        return row;
+    }
+
+    VirtAddr address(std::uint64_t at) const {
+        return {at >= upper() && upper() ? at | ~bits(0, format_.va_bits) : at};
+    }
+
+    static char letter(const Range& range) {
+        const Rights rights = range.attributes.rights;
+        const bool large = !(range.page_sizes & static_cast<unsigned>(PageSizes::size_4k));
+        if (!has(rights, Rights::user)) return large ? 'X' : 'x';
+        if (!has(rights, Rights::write)) return large ? 'R' : 'r';
+        return large ? '*' : '+';
+    }
+
+    const Format& format_;
+    unsigned cells_;
+    Ticker tick_;
+    std::vector<Piece> pieces_;
+};
+
+}  // namespace
+
+std::vector<Stretch> overview(const Map& map, std::span<const Label> labels, std::size_t rows,
+                              unsigned cells, const Pulse& pulse) {
+    return Overview(map, labels, std::max(cells, 1u), pulse).rows(rows);
+}
+
+Common common(const Map& left, const Map& right, const Pulse& pulse) {
+    Common sum;
+    Ticker tick(pulse);
+    struct Span {
+        std::uint64_t first, last;
+    };
+    std::vector<Span> frames;
+    for (auto a = left.ranges.begin(), b = right.ranges.begin();
+         a != left.ranges.end() && b != right.ranges.end();) {
+        tick();
+        // Last bytes, not ends: the last range of a space ends at 2^64.
+        const std::uint64_t a_last = a->va.value + (a->size - 1);
+        const std::uint64_t b_last = b->va.value + (b->size - 1);
+        const std::uint64_t first = std::max(a->va.value, b->va.value);
+        const std::uint64_t last = std::min(a_last, b_last);
+        const std::uint64_t pa = a->pa.value + (first - a->va.value);
+        if (first <= last && pa == b->pa.value + (first - b->va.value)) {
+            sum.bytes += last - first + 1;
+            add_to<Span>(frames, {pa, pa + (last - first)});
+        }
+        if (a_last <= b_last) ++a;
+        if (b_last <= a_last) ++b;
+    }
+    sort(frames, &Span::first, tick);
+    std::uint64_t next = 0;  // the first byte that is not counted yet
+    for (const Span& span : frames) {
+        tick.looked();
+        const std::uint64_t first = std::max(span.first, next);
+        if (first > span.last) continue;
+        sum.frames += span.last - first + 1;
+        next = span.last + 1;
+    }
+    return sum;
+}
+
+}  // namespace ptmap

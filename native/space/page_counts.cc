@@ -1,0 +1,91 @@
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "paging/traversal.h"
+#include "space/range_sink.h"
+
+namespace ptmap {
+namespace {
+
+struct PageCounts {
+    std::array<std::uint64_t, 4> pages{};
+    std::uint64_t outside_ram = 0;
+
+    PageCounts& operator+=(const PageCounts& more) {
+        for (std::size_t size = 0; size < pages.size(); ++size) pages[size] += more.pages[size];
+        outside_ram += more.outside_ram;
+        return *this;
+    }
+};
+
+// Pages by address: a table that a million entries name counts a million times, and is looked at
+// once.
+class PageCounter {
+public:
+    using Value = PageCounts;
+    static constexpr bool by_rights = false;
+    static constexpr Parts parts = Parts::none;
+
+    PageCounter(const Space& space, std::span<const PhysSpan> ram, Ticker& tick)
+        : space_(space), ram_(ram), tick_(tick) {}
+
+    PageCounts sum;
+
+    bool asks(const Node& node, const Window& part) const {
+        return is_whole(space_.level(node), part);
+    }
+    bool settles(const PageCounts&, std::uint64_t) const { return true; }
+    std::optional<PageCounts> value_of_unreadable() const { return PageCounts{}; }
+
+    bool add(PageCounts& to, const Entries& entries) {
+        if (entries.kind != Kind::page) return true;
+        const std::uint64_t size = entries.level.entry_span();
+        to.pages[page_size_index(size)] += entries.end - entries.first;
+        for (unsigned i = entries.first; i < entries.end && !ram_.empty(); ++i)
+            to.outside_ram +=
+                is_outside(entries.level.page.target(space_.entry(entries.node, i)), size);
+        return true;
+    }
+    bool add(PageCounts& to, const PageCounts& counts, std::uint64_t) const {
+        to += counts;
+        return true;
+    }
+
+    void take(std::uint64_t, const PageCounts& counts) { sum += counts; }
+    void take(std::uint64_t, const Entries& entries, const Window&) { add(sum, entries); }
+    void unreadable(std::uint64_t, const Node&, const Window&) {}
+    bool done() const { return false; }
+
+private:
+    // Whether no byte of a page is RAM.
+    bool is_outside(PhysAddr page, std::uint64_t size) {
+        // Nearly always where the one before was.
+        if (last_ && last_->first <= page && page <= last_->last) return false;
+        tick_.looked(16);
+        const auto next = std::ranges::lower_bound(ram_, page, {}, &PhysSpan::last);
+        if (next == ram_.end() || next->first.value >= page.value + size) return true;
+        last_ = &*next;
+        return false;
+    }
+
+    const Space& space_;
+    std::span<const PhysSpan> ram_;
+    Ticker& tick_;
+    const PhysSpan* last_ = nullptr;  // that a page was found in
+};
+
+}  // namespace
+
+void count_pages(const Space& space, const Window& window, const MapOptions& options, Map& map) {
+    Ticker tick(options.pulse);
+    PageCounter counter(space, options.ram, tick);
+    Traversal(space, counter, tick).run(window);
+    map.pages = counter.sum.pages;
+    map.ram_known = !options.ram.empty();
+    map.outside_ram = counter.sum.outside_ram;
+}
+
+}  // namespace ptmap

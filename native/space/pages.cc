@@ -1,0 +1,75 @@
+#include "space/pages.h"
+
+#include <optional>
+
+#include "paging/traversal.h"
+
+namespace ptmap {
+namespace {
+
+class Collector {
+public:
+    struct Value {
+        bool any = false;  // a page is here: then it is gone into
+    };
+    static constexpr bool by_rights = false;
+    static constexpr Parts parts = Parts::of_all;
+
+    Collector(const Space& space, std::size_t limit, Pages& pages, Ticker& tick)
+        : space_(space), limit_(limit), pages_(pages), tick_(tick) {}
+
+    bool asks(const Node& node, const Window& part) const {
+        return is_whole(space_.level(node), part);
+    }
+    bool is_nothing(const Value& value) const { return !value.any; }
+    bool settles(const Value& value, std::uint64_t) const { return is_nothing(value); }
+    std::optional<Value> value_of_unreadable() const { return Value{}; }
+    bool add(Value& sum, const Entries& entries) const {
+        sum.any |= entries.kind == Kind::page;
+        return true;
+    }
+    bool add(Value& sum, const Value& value, std::uint64_t) const {
+        sum.any |= value.any;
+        return true;
+    }
+
+    void take(std::uint64_t, const Value&) {}
+    void take(std::uint64_t base, const Entries& entries, const Window& part) {
+        if (entries.kind != Kind::page) return;
+        const PagingLevel& level = entries.level;
+        const std::uint64_t size = level.entry_span();
+        for (unsigned i = level.index(part.first); i <= level.index(part.last); ++i) {
+            if (pages_.found.size() == limit_) {
+                pages_.cut = true;
+                return;
+            }
+            tick_();
+            const std::uint64_t raw = space_.entry(entries.node, i);
+            add_to<Page>(pages_.found,
+                         {space_.paging().address_of(base + i * size), size, level.page.target(raw),
+                          raw, entries.rights(), (raw & level.page.global) != 0});
+        }
+    }
+    void unreadable(std::uint64_t, const Node&, const Window&) {}
+    bool done() const { return pages_.cut; }
+
+private:
+    const Space& space_;
+    const std::size_t limit_;
+    Pages& pages_;
+    Ticker& tick_;
+};
+
+}  // namespace
+
+Pages pages(const Space& space, const Window& window, std::size_t limit, const Pulse& pulse) {
+    Pages pages;
+    const Window part = both(window, space.window());
+    if (part.first > part.last) return pages;
+    Ticker tick(pulse);
+    Collector collector(space, limit, pages, tick);
+    Traversal(space, collector, tick).run(part);
+    return pages;
+}
+
+}  // namespace ptmap

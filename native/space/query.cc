@@ -1,0 +1,145 @@
+#include "space/query.h"
+
+#include <algorithm>
+
+#include "arch/formats.h"
+
+namespace ptmap {
+namespace {
+
+constexpr std::uint64_t top = ~std::uint64_t{0};
+
+// Of a Range or a Gap; it may be the last address there is.
+constexpr auto last_of = [](const auto& one) { return VirtAddr{one.va.value + (one.size - 1)}; };
+
+// The first of a list that ends at an address or behind it.
+template <typename List>
+auto from(const List& list, VirtAddr va) {
+    return std::ranges::lower_bound(list, va, {}, last_of);
+}
+
+Range cut(Range range, const Span& span) {
+    const VirtAddr last = std::min(last_of(range), span.last);
+    if (range.va < span.first) {
+        range.pa.value += span.first.value - range.va.value;
+        range.va = span.first;
+    }
+    range.size = last.value - range.va.value + 1;
+    return range;
+}
+
+// The tables that could not be read. A root is one for both halves of a canonical space: then two
+// gaps, as no address lies between the halves.
+class Unreadable {
+public:
+    explicit Unreadable(const Map& map) : gaps_(&map.unreadable) {
+        const Format& format = format_of(map.mode);
+        const std::uint64_t half = std::uint64_t{1} << (format.va_bits - 1);
+        if (!format.canonical || gaps_->empty() || gaps_->front().size <= half) return;
+        halves_.assign(2, gaps_->front());
+        halves_[0].size = halves_[1].size = half;
+        halves_[1].va = VirtAddr{-half};
+        gaps_ = &halves_;
+    }
+    Unreadable(const Unreadable&) = delete;
+    const std::vector<Gap>& gaps() const { return *gaps_; }
+
+private:
+    std::vector<Gap> halves_;
+    const std::vector<Gap>* gaps_;
+};
+
+// The last address that a map speaks of; nothing where it speaks of none. What a limit of tables
+// leaves out are gaps like others.
+std::optional<VirtAddr> last_known(const Map& map) {
+    if (!map.end) return VirtAddr{top};
+    if (map.end->value == 0) return {};
+    return VirtAddr{map.end->value - 1};
+}
+
+}  // namespace
+
+const Range* range_at(const Map& map, VirtAddr va) {
+    const auto last = [](const Range& r) { return VirtAddr{r.va.value + (r.size - 1)}; };
+    const auto found = std::ranges::lower_bound(map.ranges, va, {}, last);
+    return found != map.ranges.end() && found->va <= va ? &*found : nullptr;
+}
+
+const Range* last_user_write(const Map& map, VirtAddr first, VirtAddr end) {
+    for (auto r = map.ranges.rbegin(); r != map.ranges.rend(); ++r)
+        if (first <= r->va && r->va < end &&
+            has(r->attributes.rights, Rights::user | Rights::write))
+            return &*r;
+    return nullptr;
+}
+
+std::optional<Extent> user_write_around(const Map& map, VirtAddr va, std::uint64_t hole) {
+    const auto writes = [](const Range& r) {
+        return has(r.attributes.rights, Rights::user | Rights::write);
+    };
+    const Range* range = range_at(map, va);
+    if (!range || !writes(*range)) return {};
+    const auto end_of = [](const Range& r) { return r.va.value + r.size; };
+    std::uint64_t start = range->va.value, end = end_of(*range);
+    const std::size_t at = range - map.ranges.data();
+    for (std::size_t i = at; i-- > 0 && start - end_of(map.ranges[i]) <= hole;)
+        if (writes(map.ranges[i])) start = map.ranges[i].va.value;
+    for (std::size_t i = at + 1; i < map.ranges.size() && map.ranges[i].va.value - end <= hole; ++i)
+        if (writes(map.ranges[i])) end = end_of(map.ranges[i]);
+    return Extent{{start}, end - start};
+}
+
+Matches matches(const Map& map, const Span& span, std::span<const Wanted> wanted, Truth asked,
+                const Pulse& pulse) {
+    Matches found;
+    Ticker tick(pulse);
+    for (auto r = from(map.ranges, span.first); r != map.ranges.end() && r->va <= span.last; ++r) {
+        tick(1 + wanted.size());
+        if (truth(wanted, r->attributes, r->page_sizes) != asked) continue;
+        if (found.count++ == 0) found.first = cut(*r, span);
+    }
+    return found;
+}
+
+std::optional<VirtAddr> first_hole(const Map& map, const Span& span) {
+    auto range = from(map.ranges, span.first);
+    const Unreadable tables(map);
+    auto unreadable = from(tables.gaps(), span.first);
+    auto malformed = from(map.malformed, span.first);
+    VirtAddr at = span.first;
+    // Whether the next of a list covers `at`; then `at` is behind it. They never overlap.
+    bool full = false;
+    const auto covers = [&](auto& next, const auto& list) {
+        if (next == list.end() || next->va > at) return false;
+        const VirtAddr last = last_of(*next++);
+        full = last >= span.last;
+        at = VirtAddr{last.value + 1};
+        return true;
+    };
+    while (covers(range, map.ranges) || covers(unreadable, tables.gaps()) ||
+           covers(malformed, map.malformed))
+        if (full) return {};
+    const auto known = last_known(map);
+    return known && at <= *known ? std::optional(at) : std::nullopt;
+}
+
+Unknown unknown(const Map& map, const Span& span) {
+    Unknown found;
+    const auto count = [&](const std::vector<Gap>& gaps, bool malformed) {
+        const auto begin = from(gaps, span.first);
+        const auto end = std::ranges::upper_bound(gaps, span.last, {}, &Gap::va);
+        if (begin >= end) return;
+        found.count += static_cast<std::size_t>(end - begin);
+        if (found.first && found.first->va <= begin->va) return;
+        found.first = *begin;
+        found.malformed = malformed;
+    };
+    const Unreadable tables(map);
+    count(tables.gaps(), false);
+    count(map.malformed, true);
+    const auto known = last_known(map);
+    found.truncated = !known || *known < span.last;
+    return found;
+}
+
+}  // namespace ptmap

@@ -1,0 +1,30 @@
+// A grid as rows of text, and the parts of a space that is drawn so.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "paging/paging.h"
+#include "paging/pulse.h"
+#include "space/grid.h"
+#include "space/labels.h"
+#include "space/map.h"
+#include "text/text.h"
+
+namespace ptmap {
+
+/// What a cell is, rows of an address, a space and 64 cells, and how many cells hide a mix. The
+/// cells before a window's first are blank. Where a screen of `width` columns (0: any) is too
+/// narrow for 64 cells a row has 32.
+void put_grid(Text& text, const Paging& paging, const Grid& grid, std::size_t width = 0);
+
+/// A header, and a line for each name among `parts`: where its first stretch begins, how large it
+/// is to the end of its last one, how much of that is mapped. Nothing for no parts. `labels` are
+/// the space's, `parts` some of them by rising address. The pulse is told of ranges.
+void put_parts(Text& text, const Map& map, std::span<const Label> labels,
+               std::span<const Label> parts, const Pulse& pulse = {});
+
+/// " =" for a label that is read, " ~" for one that is deduced, else nothing.
+std::string_view source_mark(const Label& label);
+
+}  // namespace ptmap

@@ -1,0 +1,47 @@
+// What stands over and under a map: which space it is, its split, KPTI, how much there is and what
+// is missing.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "space/kpti.h"
+#include "space/map.h"
+#include "space/split.h"
+#include "text/text.h"
+
+namespace ptmap {
+
+/// Which space something is said of.
+struct SpaceHead {
+    Mode mode;
+    PhysAddr root;
+    std::string_view half;  ///< which of KPTI's roots that is, "" without KPTI
+    bool is_linux = false;
+    std::span<const std::string> notes;  ///< on whose space it is
+};
+
+/// A line, "4-level paging, root 0x1000, ...", or a line for each note if one is too short.
+void put_head(Text& text, const SpaceHead& head);
+
+/// "split 3G/1G: ...": where the supervisor's part of a 32-bit space begins.
+void put_split(Text& text, VirtAddr split);
+
+/// "KPTI: 2.1M of the kernel's 512M stay in the user root ...", seen from the root of this half.
+void put_kpti(Text& text, const KptiShare& share, const KptiRoots& roots, std::string_view half);
+
+/// "132 tables; pages: 9386 of 4K, 267 of 2M; complete".
+void put_counts(Text& text, const Map& map);
+
+struct MissingOptions {
+    bool tables_cut = false;       ///< the limit of tables was reached
+    std::string_view interrupted;  ///< why a table is missing that Ctrl-C kept from being read
+    std::size_t indent = 0;        ///< spaces before each line
+};
+
+/// What could not be read or has reserved bits, and limits that were reached. Nothing where the map
+/// is complete.
+void put_missing(Text& text, const Map& map, const MissingOptions& options);
+
+}  // namespace ptmap
