@@ -100,8 +100,15 @@ DumpNotes read_notes(InputFile& file, const FilePlace& where) {
     return read_dump_notes(area);
 }
 
+// Up to 0.5.1 (Debian 12), kdump_free() of a context that a file was opened in writes to memory
+// that it has freed (seen with valgrind); a process dies of that now and then. There a context is
+// never freed: some MiB for each dump that is opened.
+constexpr bool context_can_be_freed = KDUMPFILE_VERSION > KDUMPFILE_MKVER(0, 5, 1);
+
 struct EndContext {
-    void operator()(kdump_ctx_t* context) const { kdump_free(context); }
+    void operator()(kdump_ctx_t* context) const {
+        if (context_can_be_freed) kdump_free(context);
+    }
 };
 using Context = std::unique_ptr<kdump_ctx_t, EndContext>;
 
