@@ -29,7 +29,7 @@ _ASKS = "init: which words?"
 # These words are init's, who is asked for them when the kernel has booted (init.c); others are the
 # kernel's.
 _OF_INIT = frozenset(
-    "big child clocks dump exec files kcore kgdb pagemap remap smp stay swap symbols vdso_copy "
+    "big child clocks dump exec files kcore kgdb modules pagemap remap smp stay swap symbols vdso_copy "
     "vdso_sum vdso_touch vvar_touch".split()
 )
 _IN_DEBUGGER = "Entering kdb"  # on the console, when the kernel's debugger waits
@@ -82,6 +82,26 @@ GUESTS = {
         "Debian sid's Linux, 4-level, KPTI on", "amd64-sid", "qemu64", append="pti=on"
     ),
     "5-level-sid": Guest("Debian sid's Linux, 5-level", "amd64-sid", "qemu64,+la57"),
+    # With their vmlinux and modules: what symbols and versions tell.
+    "4-level-pti-dbg": Guest("4-level, KPTI on, symbols", "amd64-dbg", "qemu64", append="pti=on"),
+    "4-level-6.12-dbg": Guest("Linux 6.12, 4-level, symbols", "amd64-6.12-dbg", "qemu64"),
+    "4-level-pti-6.12-dbg": Guest(
+        "Linux 6.12, 4-level, KPTI on, symbols", "amd64-6.12-dbg", "qemu64", append="pti=on"
+    ),
+    "5-level-6.12-dbg": Guest("Linux 6.12, 5-level, symbols", "amd64-6.12-dbg", "qemu64,+la57"),
+    "smp-6.12-dbg": Guest("Linux 6.12, two CPUs, symbols", "amd64-6.12-dbg", "qemu64", cpus=2),
+    "4-level-sid-dbg": Guest("Debian sid's Linux, 4-level, symbols", "amd64-sid-dbg", "qemu64"),
+    "4-level-pti-sid-dbg": Guest(
+        "Debian sid's Linux, 4-level, KPTI on, symbols", "amd64-sid-dbg", "qemu64", append="pti=on"
+    ),
+    "smp-sid-dbg": Guest(
+        "Debian sid's Linux, two CPUs, symbols", "amd64-sid-dbg", "qemu64", cpus=2
+    ),
+    "compat-sid-dbg": Guest(
+        "Debian sid's Linux, a 32-bit process, symbols", "amd64-sid-dbg", "qemu64", 32
+    ),
+    "686-dbg": Guest("32-bit, no PAE, symbols", "686-dbg", "pentium3", 32, qemu=_I386),
+    "686-pae-dbg": Guest("PAE, NX, symbols", "686-pae-dbg", _PAE, 32, "1G"),
     # Built from source: kgdb, a vmlinux with debug information, the kernel's dump of its tables.
     "kgdb-64": Guest("4-level, KPTI, KASLR", "kgdb-64", "qemu64", append="pti=on"),
     "kgdb-64-5level": Guest("5-level, KPTI, KASLR", "kgdb-64", "qemu64,+la57", append="pti=on"),
@@ -133,7 +153,8 @@ def boot(
     words = " ".join([_COMMAND_LINE, guest.append, both, stay, debugger, append]).split()
     of_init = [word for word in words if word.partition("=")[0] in _OF_INIT]
     of_kernel = [word for word in words if word not in of_init]
-    kernel, archive = fetch(guest.kernel), initramfs(guest.width)
+    kernel = fetch(guest.kernel)
+    archive = initramfs(guest.width, kernel.with_name("modules"))
     args = [
         *("-cpu", guest.cpu),
         *("-kernel", str(kernel)),

@@ -35,6 +35,8 @@
  *     exec=1        the second process is no fork, but has executed /init: its stack and its vDSO
  *                   are elsewhere; before its other lines init: child vdso ADDRESS
  *     files=1       a heap and a private mapping of /init: init: map heap..., init: map file...
+ *     modules=1     what lies in /modules is inserted: init: module NAME, or init: no module NAME
+ *                   ERRNO
  *     swap=1        an area on swap, as far as the kernel takes it: init: map swapped...,
  *                       init: swapped PAGES, or init: no swap ERRNO
  *
@@ -54,6 +56,8 @@
  *     kcore=1       init: kcore VA PA SIZE, for each part of /proc/kcore, where it is: the
  *                   kernel's own idea of its layout; PA is -1 where it is not contiguous
  *     pagemap=1     init: pagemap VA ENTRY, for every page whose entry is not 0
+ *     modules=1     init: section MODULE NAME ADDRESS, for each of sections[] that one has; and
+ *                   /proc/modules and /proc/vmallocinfo, as dump=1 has its files
  *     dump=1        init: begin PATH, the kernel's own dump of its tables, init: end PATH;
  *                   the last one of a PATH counts
  *
@@ -82,11 +86,12 @@ enum { READ = ABI | 0, WRITE = ABI | 1, OPEN = ABI | 2, CLOSE = ABI | 3, POLL = 
        LSEEK = ABI | 8, MMAP = ABI | 9, MPROTECT = ABI | 10, MUNMAP = ABI | 11, BRK = ABI | 12,
        PIPE = ABI | 22, MADVISE = ABI | 28, PAUSE = ABI | 34, FORK = ABI | 57, SYSLOG = ABI | 103,
        MKNOD = ABI | 133, PRCTL = ABI | 157, MOUNT = ABI | 165, SWAPON = ABI | 167,
-       SCHED_SETAFFINITY = ABI | 203 };
+       SCHED_SETAFFINITY = ABI | 203, FINIT_MODULE = ABI | 313 };
 #else
 enum { FORK = 2, READ = 3, WRITE = 4, OPEN = 5, CLOSE = 6, EXECVE = 11, MKNOD = 14, LSEEK = 19,
        MOUNT = 21, PAUSE = 29, PIPE = 42, BRK = 45, SWAPON = 87, MUNMAP = 91, SYSLOG = 103,
-       MPROTECT = 125, POLL = 168, PRCTL = 172, MMAP = 192, MADVISE = 219, SCHED_SETAFFINITY = 241 };
+       MPROTECT = 125, POLL = 168, PRCTL = 172, MMAP = 192, MADVISE = 219, SCHED_SETAFFINITY = 241,
+       FINIT_MODULE = 350 };
 #endif
 
 #ifdef __LP64__
@@ -146,6 +151,13 @@ static const char *const symbols[] = {
 static const char *const dumps[] = {
     "/sys/kernel/debug/page_tables/kernel", "/sys/kernel/debug/page_tables/current_kernel",
     "/sys/kernel/debug/page_tables/current_user", 0
+};
+
+/* Of initramfs.py. */
+static const char *const modules[] = { "binfmt_misc", "brd", "dummy", "loop", "nbd", 0 };
+static const char *const sections[] = {
+    ".text", ".rodata", ".data", ".bss", ".init.text", ".init.data", ".exit.text",
+    ".data..ro_after_init", 0
 };
 
 /* Twelve lines of assembler: the entry, and a system call of up to six arguments. What the kernel
@@ -631,6 +643,85 @@ static void show_clocksource(void)
     }
 }
 
+static unsigned read_path(const char *path, int print)
+{
+    long fd = open(path);
+    unsigned hash;
+
+    if (fd < 0)
+        return 0;
+    if (print) {
+        say("begin ", path);
+        flush();
+    }
+    hash = read_file(fd, print);
+    if (print) {
+        say("end ", path);
+        flush();
+    }
+    return hash;
+}
+
+/* A, B and so on one behind the other, until the first 0. */
+static const char *joined(const char *const *parts)
+{
+    static char path[128];
+    unsigned length = 0;
+
+    for (; *parts; parts++)
+        for (const char *part = *parts; *part && length < sizeof path - 1; part++)
+            path[length++] = *part;
+    path[length] = 0;
+    return path;
+}
+
+static void insert_modules(void)
+{
+    for (const char *const *name = modules; *name; name++) {
+        const char *const path[] = { "/modules/", *name, ".ko", 0 };
+        long fd = open(joined(path)), failed = fd < 0 ? fd : syscall(FINIT_MODULE, fd, "", 0L);
+
+        if (fd >= 0)
+            syscall(CLOSE, fd);
+        say(failed ? "no module " : "module ", *name);
+        if (failed)
+            decimal((unsigned long)-failed);
+        flush();
+    }
+}
+
+static void show_modules(void)
+{
+    long fd = syscall(OPEN, "/proc/sys/kernel/kptr_restrict", (long)O_WRONLY, 0L);
+
+    syscall(WRITE, fd, "1", 1L);            /* addresses are shown to root, and not hashed */
+    syscall(CLOSE, fd);
+    syscall(MOUNT, "sys", "/sys", "sysfs", 0L, 0L);
+    for (const char *const *name = modules; *name; name++) {
+        for (const char *const *section = sections; *section; section++) {
+            const char *const path[] = { "/sys/module/", *name, "/sections/", *section, 0 };
+            const char *row;
+
+            fd = open(joined(path));
+            if (fd < 0)
+                continue;
+            row = next_line(fd);
+            if (row) {
+                row += 2;                   /* 0x */
+                say("section ", *name);
+                text(" ");
+                text(*section);
+                hex(parse_hex(&row));
+                flush();
+                while (next_line(fd))
+                    ;
+            }
+        }
+    }
+    read_path("/proc/modules", 1);
+    read_path("/proc/vmallocinfo", 1);
+}
+
 /* Lines "ADDRESS TYPE NAME", in modules with more behind it. */
 static void show_symbols(void)
 {
@@ -700,21 +791,8 @@ static unsigned read_dumps(int print)
 {
     unsigned hash = 0;
 
-    for (const char *const *path = dumps; *path; path++) {
-        long fd = open(*path);
-
-        if (fd < 0)
-            continue;
-        if (print) {
-            say("begin ", *path);
-            flush();
-        }
-        hash = 31 * hash + read_file(fd, print);
-        if (print) {
-            say("end ", *path);
-            flush();
-        }
-    }
+    for (const char *const *path = dumps; *path; path++)
+        hash = 31 * hash + read_path(*path, print);
     return hash;
 }
 
@@ -750,6 +828,8 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     char **words = option(environ, "ask=") ? asked() : environ;
     const char *stay = option(words, "stay="), *big = option(words, "big=");
 
+    if (option(words, "modules="))
+        insert_modules();
     if (option(words, "child="))
         start_child("sleeper", words);
     if (option(words, "smp=")) {
@@ -788,6 +868,8 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
         show_symbols();
     if (option(words, "kcore="))
         show_kcore();
+    if (option(words, "modules="))
+        show_modules();
     /* What the rest needs of the stack and of static memory is there before they tell of it. */
     touch((unsigned long)stack - 2 * PAGE, 2, FILL);
     touch((unsigned long)stack - 6 * PAGE, 1, FILL);    /* below a hole */

@@ -1,4 +1,5 @@
-"""The initramfs of a test guest: init.c, mount points and a console, as one cpio archive."""
+"""The initramfs of a test guest: init.c, mount points, a console and modules, as one cpio
+archive."""
 
 from __future__ import annotations
 
@@ -23,11 +24,15 @@ _WIDTH: dict[Width, list[str]] = {32: ["-m32", "-march=i686"], 64: ["-m64"], "x3
 _S_IFDIR, _S_IFCHR, _S_IFREG = 0o040000, 0o020000, 0o100000
 
 
-def initramfs(width: Width) -> Path:
-    """The archive with init built for this width; kept in the cache under its content's hash."""
+def initramfs(width: Width, modules: Path) -> Path:
+    """The archive with init built for this width, and the modules in a folder, if there is one;
+    kept in the cache under its content's hash."""
+    files = sorted(modules.glob("*.ko"))
     command = ["gcc", *_WIDTH[width], *_FLAGS]
     this = Path(__file__).read_bytes()
-    key = hashlib.sha256(this + _SOURCE.read_bytes() + str(width).encode()).hexdigest()[:16]
+    of_modules = "".join(map(str, files)).encode()
+    content = this + _SOURCE.read_bytes() + str(width).encode() + of_modules
+    key = hashlib.sha256(content).hexdigest()[:16]
     archive = cache() / "initramfs" / f"{width}-{key}.cpio"
     if not archive.exists():
         archive.parent.mkdir(exist_ok=True)
@@ -42,6 +47,11 @@ def initramfs(width: Width) -> Path:
                 + _entry("dev/console", _S_IFCHR | 0o600, device=(5, 1))
                 + _entry("proc", _S_IFDIR | 0o755)
                 + _entry("sys", _S_IFDIR | 0o755)
+                + _entry("modules", _S_IFDIR | 0o755)
+                + b"".join(
+                    _entry(f"modules/{one.name}", _S_IFREG | 0o644, one.read_bytes())
+                    for one in files
+                )
                 + _entry("init", _S_IFREG | 0o755, init.read_bytes())
                 + _entry("TRAILER!!!", 0)
             )

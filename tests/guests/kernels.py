@@ -1,14 +1,15 @@
 """Real kernels, from the distribution's archive into a cache outside the checkout.
 
 Of a kernel's package only vmlinuz and what else lies in /boot is kept. Two are built from the
-archive's source: they have what no packaged one has, a vmlinux with debug information and the dump
-of their tables.
+archive's source: they have what no packaged one has, the dump of their tables. Of the -dbg ones
+the package with the debug information is fetched too.
 
     <cache>/kernels/linux-image-6.1.0-50-686_6.1.176-1_i386/{vmlinuz,config,System.map}
     <cache>/kernels/686 -> the one to boot
     <cache>/kernels/amd64-sid.newest -> the one on trial
     <cache>/kernels/amd64-sid.why    why there is none
     <cache>/kernels/kgdb-64_6.1.176-1_HASH/{vmlinuz,vmlinux,config,System.map}
+    <cache>/kernels/linux-image-...-dbg_6.12.117-1_amd64/{vmlinuz,vmlinux,modules/*.ko,debug/*.ko}
     <cache>/apt/trixie-amd64/        apt's own files
 
 $PTMAP_NO_FETCH, which pytest sets: what is not in the cache is NotInCache, at once.
@@ -17,6 +18,7 @@ $PTMAP_TRY_NEWEST, which `newest` sets: kernels on trial are used if there are a
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
@@ -43,7 +45,11 @@ class Kernel:
     elsewhere: tuple[str, ...] = ()  # on other distributions, the first meta package that exists
     moves: bool = False  # the suite gets new versions that nobody tried: see trial()
     built: bool = False  # by build_kernel.py, with NAME.config
+    symbols: bool = False  # with vmlinux and MODULES from its -dbg package
 
+
+# Modules that need no other one, of all versions.
+MODULES = ("binfmt_misc", "brd", "dummy", "loop", "nbd")
 
 KERNELS = {
     "686": Kernel("i386", "bookworm", "linux-image-686"),
@@ -56,16 +62,32 @@ KERNELS = {
     ),
     "amd64-6.12": Kernel("amd64", "trixie", "linux-image-cloud-amd64"),
     "amd64-sid": Kernel("amd64", "sid", "linux-image-cloud-amd64", moves=True),
+    "amd64-dbg": Kernel("amd64", "bookworm", "linux-image-cloud-amd64", symbols=True),
+    "amd64-6.12-dbg": Kernel("amd64", "trixie", "linux-image-cloud-amd64", symbols=True),
+    "amd64-sid-dbg": Kernel("amd64", "sid", "linux-image-cloud-amd64", moves=True, symbols=True),
+    "686-dbg": Kernel("i386", "bookworm", "linux-image-686", symbols=True),
+    "686-pae-dbg": Kernel("i386", "bookworm", "linux-image-686-pae", symbols=True),
     "kgdb-64": Kernel("x86_64", built=True),
     "kgdb-pae": Kernel("i386", built=True),
 }
 
-# Where linux-binary-* packages have it, and where linux-image-* packages.
-_KEPT = re.compile(r"\./usr/lib/modules/[^/]+/(vmlinuz)|\./boot/(vmlinuz|config|System\.map)-.+")
+# Where the packages have what is kept, and its short name: the kernel (where linux-binary-* have it
+# and where linux-image-*), its debug information, modules and theirs.
+_MODULE = rf"(?P<module>{'|'.join(MODULES)})\.ko"
+_KEPT = {
+    re.compile(r"\./usr/lib/modules/[^/]+/(?P<name>vmlinuz)"): "{name}",
+    re.compile(r"\./boot/(?P<name>vmlinuz|config|System\.map)-.+"): "{name}",
+    re.compile(r"\./usr/lib/debug/(boot/vmlinux-.+|lib/modules/[^/]+/vmlinux)"): "vmlinux",
+    re.compile(
+        rf"\./(usr/)?lib/modules/.+/{_MODULE}(?P<packed>\.xz)?"
+    ): "modules/{module}.ko{packed}",
+    re.compile(rf"\./usr/lib/debug/lib/modules/.+/{_MODULE}"): "debug/{module}.ko",
+}
 
 
 def fetch(name: str, *, refresh: bool = False) -> Path:
-    """The vmlinuz of a kernel of KERNELS. Of one that is built, vmlinux lies beside it.
+    """The vmlinuz of a kernel of KERNELS. Of one that is built or has symbols, vmlinux lies beside
+    it; of the latter modules/ and debug/ too.
 
     What is in the cache is used as it is, without a look at the network. `refresh` asks the
     archive for a newer one, unless its suite moves, and falls back to the cache when the archive
@@ -160,7 +182,7 @@ def _newest(name: str) -> Path:
     apt = archive(kernel.suite if is_debian() else "", kernel.arch)
     for meta in metas:
         if package := apt.kernel_of(meta):
-            return _downloaded(apt, package)
+            return _downloaded(apt, package, kernel.symbols)
     if not is_debian() and (own := _own_kernel()):
         folder = cache() / "kernels" / f"own-{own.name.removeprefix('vmlinuz-')}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -174,30 +196,52 @@ def _newest(name: str) -> Path:
     raise GuestError(f"apt knows no {' or '.join(metas)} and /boot has no readable vmlinuz.")
 
 
-def _downloaded(apt: Apt, package: str) -> Path:
-    folder = cache() / "kernels" / f"{package}_{apt.show(package, 'Version')}_{apt.arch}"
+def _downloaded(apt: Apt, package: str, symbols: bool) -> Path:
+    release = package.removeprefix("linux-image-").removeprefix("linux-binary-")
+    debug = f"linux-image-{release}-dbg"
+    packages = [package]
+    if symbols:
+        packages += filter(apt.has, (f"linux-modules-{release}", debug))
+        if debug not in packages:
+            raise GuestError(f"the archive has no {debug} today.")
+    version = apt.show(package, "Version")
+    folder = cache() / "kernels" / f"{packages[-1] if symbols else package}_{version}_{apt.arch}"
     if not folder.exists():
         with guard.Folder(cache()) as temporary:
-            _unpack(apt.download(package, Path(temporary)), Path(temporary, "whole"))
+            whole = Path(temporary, "whole")
+            whole.mkdir()
+            for one in packages:
+                deb = apt.download(one, Path(temporary))
+                _unpack(deb, whole)
+                deb.unlink()
+            for name in ("vmlinuz", "vmlinux") if symbols else ("vmlinuz",):
+                if not (whole / name).exists():
+                    raise GuestError(f"{' and '.join(packages)}: there is no {name}.")
             folder.parent.mkdir(exist_ok=True)
-            Path(temporary, "whole").rename(folder)
+            whole.rename(folder)
     return folder
 
 
 def _unpack(deb: Path, folder: Path) -> None:
-    """The kernel under short names, into a new folder."""
-    folder.mkdir()
+    """What is kept of a package, under short names."""
     tar = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
     assert tar.stdout is not None
     with tar.stdout, tarfile.open(fileobj=tar.stdout, mode="r|") as members:
         for member in members:
-            kept = _KEPT.fullmatch(member.name)
-            if kept and (content := members.extractfile(member)):
-                with open(folder / (kept[1] or kept[2]), "wb") as out:
-                    shutil.copyfileobj(content, out)
+            name = _short_name(member.name)
+            if name and member.isfile() and (content := members.extractfile(member)):
+                to = folder / name.removesuffix(".xz")
+                to.parent.mkdir(exist_ok=True)
+                with open(to, "wb") as out:
+                    shutil.copyfileobj(lzma.open(content) if name.endswith(".xz") else content, out)
     tar.wait()
-    if not (folder / "vmlinuz").exists():
-        raise GuestError(f"{deb.name} has no vmlinuz in it.")
+
+
+def _short_name(member: str) -> str | None:
+    for pattern, name in _KEPT.items():
+        if found := pattern.fullmatch(member):
+            return name.format_map({k: v or "" for k, v in found.groupdict().items()})
+    return None
 
 
 def _point(link: Path, target: Path) -> None:

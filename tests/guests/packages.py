@@ -73,6 +73,9 @@ Acquire::https::Timeout "20";
         found = re.search(rf"^{field}: (.+)$", record, re.MULTILINE)
         return found.group(1) if found else None
 
+    def has(self, package: str) -> bool:
+        return self.show(package, "Version") is not None
+
     def kernel_of(self, meta: str) -> str | None:
         """The package with the kernel that a meta package such as linux-image-686 stands for today:
         linux-image-VERSION, or in newer suites the linux-binary-VERSION that it depends on."""
