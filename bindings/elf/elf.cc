@@ -4,6 +4,7 @@
 #include "bind.h"
 #include "elf/auxv.h"
 #include "elf/image.h"
+#include "elf/kernel_file.h"
 #include "elf/linear_image.h"
 #include "elf/sections.h"
 #include "memory.h"
@@ -99,10 +100,30 @@ void bind_image(py::module_& m) {
           "none.");
 }
 
+void bind_kernel_file(py::module_& m) {
+    py::class_<elf::KernelFile>(m, "KernelFile",
+                                "A Linux kernel's vmlinux, by link addresses; see "
+                                "native/elf/kernel_file.h.")
+        .def_readonly("text", &elf::KernelFile::text)
+        .def_readonly("end", &elf::KernelFile::end)
+        .def_readonly("banner_at", &elf::KernelFile::banner_at)
+        .def_property_readonly("banner",
+                               [](const elf::KernelFile& k) { return py::bytes(k.banner); })
+        .def_readonly("per_cpu_from_zero", &elf::KernelFile::per_cpu_from_zero)
+        .def_property_readonly("build_id",
+                               [](const elf::KernelFile& k) { return python_bytes(k.build_id); })
+        .def_readonly("build_id_at", &elf::KernelFile::build_id_at);
+
+    m.def("read_kernel_file", &elf::read_kernel_file, py::arg("file"),
+          "Reads the file that is open as this descriptor. ValueError if it is no Linux kernel "
+          "with symbols.");
+}
+
 }  // namespace
 
 void bind_elf(py::module_& m) {
     bind_image(m);
+    bind_kernel_file(m);
     bind_auxv(m);
     bind_linear_images(m);
 

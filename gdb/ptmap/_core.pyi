@@ -1182,6 +1182,35 @@ def elf_sections(file: int) -> list[tuple[bytes, int, int, bool, bool, bool]]:
     """(name, link address, size, writable, executable, whether it has memory of its own) of each
     section with SHF_ALLOC of the ELF file that is open as this descriptor. Error: ValueError."""
 
+class KernelFile:
+    """A Linux kernel's vmlinux, by link addresses; see native/elf/kernel_file.h."""
+
+    @property
+    def text(self) -> int:
+        """The symbol _text."""
+    @property
+    def end(self) -> int:
+        """The symbol _end."""
+    @property
+    def banner_at(self) -> int:
+        """The symbol linux_banner."""
+    @property
+    def banner(self) -> bytes:
+        """Without its newline."""
+    @property
+    def per_cpu_from_zero(self) -> bool:
+        """Whether .data..percpu is linked at 0."""
+    @property
+    def build_id(self) -> bytes:
+        """Empty for none."""
+    @property
+    def build_id_at(self) -> int:
+        """Where a kernel has it in memory; 0 for none."""
+
+def read_kernel_file(file: int) -> KernelFile:
+    """Reads the file that is open as this descriptor. Error: ValueError if it is no Linux kernel
+    with symbols."""
+
 def read_elf(image: bytes) -> Elf:
     """Reads a vDSO's image, which may be damaged or lack its end. ValueError where it is none."""
 

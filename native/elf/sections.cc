@@ -1,31 +1,21 @@
 #include "elf/sections.h"
 
-#include <gelf.h>
-
-#include <memory>
 #include <stdexcept>
+
+#include "elf/elf_file.h"
 
 namespace ptmap::elf {
 namespace {
 
-using Error = std::invalid_argument;
-
-struct End {
-    void operator()(::Elf* elf) const { elf_end(elf); }
-};
-
-Error failure() {
+std::invalid_argument failure() {
     const char* why = elf_errmsg(-1);
-    return Error(why ? why : "no ELF file");
+    return std::invalid_argument(why ? why : "no ELF file");
 }
 
 }  // namespace
 
 std::vector<Section> sections_in_memory(int file) {
-    elf_version(EV_CURRENT);
-    const std::unique_ptr<::Elf, End> elf(elf_begin(file, ELF_C_READ_MMAP, nullptr));
-    if (!elf) throw failure();
-    if (elf_kind(elf.get()) != ELF_K_ELF) throw Error("no ELF file");
+    const FileHandle elf = open_elf_file(file);
     std::size_t names = 0;
     if (elf_getshdrstrndx(elf.get(), &names) != 0) throw failure();
     std::vector<Section> found;

@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import gdb
-
 from ..base import native
 from ..base.errors import Refusal
 from ..base.text import printable
@@ -79,7 +77,7 @@ def loaded() -> list[Section]:
     for path, places in listed.items():
         if not symbol_files.is_ours(path):
             found += _of_file(path, places)
-    for path in _symbol_files():
+    for path in symbol_files.paths():
         if path not in listed:  # GDB lists none of what `ptmap kaslr` loads
             found += _of_kernel(path, _headers(path))
     if not found:
@@ -207,16 +205,6 @@ def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
         Section(one.name, one.start, one.start + one.size, one.start >= data, one.exec, path, file)
         for one in headers
         if one.has_memory and one.size
-    ]
-
-
-def _symbol_files() -> list[str]:
-    return [
-        file.filename
-        for file in gdb.objfiles()
-        if file.filename
-        and os.path.isfile(file.filename)
-        and not symbol_files.is_ours(file.filename)
     ]
 
 

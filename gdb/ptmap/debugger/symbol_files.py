@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import tempfile
 from contextlib import contextmanager
 from typing import Iterator
@@ -12,6 +13,12 @@ import gdb
 
 from ..base import private_folder
 from ..base.errors import Refusal
+
+
+# A 64-bit ELF header without sections (ELF specification, figure 1-3; EM_X86_64).
+_EMPTY_ELF = struct.pack(
+    "<4s12sHHIQQQI6H", b"\x7fELF", b"\2\1\1", 2, 62, 1, 0, 0, 0, 0, 64, *[0] * 5
+)
 
 
 class _Given:
@@ -51,24 +58,30 @@ def unload() -> None:
     _given.loaded = None
 
 
-@contextmanager
-def kept() -> Iterator[None]:
-    """Around what makes GDB forget all symbols."""
-    was_there = _given.loaded is not None and _is_there(_given.loaded[0])
-    try:
-        yield
-    finally:
-        if was_there and _given.loaded is not None and not _is_there(_given.loaded[0]):
-            _add(*_given.loaded)
+def replace(path: str, offset: int, others: list[str], section: str = "") -> None:
+    """Gives GDB the symbols of PATH, its sections moved by OFFSET, but SECTION, which lies at 0.
+    They take the place of GDB's own symbol file and of OTHERS; what else was added stays, such as
+    modules. Error: gdb.error."""
+    main = gdb.current_progspace().filename
+    with _unasked():
+        for other in others:
+            if other != main:
+                gdb.execute(f"remove-symbol-file {quoted(other)}", to_string=True)
+        if not section:
+            gdb.execute(f"symbol-file {quoted(path)} -o {offset}", to_string=True)
+            return
+        # `symbol-file` takes no sections, and `symbol-file` alone forgets all that was added.
+        if main:
+            gdb.execute(f"symbol-file {quoted(_empty_file())}", to_string=True)
+        gdb.execute(f"add-symbol-file {quoted(path)} -o {offset} -s {section} 0", to_string=True)
 
 
-def replace(path: str, offset: int, section: str = "") -> None:
-    """Makes PATH the one symbol file but for what load() gave: its sections moved by OFFSET, but
-    SECTION, which lies at 0. Error: gdb.error."""
-    at_0 = f" -s {section} 0" if section else ""
-    with _unasked(), kept():
-        gdb.execute("symbol-file", to_string=True)
-        gdb.execute(f"add-symbol-file {quoted(path)} -o {offset}{at_0}", to_string=True)
+def _empty_file() -> str:
+    """An ELF file without symbols."""
+    path = os.path.join(private_folder.path(), "no-symbols")
+    with open(path, "wb") as file:
+        file.write(_EMPTY_ELF)
+    return path
 
 
 @contextmanager
@@ -85,13 +98,10 @@ def _add(path: str, offset: int) -> None:
     gdb.execute(f"add-symbol-file {quoted(path)} -o {offset:#x}", to_string=True)
 
 
-def files_with(symbol: str) -> list[str]:
-    """The files whose symbols are loaded and have this global one."""
-    return [
-        file.filename
-        for file in gdb.objfiles()
-        if file.filename and file.lookup_global_symbol(symbol)
-    ]
+def paths() -> list[str]:
+    """Of the files whose symbols are loaded, but for what load() gave."""
+    names = (file.filename for file in gdb.objfiles())
+    return [name for name in names if name and not is_ours(name) and os.path.isfile(name)]
 
 
 def is_ours(path: str) -> bool:

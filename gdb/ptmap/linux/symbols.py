@@ -2,70 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import re
-from dataclasses import dataclass
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from ..base import native
 from ..base.errors import Refusal
 from ..base.text import printable
-from ..debugger import symbol_files
+from ..debugger import files, symbol_files
 from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
 from .place import Read, kaslr_offset
 
+if TYPE_CHECKING:
+    from .._core import KernelFile
+
 _BANNER_READ = 400  # of the banner: one packet, whatever the stub
-_SECONDS = 120  # that a GDB of its own may take to look into a file
+_PER_CPU = ".data..percpu"
 
 
-@dataclass(frozen=True)
-class Vmlinux:
-    """What a kernel's ELF file says of itself."""
-
-    text: int  # the link addresses of _text
-    end: int  # and _end
-    banner_at: int  # and linux_banner
-    banner: str
-
-
-def inspect(path: str) -> Vmlinux:
-    """Error: Refusal where it is no Linux kernel's ELF file with symbols.
-
-    Asked of another GDB, so that nothing happens to the symbols of this one.
-    """
-    if not os.path.isfile(path):
-        raise Refusal(f"{printable(path)}: {'no file' if os.path.exists(path) else 'no such file'}")
-    import subprocess  # here, because it makes loading ptmap slow
-
-    commands = (
-        r'printf "%#lx %#lx %#lx\n", (unsigned long)&_text, (unsigned long)&_end,'
-        " (unsigned long)&linux_banner",
-        "x/s &linux_banner",
-    )
-    words = ["/proc/self/exe", "-nx", "-batch", "-readnever", "-iex", "set print elements 0", path]
-    environment = os.environ | {"LC_ALL": "C", "DEBUGINFOD_URLS": ""}
+def inspect(path: str) -> KernelFile:
+    """What a kernel's ELF file says of itself. Error: Refusal if it is none with symbols."""
     try:
-        done = subprocess.run(
-            words + [word for command in commands for word in ("-ex", command)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refusal(f"{printable(path)}: {error}") from None
-    addresses = re.search(r"^0x([0-9a-f]+) 0x([0-9a-f]+) 0x([0-9a-f]+)$", done.stdout, re.MULTILINE)
-    banner = re.search(r'"(Linux version .*?)(?:\\n)?"$', done.stdout, re.MULTILINE)
-    if not addresses or not banner:
-        raise Refusal(f"{printable(path)} is no Linux kernel with symbols (its vmlinux is)")
-    text, end, banner_at = (int(digits, 16) for digits in addresses.groups())
-    return Vmlinux(text, end, banner_at, banner[1])
+        with files.open_regular(path) as file:
+            return native.core.read_kernel_file(file.fileno())
+    except OSError as error:
+        raise Refusal(f"{printable(path)}: {error.strerror}") from None
+    except ValueError as error:
+        raise Refusal(f"{printable(path)} is {error}") from None
 
 
 def load(linux: Kernel, path: str) -> None:
-    """Makes `path` the one symbol file, at the kernel's place. Error: Refusal where it is another
+    """Makes `path` the kernel's symbol file, at the kernel's place. Error: Refusal if it is another
     kernel's; the symbols are then as they were."""
     file = inspect(path)
     offset = linux.image.text.start - file.text
@@ -74,11 +41,10 @@ def load(linux: Kernel, path: str) -> None:
 
 
 def load_by_reading(read: Read, pc: int | None, path: str) -> None:
-    """The same where no tables can be read without symbols: the file's banner is looked for, with
+    """The same if no tables can be read without symbols: the file's banner is looked for, with
     READ of linear addresses. Error: Refusal."""
     file = inspect(path)
-    banner = file.banner.encode("ascii", "replace")[:_BANNER_READ]
-    found = kaslr_offset(read, pc, file.text, file.end, file.banner_at, banner)
+    found = kaslr_offset(read, pc, file.text, file.end, file.banner_at, file.banner[:_BANNER_READ])
     if found is None:
         raise Refusal(
             f"{printable(path)} is not this kernel's: its linux_banner is nowhere in memory"
@@ -86,27 +52,33 @@ def load_by_reading(read: Read, pc: int | None, path: str) -> None:
     _place(path, found[0], file)
 
 
-def _place(path: str, offset: int, file: Vmlinux) -> None:
-    # Per-CPU variables are offsets from 0 on 64-bit: they do not move with the kernel.
-    symbol_files.replace(path, offset, ".data..percpu" if file.text >> 32 else "")
+def _place(path: str, offset: int, file: KernelFile) -> None:
+    # Where per-CPU variables are offsets from 0 they do not move with the kernel: 64-bit until
+    # Linux 6.14.
+    section = _PER_CPU if file.per_cpu_from_zero else ""
+    symbol_files.replace(path, offset, list(_kernels()), section)
 
 
 def linked_text() -> int | None:
     """The link address of _text, from the file whose symbols are loaded."""
-    for path in symbol_files.files_with("linux_banner"):
-        try:
-            return inspect(path).text
-        except Refusal:
-            continue
-    return None
+    return next((file.text for file in _kernels().values()), None)
 
 
-def _require_same(linux: Kernel, file: Vmlinux, offset: int, path: str) -> None:
+def _kernels() -> dict[str, KernelFile]:
+    """The kernels' files whose symbols are loaded, by path."""
+    found = {}
+    for path in symbol_files.paths():
+        with suppress(Refusal):
+            found[path] = inspect(path)
+    return found
+
+
+def _require_same(linux: Kernel, file: KernelFile, offset: int, path: str) -> None:
     mask = (1 << (64 if linux.space.paging.canonical else 32)) - 1
     try:
         running = linux.memory.string(file.banner_at + offset & mask, 512)
     except Unreadable:
         running = b""
-    if running.decode("ascii", "replace").strip() != file.banner.strip():
-        whose = printable(file.banner.split(" (")[0])
+    if running.strip() != file.banner.strip():
+        whose = printable(file.banner.split(b" (")[0])
         raise Refusal(f"{printable(path)} is another kernel's: {whose}")

@@ -1,0 +1,14 @@
+#include "elf/elf_file.h"
+
+#include <stdexcept>
+
+namespace ptmap::elf {
+
+FileHandle open_elf_file(int file) {
+    elf_version(EV_CURRENT);
+    FileHandle elf(elf_begin(file, ELF_C_READ, nullptr));
+    if (!elf || elf_kind(elf.get()) != ELF_K_ELF) throw std::invalid_argument("no ELF file");
+    return elf;
+}
+
+}  // namespace ptmap::elf
