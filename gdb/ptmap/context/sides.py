@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _HALVES = ("user", "kernel")
 _EVALUATED = ("root", "cpu", "pid")  # the words before "=", and what stays text
 _WORDS = ("half", "comm")
+_VALUED = ("root=", "cpu=", "pid=", "comm=")  # something is typed behind these
 LIVE = ("current", "root=", "half=user", "half=kernel", "cpu=", "pid=", "comm=")
 
 
@@ -133,7 +134,7 @@ def _stored(path: str) -> Side:
     except Refusal as refusal:
         if "/" in path or "." in path or os.path.exists(path):
             raise
-        known = ", ".join(word + ("..." if word.endswith("=") else "") for word in LIVE)
+        known = ", ".join(word + ("..." if word in _VALUED else "") for word in LIVE)
         raise Refusal(f"{refusal}; nor is it one of {known}") from None
     return Side(path, snapshots.space_of(stored), stored.words, snapshot=stored)
 
