@@ -50,6 +50,7 @@ def will_ask(plan: Plan) -> None:
     """Before the first is asked."""
     _forget_scans()
     _now.plan, _now.scans = plan, Scans(plan)
+    choose.expect(plan.brief)
 
 
 def _forget_scans() -> None:
@@ -73,12 +74,19 @@ def begin(brief: bool = False) -> None:
 
     Error: Refusal where the target runs or there is none."""
     if in_command():
+        if not brief:
+            widen()
         return
     will_ask(Plan())
     in_stop = target.find_in_stop()
     choose.new_command(brief=brief and in_stop, unseen=in_stop)
     if not in_stop:
         target.require_stopped()
+
+
+def widen() -> None:
+    """More is read than a few entries, whatever the plan was."""
+    choose.widen()
 
 
 def end() -> None:
