@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base import native
 from ..base.errors import Refusal
-from ..base.option import JSON, Option
+from ..base.option import JSON, Option, Options
 from ..base.text import printable
 from ..check import forms, predicate
 from ..check.evidence import Evidence
@@ -88,10 +88,15 @@ class PteCommand(Command):
         JSON,
     )  # fmt: skip
 
+<<<<<<< HEAD
     def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
         return Plan("watch" in options, counts=False, brief=not _READ_MORE & options.keys())
+=======
+    def plan(self, options: Options, words: list[str]) -> Plan:
+        return Plan(whole="watch" in options, counts=False)
+>>>>>>> main
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         if not words:
             raise Refusal("which address? For example: pte $pc")
         space = selection.resolve(options)
@@ -180,7 +185,7 @@ def _around(space: AddressSpace) -> ExplainedSpace:
     )
 
 
-def _expected(space: AddressSpace, options: dict[str, Any]) -> predicate.Predicate:
+def _expected(space: AddressSpace, options: Options) -> predicate.Predicate:
     """Error: Refusal where -expect cannot be asked."""
     if space.paging_is_off:
         raise Refusal("-expect: paging is off (CR0.PG=0), there are no rights")
@@ -190,7 +195,7 @@ def _expected(space: AddressSpace, options: dict[str, Any]) -> predicate.Predica
         raise Refusal(f"-expect: {refusal}") from None
 
 
-def _refuse(options: dict[str, Any], findings: list[Finding]) -> None:
+def _refuse(options: Options, findings: list[Finding]) -> None:
     """Error: Refusal where -expect does not hold."""
     wrong = [finding for finding in findings if finding.result != OK]
     if not wrong:

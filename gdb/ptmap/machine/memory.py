@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
+from ..base.lifetimes import Lifetime
 from .sources.source import Source
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Memory:
         self._whole = native.core.ReadOnce(source.native)
         self._piecemeal: ReadOnce | None = None
         self.core = self._whole
-        self.found: dict[str, Any] = {}  # what is recognised in it, for as long as it is the same
+        self.found = Lifetime()  # what is recognised in it, for as long as it is the same
 
     def begin(self) -> None:
         """A command begins. Error: NotHere, Refusal (see Source.begin)."""
