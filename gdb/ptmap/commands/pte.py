@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 # Options for which more is read than the entries of a walk.
-_READ_MORE = {"root", "half", "pid", "comm", "expect", "watch"}
+_READ_MORE = ("root", "half", "pid", "comm", "expect", "watch")
 
 
 class PteCommand(Command):
@@ -88,13 +88,9 @@ class PteCommand(Command):
         JSON,
     )  # fmt: skip
 
-<<<<<<< HEAD
-    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
-        return Plan("watch" in options, counts=False, brief=not _READ_MORE & options.keys())
-=======
     def plan(self, options: Options, words: list[str]) -> Plan:
-        return Plan(whole="watch" in options, counts=False)
->>>>>>> main
+        is_brief = not any(option in options for option in _READ_MORE)
+        return Plan(whole="watch" in options, counts=False, brief=is_brief)
 
     def run(self, options: Options, words: list[str]) -> None:
         if not words:

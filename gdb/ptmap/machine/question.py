@@ -68,13 +68,9 @@ def begin_anew() -> None:
 def will_ask(plan: Plan) -> None:
     """Before the first is asked."""
     _forget_scans()
-<<<<<<< HEAD
-    _now.plan, _now.scans = plan, Scans(plan)
-    choose.expect(plan.brief)
-=======
     now = _now()
     now.plan, now.scans = plan, Scans(plan)
->>>>>>> main
+    choose.expect(plan.brief)
 
 
 def _forget_scans() -> None:

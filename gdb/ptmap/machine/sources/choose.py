@@ -65,14 +65,15 @@ def new_command(brief: bool = False, unseen: bool = False) -> None:
 
 def expect(brief: bool) -> None:
     """Before the command that began asks for the source: whether a few reads are all."""
-    _this.brief = brief
+    _this().brief = brief
 
 
 def widen() -> None:
     """More than a few reads will follow after all: the source has to begin as for a map."""
-    _this.brief = False
-    if _this.begun and _connection.choice is not None:
-        _this.begun = not _connection.choice.memory.is_piecemeal
+    this, held = _this(), lifetimes.target.kept(_Target)
+    this.brief = False
+    if this.begun and held is not None and held.choice is not None:
+        this.begun = not held.choice.memory.is_piecemeal
 
 
 def forget() -> None:
