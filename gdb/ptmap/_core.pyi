@@ -904,6 +904,10 @@ def missing_text(
     """What the map lacks. A table that Ctrl-C kept from being read has the reason
     `interrupted`."""
 
+def missing_json(map: Map, indented: bool = False) -> Text:
+    """The same as members of a JSON object that has others before them: "complete", "truncated",
+    "unreadable", "malformed". Each begins with its comma."""
+
 def grid_text(paging: Paging, grid: Grid, width: int = 0, roles: bool = False) -> Text:
     """For a screen of so many columns, 0 for any number."""
 
@@ -1058,7 +1062,6 @@ def view(
     native/space/view.h. Not `counted`, its pages and tables say nothing."""
 
 def counts() -> Counts: ...
-
 @overload
 def find(
     space: Space,

@@ -6,11 +6,11 @@ import json
 import re
 import textwrap
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
 from ..base.errors import Refusal
-from ..base.option import JSON, Option
+from ..base.option import JSON, Option, Options
 from ..base.text import plural, printable
 from ..context import selection
 from ..debugger import symbol_files
@@ -77,10 +77,10 @@ class VdsoCommand(Command):
         JSON,
     )
 
-    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+    def plan(self, options: Options, words: list[str]) -> Plan:
         return Plan(whole=True, counts=False)
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         if words:
             raise Refusal(f"takes options only, but {words[0]!r} was given")
         space = selection.resolve(options)
@@ -185,7 +185,7 @@ def _rejected(found: Vdso) -> list[str]:
     return lines + _more(found.search.rejected)
 
 
-def _more(items: Sequence[Any]) -> list[str]:
+def _more(items: Sequence[object]) -> list[str]:
     return [f"          and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
 
 
@@ -249,21 +249,23 @@ def _functions_text(found: Vdso, image: Image) -> list[str]:
 def _vvar_text(found: Vdso, vvar: Vvar) -> list[str]:
     space = found.space
     if not vvar.pages:
-        return ["vvar      none: no read-only user page lies before it"]
+        return ["vvar      not known: no page before it is there now", *_clock_lines(vvar)]
     first, size = vvar.pages[0].va, len(vvar.pages) * 0x1000
     lines = [f"vvar      {space.hex(first)} - {space.hex(first + size)}  {size >> 10}K"]
     lines += [f"  {space.hex(page.va)}  {_vvar_page_text(page)}" for page in vvar.pages]
+    return lines + _clock_lines(vvar)
+
+
+def _clock_lines(vvar: Vvar) -> list[str]:
     if vvar.clock is not None:
-        lines += _wrapped("clock", _clock_text(vvar.clock))
-    if vvar.no_clock:
-        lines += _wrapped("clock", vvar.no_clock)
-    return lines
+        return _wrapped("clock", _clock_text(vvar.clock))
+    return _wrapped("clock", vvar.no_clock) if vvar.no_clock else []
 
 
 def _vvar_page_text(page: VvarPage) -> str:
     name = f"{page.name:<8} " if page.name else ""
     if not page.mapped:
-        return f"{name}not mapped now"
+        return f"{name}not touched" if page.name else "not mapped now"
     if page.is_other:
         name += "NO, another page: "
     return f"{name}{native.core.rights_words(page.walk)}, physical {page.walk.pa:#x}"
@@ -303,7 +305,7 @@ def _vsyscall_text(page: Vsyscall) -> str:
 # JSON
 
 
-def _json(found: Vdso) -> dict[str, Any]:
+def _json(found: Vdso) -> dict[str, object]:
     """A page's "from" is where its bytes were read: "process", "kernel", or null where they are not
     known. "found_by" is image, frames, mm or auxv; "searched" counts executable user pages and
     tables that could not be read; "rejected" are ELF headers that begin no image."""
@@ -327,7 +329,7 @@ def _json(found: Vdso) -> dict[str, Any]:
     }
 
 
-def _image_json(image: Image) -> dict[str, Any]:
+def _image_json(image: Image) -> dict[str, object]:
     return {
         "va": hex(image.va),
         "size": hex(image.size),
@@ -358,7 +360,7 @@ def _image_json(image: Image) -> dict[str, Any]:
     }
 
 
-def _vvar_json(vvar: Vvar) -> dict[str, Any] | None:
+def _vvar_json(vvar: Vvar) -> dict[str, object] | None:
     if not vvar.pages:
         return None
     clock = vvar.clock
@@ -392,7 +394,7 @@ def _vvar_json(vvar: Vvar) -> dict[str, Any] | None:
     }
 
 
-def _vsyscall_json(page: Vsyscall) -> dict[str, Any]:
+def _vsyscall_json(page: Vsyscall) -> dict[str, object]:
     return {
         "va": hex(page.walk.va),
         "mapped": page.mapped,

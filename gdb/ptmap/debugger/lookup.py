@@ -32,6 +32,15 @@ def elements(name: str) -> int | None:
         return None
 
 
+def enumerators(name: str) -> dict[str, int]:
+    """Of an enumeration; empty if GDB knows no such type."""
+    try:
+        kind = gdb.lookup_type(f"enum {name}")
+    except gdb.error:
+        return {}
+    return {field.name: field.enumval for field in kind.fields() if field.name}
+
+
 @dataclass(frozen=True)
 class Member:
     """Of a structure, in bytes from its beginning."""

@@ -11,7 +11,7 @@ from typing import Iterator
 
 import gdb
 
-from ..base import private_folder
+from ..base import lifetimes, private_folder
 from ..base.errors import Refusal
 
 
@@ -27,7 +27,8 @@ class _Given:
     loaded: tuple[str, int] | None = None  # path, offset
 
 
-_given = _Given()
+def _given() -> _Given:
+    return lifetimes.session.of(_Given)
 
 
 def load(name: str, content: bytes, offset: int) -> None:
@@ -44,18 +45,19 @@ def load(name: str, content: bytes, offset: int) -> None:
         _add(path, offset)
     except gdb.error as error:
         raise Refusal(f"-load: GDB does not take the image's symbols: {error}") from None
-    _given.loaded = path, offset
+    _given().loaded = path, offset
 
 
 def unload() -> None:
     """Takes away what load() gave, if it is still there."""
-    if _given.loaded is None:
+    given = _given()
+    if given.loaded is None:
         return
-    path, _ = _given.loaded
+    path, _ = given.loaded
     if _is_there(path):
         gdb.execute(f"remove-symbol-file {quoted(path)}", to_string=True)
     shutil.rmtree(os.path.dirname(path), ignore_errors=True)
-    _given.loaded = None
+    given.loaded = None
 
 
 def replace(path: str, offset: int, others: list[str], section: str = "") -> None:
@@ -106,7 +108,8 @@ def paths() -> list[str]:
 
 def is_ours(path: str) -> bool:
     """Whether load() gave it."""
-    return _given.loaded is not None and path == _given.loaded[0]
+    loaded = _given().loaded
+    return loaded is not None and path == loaded[0]
 
 
 def _is_there(path: str) -> bool:

@@ -296,10 +296,10 @@ def _linear(one: AddressSpace, va: Address) -> int:
 @contextmanager
 def _question(of: Space) -> Iterator[None]:
     """Around what one call reads."""
-    progress.begin()
     try:
         with _refusing():
             question.begin()
+            progress.begin()
             if not question.in_command():
                 last_maps.new_command("a script")
             if choose.key() != of._source:

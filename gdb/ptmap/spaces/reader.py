@@ -6,17 +6,31 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence
 
+from ..base.lifetimes import Lifetime
+
 if TYPE_CHECKING:
     from .._core import ReadOnce
     from .._core import Space as Tables
+
+
+class Source(Protocol):
+    """Where memory comes from: machine/sources/source.py."""
+
+    name: str
+    keeps: bool  # what was read, for as long as the target stands still
+    knows_ram: bool  # whether what is outside `ram` is none for certain
+    place: Any  # of a Linux kernel, where its symbols led to its memory
 
 
 class Memory(Protocol):
     """A machine's physical memory: machine/memory.py."""
 
     core: ReadOnce  # what the native core reads through
-    source: Any
-    found: dict[str, Any]  # what was recognised in it, for as long as it is the same
+    found: Lifetime  # what was recognised in it; ends with it
+
+    @property
+    def source(self) -> Source:
+        ...
 
     @property
     def ram(self) -> list[tuple[int, int]]:
@@ -48,6 +62,7 @@ class Plan:
 
     whole: bool = False  # about all of a space, and not a few addresses or a window
     counts: bool = True  # how many pages there are, and whether they are RAM
+    brief: bool = False  # a few entries are all that is read, unless the command widens that
     exact: bool = False  # frames and page sizes of each range, of the user's part too
 
 
@@ -56,7 +71,7 @@ class Scans:
     """What was scanned, for as long as a question: scanned.py knows what."""
 
     plan: Plan = Plan()
-    by_root: dict[tuple[object, ...], Any] = field(default_factory=dict)
+    by_root: dict[tuple[object, ...], object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

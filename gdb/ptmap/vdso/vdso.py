@@ -9,7 +9,7 @@ that the process does not have come from the kernel's copy.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Iterator
 
 from ..base import native
 from ..base.errors import Refusal
@@ -92,6 +92,17 @@ def _nothing(searched: Search, linux: Kernel | None) -> str:
     return text + (", and no auxiliary vector is found on the stack" if linux else "")
 
 
+@dataclass(frozen=True)
+class _Word:
+    """What somebody says of the vDSO's place."""
+
+    va: int  # 0: there is none
+    how: str  # Image.how
+    who: str  # for people
+    copy: Copy | None = None  # the kernel's image that it names
+    abi: str = ""  # else the kind of it; "" if that is not known
+
+
 class _OnLinux:
     """What only Linux has: its own copies, and what it says of the place."""
 
@@ -120,36 +131,49 @@ class _OnLinux:
         return None
 
     def _told(self, candidates: list[Image]) -> Image | None:
-        """By what the kernel noted of the process, or told it."""
-        self.why_none = ""
-        found = _by_mm(self._linux, self._space)
-        if found is not None:
-            (va, abi), how, told = found, "mm", "the process's mm_struct"
-        else:
-            vector = auxv.find(self._space, self._linux)
-            if vector is None:
+        """By what the kernel noted of the process, else by what it told it."""
+        for word in self._words():
+            self.why_none = ""
+            if not word.va:
+                self.why_none = f"{word.who} names none"
                 return None
-            va, abi, how = vector.vdso or 0, vector.abi, "auxv"
-            told = f"the process's auxiliary vector at {self._space.hex(vector.va)}"
-        if not va:
-            self.why_none = f"{told} names none"
-            return None
-        for one in candidates:
-            if one.va == va:
-                return one  # a debugger's breakpoint in the guest makes a page the process's own
-        for copy in self.copies.all:
-            if copy.elf.abi == abi or abi == "" and len(self.copies.all) == 1:
-                if va % PAGE or va < _LOWEST or va + copy.size > self._user_end(abi):
-                    self.why_none = f"{told} names {va:#x}, where none can be"
-                    return None
-                image = self._of_copy(va, copy, how)
-                if image is None:
-                    self.why_none = f"{told} names {self._space.hex(va)}, but {self.why_none}"
-                return image
-        self.why_none = (
-            f"{told} names {self._space.hex(va)}, but the image for it is not found or damaged"
-        )
+            for one in candidates:
+                if one.va == word.va:
+                    return (
+                        one  # a debugger's breakpoint in the guest makes a page the process's own
+                    )
+            for copy in [word.copy] if word.copy else self._of_abi(word.abi):
+                return self._at(word, copy)
+            where = self._space.hex(word.va)
+            self.why_none = (
+                f"{word.who} names {where}, but the image for it is not found or damaged"
+            )
         return None
+
+    def _words(self) -> Iterator[_Word]:
+        noted = _by_mm(self._linux, self._space)
+        if noted is not None:
+            va, image = noted
+            copy = self.copies.of_image(image) if va else None
+            yield _Word(va, "mm", "the process's mm_struct", copy)
+        vector = auxv.find(self._space, self._linux)
+        if vector is not None:
+            who = f"the process's auxiliary vector at {self._space.hex(vector.va)}"
+            yield _Word(vector.vdso or 0, "auxv", who, abi=vector.abi)
+
+    def _of_abi(self, abi: str) -> list[Copy]:
+        copies = self.copies.all
+        return [copy for copy in copies if copy.elf.abi == abi or abi == "" and len(copies) == 1]
+
+    def _at(self, word: _Word, copy: Copy) -> Image | None:
+        """The copy at the place that is named; None, and why, if it cannot be there."""
+        if word.va % PAGE or not _LOWEST <= word.va <= self._user_end(copy.elf.abi) - copy.size:
+            self.why_none = f"{word.who} names {word.va:#x}, where none can be"
+            return None
+        image = self._of_copy(word.va, copy, word.how)
+        if image is None:
+            self.why_none = f"{word.who} names {self._space.hex(word.va)}, but {self.why_none}"
+        return image
 
     def _user_end(self, abi: str) -> int:
         """Where addresses of a process end."""
@@ -191,9 +215,9 @@ class _OnLinux:
         return self._with(Image(self._space, va, copy.elf, pages, how), copy)
 
 
-def _by_mm(linux: Kernel, space: AddressSpace) -> tuple[int, str] | None:
-    """mm_struct.context's vdso and the kind of its image; "" where that is not known. None without
-    types, and where the space is no process's."""
+def _by_mm(linux: Kernel, space: AddressSpace) -> tuple[int, int] | None:
+    """mm_struct.context's vdso and vdso_image. None without types, and if the space is no
+    process's."""
     if linux.offset is None:
         return None
     try:
@@ -201,12 +225,12 @@ def _by_mm(linux: Kernel, space: AddressSpace) -> tuple[int, str] | None:
         if task is None or not task.mm:
             return None
         structures = Structures(linux)
-        va = structures.read(task.mm, "mm_struct.context.vdso")
-        image = structures.read(task.mm, "mm_struct.context.vdso_image")
+        return (
+            structures.read(task.mm, "mm_struct.context.vdso"),
+            structures.read(task.mm, "mm_struct.context.vdso_image"),
+        )
     except (Refusal, Unreadable):
         return None
-    kinds = {"vdso_image_64": "64-bit", "vdso_image_32": "32-bit", "vdso_image_x32": "x32"}
-    return va, next((abi for name, abi in kinds.items() if linux.symbol(name) == image), "")
 
 
 def from_text(image: Image) -> str:

@@ -20,7 +20,11 @@ from .elf_images import PAGE
 if TYPE_CHECKING:
     from .._core import Elf, ImagePage, LinearImage
 
-_SYMBOLS = ("vdso_image_64", "vdso_image_32", "vdso_image_x32")
+# Since Linux 7.0, and before (arch/x86/include/asm/vdso.h).
+_SYMBOLS = (
+    *("vdso64_image", "vdso32_image", "vdsox32_image"),
+    *("vdso_image_64", "vdso_image_32", "vdso_image_x32"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,22 +87,20 @@ class Copies:
     @cached_property
     def by_symbols(self) -> list[Copy]:
         """Empty without symbols; costs no search."""
-        found = []
-        pointer = 8 if self._linux.space.paging.canonical else 4
-        for name in _SYMBOLS:
-            image = self._linux.symbol(name)
-            if image is None:
-                continue
-            try:
-                data = self._linux.memory.unsigned(image, pointer)
-                size = self._linux.memory.unsigned(image + pointer, pointer)
-            except Unreadable:
-                continue
-            with self._linux.memory.reading() as memory:
-                copy = _copy(native.core.linear_image_at(memory, data, size), image)
-            if copy is not None:
-                found.append(copy)
-        return found
+        images = (self._linux.symbol(name) for name in _SYMBOLS)
+        copies = (self.of_image(image) for image in images if image is not None)
+        return [copy for copy in copies if copy is not None]
+
+    def of_image(self, image: int) -> Copy | None:
+        """That of the struct vdso_image at an address."""
+        pointer = self._linux.pointer
+        try:
+            data = self._linux.memory.unsigned(image, pointer)
+            size = self._linux.memory.unsigned(image + pointer, pointer)
+        except Unreadable:
+            return None
+        with self._linux.memory.reading() as memory:
+            return _copy(native.core.linear_image_at(memory, data, size), image)
 
     def _searched(self) -> list[Copy]:
         """By the ELF header at the beginning of a page."""

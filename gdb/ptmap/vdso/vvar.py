@@ -6,8 +6,9 @@ in a table of the versions whose sources were read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ..debugger import lookup
 from ..linux.kernel import Kernel, is_special
@@ -20,16 +21,49 @@ from .vdso_images import Copies
 if TYPE_CHECKING:
     from .._core import Walk
 
-# arch/x86/entry/vdso/vdso-layout.lds.S: (first and last version, the pages by rising address).
-_PAGES = (
-    ((4, 19), (5, 5), ("data", "pvclock", "hvclock")),
-    ((5, 6), (6, 9), ("data", "pvclock", "hvclock", "timens")),
-)
-# struct vsyscall_gtod_data (arch/x86/include/asm/vgtod.h) until 5.2, then struct vdso_data
-# (include/vdso/datapage.h), which begins alike; at 128 bytes (arch/x86/include/asm/vvar.h).
-_DATA_AT = 128
-_FIELDS = {"seq": (0, 4), "clock_mode": (4, 4), "mult": (24, 4), "shift": (28, 4)}
 
+@dataclass(frozen=True)
+class Fields:
+    """Where the first clock's fields are in the data page, in bytes from its beginning."""
+
+    seq: int
+    clock_mode: int
+    mult: int
+    shift: int
+
+
+class Layout(NamedTuple):
+    """Of some versions; first and last of them."""
+
+    first: tuple[int, int]
+    last: tuple[int, int]
+    pages: tuple[str, ...]  # by rising address, the last one directly before the image
+    fields: Fields | None  # None: not known
+
+    def __str__(self) -> str:
+        return "Linux {}.{} to {}.{}".format(*self.first, *self.last)
+
+
+# The pages: arch/x86/entry/vdso/vdso-layout.lds.S; since 6.15 enum vdso_pages of
+# include/vdso/datapage.h and behind them those of arch/x86/include/asm/vdso/vsyscall.h.
+# The fields: struct vsyscall_gtod_data (arch/x86/include/asm/vgtod.h) until 5.2, then struct
+# vdso_data (include/vdso/datapage.h), at 128 bytes (arch/x86/include/asm/vvar.h); since 6.15
+# struct vdso_time_data, whose first member is a struct vdso_clock.
+_OLD_PAGES = ("data", "pvclock", "hvclock")
+_LAYOUTS = (
+    Layout((4, 19), (5, 5), _OLD_PAGES, Fields(128, 132, 152, 156)),
+    Layout((5, 6), (6, 9), (*_OLD_PAGES, "timens"), Fields(128, 132, 152, 156)),
+    # With max_cycles before mult.
+    Layout((6, 10), (6, 12), (*_OLD_PAGES, "timens"), Fields(128, 132, 160, 164)),
+    Layout((6, 13), (6, 14), ("data", "timens", "pvclock", "hvclock"), None),
+    Layout(
+        (6, 15),
+        (7, 2),
+        ("data", "timens", "rng", "arch", "pvclock", "hvclock"),
+        Fields(0, 4, 32, 36),
+    ),
+)
+_VCLOCK_PAGES = ("pvclock", "hvclock")  # in no type: asm/vdso/vsyscall.h
 # VDSO_CLOCKMODE_*, include/vdso/clocksource.h and arch/x86/include/asm/vdso/clocksource.h;
 # VCLOCK_* before 5.7.
 CLOCK_MODES = {0: "NONE", 1: "TSC", 2: "PVCLOCK", 3: "HVCLOCK"}
@@ -88,42 +122,59 @@ class Vvar:
 
 
 def of(space: AddressSpace, image: Image, linux: Kernel | None, copies: Copies | None) -> Vvar:
-    names, layout = _names(linux, copies, image)
-    if names is None or image.va < len(names) * PAGE:
-        return Vvar(_guessed(space, image), None)
+    known = _known(linux, copies, image) if linux is not None and copies is not None else None
+    if known is None or image.va < len(known.pages) * PAGE:
+        return Vvar(_guessed(space, image), None, _no_layout(linux))
     pages = [
-        _page(space, image.va - (len(names) - index) * PAGE, name)
-        for index, name in enumerate(names)
+        _page(space, image.va - (len(known.pages) - index) * PAGE, name)
+        for index, name in enumerate(known.pages)
     ]
-    if linux is None or copies is None or not layout:
-        return Vvar(pages, None)
     if any(page.is_other for page in pages):
         return Vvar(pages, None, "not known: other pages are where its data should be")
-    return Vvar(pages, *_clock(space, pages, linux, copies, layout))
+    if known.fields is None:
+        return Vvar(pages, None, f"not known: {known.why}")
+    return Vvar(pages, *_clock(space, pages, known))
 
 
-def _names(
-    linux: Kernel | None, copies: Copies | None, image: Image
-) -> tuple[tuple[str, ...] | None, str]:
-    """The pages' names and how they are known."""
-    if linux is None or copies is None:
-        return None, ""
-    named = _by_types(linux, copies, image)
-    if named is not None:
-        return named, "types"
-    if linux.version is not None:
-        for first, last, names in _PAGES:
-            if first <= linux.version <= last:
-                return names, f"Linux {first[0]}.{first[1]} to {last[0]}.{last[1]}"
-    return None, ""
+def _no_layout(linux: Kernel | None) -> str:
+    if linux is None or linux.version is None:
+        return ""
+    newest = "Linux {}.{}".format(*_LAYOUTS[-1].last)
+    return f"not known: the tables of ptmap end with {newest}, and no symbols are loaded"
 
 
-def _by_types(linux: Kernel, copies: Copies, image: Image) -> tuple[str, ...] | None:
-    """struct vdso_image's sym_vvar_start and sym_*_page, offsets from the image."""
+@dataclass(frozen=True)
+class _Known:
+    """Of the pages of one kernel."""
+
+    pages: tuple[str, ...]
+    fields: Fields | None
+    layout: str  # Clock.layout
+    kernels_data: Callable[[], bytes | None]  # the data page, as the kernel has it
+    why: str = ""  # no fields: why
+
+
+def _known(linux: Kernel, copies: Copies, image: Image) -> _Known | None:
+    structures = Structures(linux)
+    kernels_data = partial(_kernels_data, linux)
+    pages = _pages_by_image(structures, copies, image) or _pages_by_enumeration()
+    if pages is not None:
+        fields = _fields_by_types(linux, structures)
+        return _Known(
+            pages, fields, "types", kernels_data, "the types loaded have no struct that it is in"
+        )
+    for layout in _LAYOUTS:
+        if linux.version is not None and layout.first <= linux.version <= layout.last:
+            why = f"where {layout} has it is in no table"
+            return _Known(layout.pages, layout.fields, str(layout), kernels_data, why)
+    return None
+
+
+def _pages_by_image(structures: Structures, copies: Copies, image: Image) -> tuple[str, ...] | None:
+    """Until 6.14: struct vdso_image's sym_vvar_start and sym_*_page, offsets from the image."""
     found = next((copy.image for copy in copies.by_symbols if copy.elf.abi == image.elf.abi), None)
     if found is None:
         return None
-    structures = Structures(linux)
     try:
         bits = 8 * structures.pointer
         start = structures.read(found, "vdso_image.sym_vvar_start") - (1 << bits)
@@ -140,6 +191,20 @@ def _by_types(linux: Kernel, copies: Copies, image: Image) -> tuple[str, ...] | 
     except (NoType, Unreadable):
         return None
     return tuple(names) if "data" in names else None
+
+
+def _pages_by_enumeration() -> tuple[str, ...] | None:
+    """Since 6.15: enum vdso_pages, such as VDSO_TIMENS_PAGE_OFFSET = 1."""
+    values = lookup.enumerators("vdso_pages")
+    count = values.get("VDSO_NR_PAGES", 0)
+    if not 0 < count <= 16:
+        return None
+    names = ["arch"] * count
+    for name, value in values.items():
+        word = name.removeprefix("VDSO_").removesuffix("_PAGE_OFFSET")
+        if name == f"VDSO_{word}_PAGE_OFFSET" and value < count:
+            names[value] = "data" if word == "TIME" else word.lower()
+    return (*names, *_VCLOCK_PAGES) if "data" in names else None
 
 
 def _guessed(space: AddressSpace, image: Image) -> list[VvarPage]:
@@ -160,77 +225,69 @@ def _page(space: AddressSpace, va: int, name: str | None) -> VvarPage:
 # What stands in them
 
 
-def _clock(
-    space: AddressSpace, pages: list[VvarPage], linux: Kernel, copies: Copies, layout: str
-) -> tuple[Clock | None, str]:
-    fields, at = _FIELDS, _DATA_AT
-    if layout == "types":
-        known = _typed(linux)
-        if known is None:
-            return None, "not known: the types loaded have no struct vdso_data"
-        fields, at = known
-    names = [page.name for page in pages]
-    raw = _data(space, pages[names.index("data")], linux, copies)
+def _clock(space: AddressSpace, pages: list[VvarPage], known: _Known) -> tuple[Clock | None, str]:
+    places = known.fields
+    assert places is not None
+    by_name = {page.name: page for page in pages}
+    data = by_name["data"]
+    raw = _content(space, data) if data.mapped else known.kernels_data()
     if raw is None:
         return None, (
             "not known: the data page is not mapped, and only symbols tell where the kernel has it "
             "(`ptmap kaslr VMLINUX` loads them)"
         )
-    values = _values(raw, fields, at)
-    in_namespace = values["clock_mode"] == _TIMENS
+    in_namespace = _number(raw, places.clock_mode) == _TIMENS
     if in_namespace:
         # There the two pages change places (arch/x86/entry/vdso/vma.c).
-        raw = None
-        if "timens" in names:
-            raw = _content(space, pages[names.index("timens")])
+        timens = by_name.get("timens")
+        raw = _content(space, timens) if timens is not None else None
         if raw is None:
             return None, "not known: the time namespace's page of it is not mapped"
-        values = _values(raw, fields, at)
-    mode = values["clock_mode"]
+    mode, shift = _number(raw, places.clock_mode), _number(raw, places.shift)
     name = CLOCK_MODES.get(mode)
     if name is None:
         return None, f"not decoded: its mode {mode:#x} is none of those known"
-    if values["shift"] > 63:
-        return None, f"not decoded: it cannot be shifted by {values['shift']:#x} bits"
-    from_kernel = not pages[names.index("data")].mapped
+    if shift > 63:
+        return None, f"not decoded: it cannot be shifted by {shift:#x} bits"
     return (
         Clock(
-            layout, values["seq"], name, values["mult"], values["shift"], in_namespace, from_kernel
+            known.layout,
+            _number(raw, places.seq),
+            name,
+            _number(raw, places.mult),
+            shift,
+            in_namespace,
+            from_kernel=not data.mapped,
         ),
         "",
     )
 
 
-def _typed(linux: Kernel) -> tuple[dict[str, tuple[int, int]], int] | None:
-    """The fields by the types of vmlinux, and where the structure is in its page."""
-    structures = Structures(linux)
-    page, data = linux.symbol("__vvar_page"), linux.symbol("_vdso_data")
-    if page is None or data is None or not 0 <= data - page < PAGE:
-        return None
+def _number(raw: bytes, at: int) -> int:
+    return int.from_bytes(raw[at : at + 4], "little")
+
+
+def _fields_by_types(linux: Kernel, structures: Structures) -> Fields | None:
+    """By the types of vmlinux."""
     try:
-        fields = {}
-        for name in _FIELDS:
-            field = f"vdso_data.{name}"
-            fields[name] = structures.at(0, field), structures.member(field).size
-        return fields, data - page
+        if structures.has("vdso_time_data.clock_data"):
+            first, name = structures.at(0, "vdso_time_data.clock_data"), "vdso_clock"
+        else:
+            page, data = linux.symbol("__vvar_page"), linux.symbol("_vdso_data")
+            if page is None or data is None or not 0 <= data - page < PAGE:
+                return None
+            first, name = data - page, "vdso_data"
+        places = [structures.at(first, f"{name}.{one.name}") for one in fields(Fields)]
     except NoType:
         return None
+    return Fields(*places)
 
 
-def _values(raw: bytes, fields: dict[str, tuple[int, int]], at: int) -> dict[str, int]:
-    return {
-        name: int.from_bytes(raw[at + place : at + place + size], "little")
-        for name, (place, size) in fields.items()
-    }
-
-
-def _data(space: AddressSpace, page: VvarPage, linux: Kernel, copies: Copies) -> bytes | None:
-    """The data page's bytes: the process's own, else by symbol the kernel's."""
-    if page.mapped:
-        return _content(space, page)
-    where = linux.symbol("__vvar_page")
+def _kernels_data(linux: Kernel) -> bytes | None:
+    """The data page, by symbol."""
+    where = linux.symbol("__vvar_page") or linux.word("vdso_k_time_data")
     try:
-        return linux.memory.read(where, PAGE) if where is not None else None
+        return linux.memory.read(where, PAGE) if where else None
     except Unreadable:
         return None
 
