@@ -39,6 +39,7 @@ class Layout(NamedTuple):
     last: tuple[int, int]
     pages: tuple[str, ...]  # by rising address, the last one directly before the image
     fields: Fields | None  # None: not known
+    special: bool = True  # its pages are marked so; since 6.15 by some versions only
 
     def __str__(self) -> str:
         return "Linux {}.{} to {}.{}".format(*self.first, *self.last)
@@ -61,6 +62,7 @@ _LAYOUTS = (
         (7, 2),
         ("data", "timens", "rng", "arch", "pvclock", "hvclock"),
         Fields(0, 4, 32, 36),
+        special=False,
     ),
 )
 _VCLOCK_PAGES = ("pvclock", "hvclock")  # in no type: asm/vdso/vsyscall.h
@@ -77,6 +79,7 @@ class VvarPage:
     va: int
     name: str | None
     walk: Walk  # _core.Walk
+    special: bool = True  # whether Linux marks it so (is_special())
 
     @property
     def mapped(self) -> bool:
@@ -87,7 +90,7 @@ class VvarPage:
         """A page of something else is where it should be: the vDSO was moved, or is not there."""
         if self.name is None or not self.mapped:
             return False
-        return not self.walk.user or self.walk.write or not is_special(self.walk)
+        return not self.walk.user or self.walk.write or self.special > is_special(self.walk)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def of(space: AddressSpace, image: Image, linux: Kernel | None, copies: Copies |
     if known is None or image.va < len(known.pages) * PAGE:
         return Vvar(_guessed(space, image), None, _no_layout(linux))
     pages = [
-        _page(space, image.va - (len(known.pages) - index) * PAGE, name)
+        _page(space, image.va - (len(known.pages) - index) * PAGE, name, known.special)
         for index, name in enumerate(known.pages)
     ]
     if any(page.is_other for page in pages):
@@ -149,6 +152,7 @@ class _Known:
 
     pages: tuple[str, ...]
     fields: Fields | None
+    special: bool  # as in Layout
     layout: str  # Clock.layout
     kernels_data: Callable[[], bytes | None]  # the data page, as the kernel has it
     why: str = ""  # no fields: why
@@ -157,16 +161,18 @@ class _Known:
 def _known(linux: Kernel, copies: Copies, image: Image) -> _Known | None:
     structures = Structures(linux)
     kernels_data = partial(_kernels_data, linux)
-    pages = _pages_by_image(structures, copies, image) or _pages_by_enumeration()
+    by_image = _pages_by_image(structures, copies, image)
+    pages = by_image or _pages_by_enumeration()
     if pages is not None:
         fields = _fields_by_types(linux, structures)
-        return _Known(
-            pages, fields, "types", kernels_data, "the types loaded have no struct that it is in"
-        )
+        why = "the types loaded have no struct that it is in"
+        return _Known(pages, fields, by_image is not None, "types", kernels_data, why)
     for layout in _LAYOUTS:
         if linux.version is not None and layout.first <= linux.version <= layout.last:
             why = f"where {layout} has it is in no table"
-            return _Known(layout.pages, layout.fields, str(layout), kernels_data, why)
+            return _Known(
+                layout.pages, layout.fields, layout.special, str(layout), kernels_data, why
+            )
     return None
 
 
@@ -218,8 +224,8 @@ def _guessed(space: AddressSpace, image: Image) -> list[VvarPage]:
     return pages
 
 
-def _page(space: AddressSpace, va: int, name: str | None) -> VvarPage:
-    return VvarPage(va, name, space.walk(va))
+def _page(space: AddressSpace, va: int, name: str | None, special: bool = True) -> VvarPage:
+    return VvarPage(va, name, space.walk(va), special)
 
 
 # What stands in them
