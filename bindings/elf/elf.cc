@@ -106,6 +106,8 @@ void bind_kernel_file(py::module_& m) {
                                 "native/elf/kernel_file.h.")
         .def_readonly("text", &elf::KernelFile::text)
         .def_readonly("end", &elf::KernelFile::end)
+        .def_readonly("init_begin", &elf::KernelFile::init_begin)
+        .def_readonly("init_end", &elf::KernelFile::init_end)
         .def_readonly("banner_at", &elf::KernelFile::banner_at)
         .def_property_readonly("banner",
                                [](const elf::KernelFile& k) { return py::bytes(k.banner); })

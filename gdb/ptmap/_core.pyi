@@ -1195,6 +1195,12 @@ class KernelFile:
     def end(self) -> int:
         """The symbol _end."""
     @property
+    def init_begin(self) -> int:
+        """The symbol __init_begin, or 0: what is freed after boot begins there."""
+    @property
+    def init_end(self) -> int:
+        """The symbol __init_end, or 0."""
+    @property
     def banner_at(self) -> int:
         """The symbol linux_banner."""
     @property

@@ -52,10 +52,11 @@ private:
     }
 
     void find_symbols(KernelFile& kernel) const {
-        const std::array wanted{
-            std::pair<std::string_view, std::uint64_t*>("_text", &kernel.text),
-            std::pair<std::string_view, std::uint64_t*>("_end", &kernel.end),
-            std::pair<std::string_view, std::uint64_t*>("linux_banner", &kernel.banner_at)};
+        using Wanted = std::pair<std::string_view, std::uint64_t*>;
+        const std::array wanted{Wanted("_text", &kernel.text), Wanted("_end", &kernel.end),
+                                Wanted("linux_banner", &kernel.banner_at),
+                                Wanted("__init_begin", &kernel.init_begin),
+                                Wanted("__init_end", &kernel.init_end)};
         std::size_t found = 0;
         for (const VmlinuxSection& section : sections_) {
             if (section.header.sh_type != SHT_SYMTAB) continue;
@@ -78,7 +79,7 @@ private:
                 }
             }
         }
-        if (found < wanted.size()) throw none();
+        if (!kernel.text || !kernel.end || !kernel.banner_at) throw none();
     }
 
     std::string banner(std::uint64_t address) const {

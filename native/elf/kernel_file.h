@@ -10,12 +10,13 @@ namespace ptmap::elf {
 
 /// By link addresses: from where a kernel runs they differ by KASLR's offset.
 struct KernelFile {
-    std::uint64_t text, end;          ///< of the symbols _text and _end
-    std::uint64_t banner_at;          ///< of linux_banner
-    std::string banner;               ///< its bytes without the newline: "Linux version ..."
-    bool per_cpu_from_zero;           ///< whether .data..percpu is linked at 0
-    std::vector<std::byte> build_id;  ///< of its NT_GNU_BUILD_ID note; empty for none
-    std::uint64_t build_id_at;        ///< where a kernel has it in memory; 0 for none
+    std::uint64_t text, end;             ///< of the symbols _text and _end
+    std::uint64_t init_begin, init_end;  ///< __init_begin and __init_end: freed after boot; or 0
+    std::uint64_t banner_at;             ///< of linux_banner
+    std::string banner;                  ///< its bytes without the newline: "Linux version ..."
+    bool per_cpu_from_zero;              ///< whether .data..percpu is linked at 0
+    std::vector<std::byte> build_id;     ///< of its NT_GNU_BUILD_ID note; empty for none
+    std::uint64_t build_id_at;           ///< where a kernel has it in memory; 0 for none
 };
 
 /// `file` is a descriptor open for reading. Only its section table, its symbols and these bytes are

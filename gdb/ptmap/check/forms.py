@@ -160,7 +160,10 @@ def _sections(context: Context, words: Sequence[str]) -> Question | None:
         findings = []
         for pages in sections.by_pages(placed.sections):
             asked = ["read-only"] if not pages.write else ["write"] if pages.must_write else []
-            asked += ["exec"] if pages.exec else [] if no_nx else ["no-exec"]
+            if pages.must_exec:
+                asked.append("exec")
+            elif not pages.exec and not no_nx:
+                asked.append("no-exec")
             predicate = Predicate.of(asked or [MAPPED])
             finding = predicate.judge_stretch(evidence, (pages.first, pages.last))
             findings.append(_in_sections(finding, pages.sections, " ".join(asked)))

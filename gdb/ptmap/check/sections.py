@@ -11,13 +11,14 @@ from ..base.errors import Refusal
 from ..base.text import printable
 from ..context import elf_sections
 from ..debugger import files, symbol_files
+from ..linux import symbols
 from ..linux.kernel import Kernel
 from ..spaces.address_space import AddressSpace
 
 _PAGE = 4096
 # arch/x86/kernel/vmlinux.lds.S; modules have no .brk
 _OF_KERNELS = {".text", ".data", ".brk", ".init.text"}
-_PER_CPU = ".data..percpu"
+_PER_CPU, _SMP_LOCKS = ".data..percpu", ".smp_locks"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Section:
     write: bool
     exec: bool
     file: str
+    flagged_both: bool  # SHF_WRITE and SHF_EXECINSTR: exec is allowed then, not demanded
     kernel: KernelFile | None = None  # of a Linux kernel: then where it is linked for
 
     @property
@@ -59,13 +61,17 @@ class Pages:
     def exec(self) -> bool:
         return any(section.exec for section in self.sections)
 
+    @property
+    def must_exec(self) -> bool:
+        return any(section.exec and not section.flagged_both for section in self.sections)
+
 
 @dataclass(frozen=True)
 class KernelFile:
-    """What a Linux kernel's ELF file says of itself: link addresses."""
+    """Of a Linux kernel's ELF file."""
 
-    text: int
-    initial: tuple[int, int]  # of what is freed after boot, END exclusive
+    text: int  # link addresses
+    initial: range  # of what is freed after boot
 
 
 def loaded() -> list[Section]:
@@ -106,7 +112,7 @@ def placed(space: AddressSpace, linux: Kernel | None, sections: list[Section]) -
     """Those of a Linux kernel where KASLR put it, whatever GDB believes; without what is no more
     after boot, and what each CPU has a copy of. Error: Refusal where that cannot be told."""
     if not any(section.kernel for section in sections):
-        return Placed(sections)
+        return Placed(sections, _of_both(sections))
     if space.half == "user":
         raise Refusal("this is KPTI's user root, which does not map the kernel: -half kernel")
     if linux is None:
@@ -116,17 +122,22 @@ def placed(space: AddressSpace, linux: Kernel | None, sections: list[Section]) -
             "the Linux kernel's ELF file that is loaded is not that of this kernel, or "
             "has no symbols (`ptmap kaslr VMLINUX`)"
         )
-    stay = [_moved(one, linux) for one in sections if not _is_per_cpu(one) and not _is_initial(one)]
+    left_out = {one: why for one in sections if one.kernel and (why := _why_left_out(one))}
+    stay = [_moved(one, linux) for one in sections if one not in left_out]
     notes = [
-        f"{', '.join(names)} left out: {why}"
-        for which, why in (
-            (_is_per_cpu, "each CPU has a copy"),
-            (_is_initial, "the kernel frees it after boot"),
-        )
-        if (names := [printable(one.name) for one in sections if which(one)])
+        f"{', '.join(printable(one.name) for one in sections if left_out.get(one) == why)} "
+        f"left out: {why}"
+        for why in dict.fromkeys(left_out.values())
     ]
     notes.append("of Linux's own sections those before .data are read-only, others may be writable")
-    return Placed(stay, tuple(notes))
+    return Placed(stay, (*notes, *_of_both(stay)))
+
+
+def _of_both(sections: list[Section]) -> tuple[str, ...]:
+    both = dict.fromkeys(printable(one.name) for one in sections if one.flagged_both)
+    if not both:
+        return ()
+    return (f"{', '.join(both)}: flagged write and exec, so exec is allowed and not demanded",)
 
 
 def _moved(section: Section, linux: Kernel) -> Section:
@@ -138,15 +149,17 @@ def _moved(section: Section, linux: Kernel) -> Section:
     return replace(section, start=start, end=start + section.end - section.start)
 
 
-def _is_per_cpu(section: Section) -> bool:
-    return section.kernel is not None and section.name == _PER_CPU
-
-
-def _is_initial(section: Section) -> bool:
-    if section.kernel is None or _is_per_cpu(section):
-        return False
-    first, end = section.kernel.initial
-    return first <= section.start < end
+def _why_left_out(section: Section) -> str | None:
+    """None if it stays."""
+    if section.name == _PER_CPU:
+        return "each CPU has a copy"
+    # free_initmem(), arch/x86/mm/init.c. .init.scratch lies behind .brk.
+    freed = section.kernel is not None and section.start in section.kernel.initial
+    if freed or section.name.startswith(".init."):
+        return "the kernel frees it after boot"
+    if section.name == _SMP_LOCKS:  # alternative_instructions(), arch/x86/kernel/alternative.c
+        return "the kernel frees it if it has one CPU"
+    return None
 
 
 def by_pages(sections: list[Section]) -> list[Pages]:
@@ -182,7 +195,8 @@ def _of_file(path: str, places: list[tuple[str, int, int]]) -> list[Section]:
             )
         header = same.pop(0) if len(same) > 1 else same[0]
         if header.has_memory:
-            found.append(Section(name, start, end, header.write, header.exec, path))
+            both = header.write and header.exec
+            found.append(Section(name, start, end, header.write, header.exec, path, both))
     return found
 
 
@@ -191,21 +205,31 @@ def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
     by_name = {header.name: header for header in headers}
     if not _OF_KERNELS <= by_name.keys():
         return []
-    initial = [one for one in headers if one.name.startswith((".init.", ".exit."))]
-    file = KernelFile(
-        by_name[".text"].start,
-        (
-            min((one.start for one in initial), default=0),
-            max((one.start + one.size for one in initial), default=0),
-        ),
-    )
+    file = KernelFile(by_name[".text"].start, _initial(path))
     # After boot it has rights by region, whatever the flags (mark_rodata_ro()).
     data = by_name[".data"].start
     return [
-        Section(one.name, one.start, one.start + one.size, one.start >= data, one.exec, path, file)
+        Section(
+            one.name,
+            one.start,
+            one.start + one.size,
+            one.start >= data,
+            one.exec,
+            path,
+            one.write and one.exec,
+            file,
+        )
         for one in headers
         if one.has_memory and one.size
     ]
+
+
+def _initial(path: str) -> range:
+    try:
+        kernel = symbols.inspect(path)
+    except Refusal:  # it was stripped
+        return range(0)
+    return range(kernel.init_begin, kernel.init_end)
 
 
 class _Header(NamedTuple):
