@@ -118,7 +118,7 @@ class Step:
         """Physical."""
     @property
     def raw(self) -> int:
-        """The entry; 0 where it could not be read."""
+        """The entry; 0 if it could not be read."""
     @property
     def kind(self) -> Literal["not-present", "table", "page", "malformed"]: ...
     @property
@@ -150,10 +150,10 @@ class Walk:
     # The rest only where the outcome is "mapped".
     @property
     def pa(self) -> int:
-        """The physical address of `va` itself. ValueError where it is not mapped."""
+        """The physical address of `va` itself. ValueError if it is not mapped."""
     @property
     def page_size(self) -> int:
-        """Bytes; 0 where it is not mapped."""
+        """Bytes; 0 if it is not mapped."""
     @property
     def user(self) -> bool:
         """Rights are those of the whole path."""
@@ -165,19 +165,19 @@ class Walk:
     def global_(self) -> bool: ...
     @property
     def rights(self) -> str:
-        """As "ur-xg"; empty where it is not mapped."""
+        """As "ur-xg"; empty if it is not mapped."""
     @property
     def cache_slot(self) -> int:
         """Of IA32_PAT, 0 to 7."""
     @property
     def key(self) -> int:
-        """The protection key, 0 where keys are off."""
+        """The protection key, 0 if keys are off."""
 
 class PageAttributes:
     """One page, without its place."""
 
     def __init__(self, walk: Walk, pat: int | None) -> None:
-        """ValueError where it is not mapped."""
+        """ValueError if it is not mapped."""
     def __str__(self) -> str:
         """As "user read exec, 4K, WB"."""
 
@@ -239,7 +239,7 @@ class Range:
         """Behind its last byte: up to 2^64."""
     @property
     def pa(self) -> int | None:
-        """Of its first byte, None where the frames are not contiguous."""
+        """Of its first byte, None if the frames are not contiguous."""
     @property
     def user(self) -> bool: ...
     @property
@@ -387,7 +387,7 @@ class Table:
 
     def entries(self) -> memoryview:
         """The entries, raw: a read-only view of format "Q" ("I" in 32-bit mode) that keeps the
-        scan. BufferError where the table could not be read."""
+        scan. BufferError if the table could not be read."""
     @property
     def pa(self) -> int:
         """Physical address."""
@@ -404,7 +404,7 @@ class Table:
     def readable(self) -> bool: ...
     @property
     def why(self) -> str:
-        """Why it could not be read; empty where it was."""
+        """Why it could not be read; empty if it was."""
 
 class AliasMapping:
     """One of the ways to the frames of an AliasGroup."""
@@ -470,7 +470,7 @@ class DiffSide:
 
     @property
     def pa(self) -> int | None:
-        """Of the first byte, None where the frames are not contiguous."""
+        """Of the first byte, None if the frames are not contiguous."""
     @property
     def user(self) -> bool: ...
     @property
@@ -703,7 +703,7 @@ class CpuRegisters:
         """(EFER as it has to be or None, what is assumed)."""
 
 class Dump(PhysicalMemory):
-    """A dump file; see native/sources/dump.h. FileError where it is none."""
+    """A dump file; see native/sources/dump.h. FileError if it is none."""
 
     def __init__(self, path: str | bytes) -> None: ...
     @property
@@ -722,7 +722,7 @@ class Dump(PhysicalMemory):
     def changed(self) -> bool: ...
 
 class FlatFile(PhysicalMemory):
-    """FileError where it cannot be read. Pieces are (address, size, offset)."""
+    """FileError if it cannot be read. Pieces are (address, size, offset)."""
 
     def __init__(self, path: str | bytes, pieces: _Blocks = ...) -> None: ...
     @property
@@ -831,11 +831,11 @@ def kpti_roots(paging: Paging, root: int, memory: _Memory) -> tuple[int, int] | 
     """(kernel root, user root): KPTI's pair that a root belongs to, None if it belongs to none."""
 
 def split_of(paging: Paging, map: Map) -> int | None:
-    """The address where the supervisor's part of a 32-bit space begins, None where there is no
+    """The address where the supervisor's part of a 32-bit space begins, None if there is no
     such place. `map` is of the whole space."""
 
 def supervisor_part(paging: Paging, map: Map) -> int | None:
-    """The same, and 0 where no page is the user's; None where they are mixed."""
+    """The same, and 0 if no page is the user's; None if they are mixed."""
 
 class KptiShare:
     """Of the supervisor's part, in bytes: what the kernel root maps, and what of that the user root
@@ -851,7 +851,7 @@ class KptiShare:
     def user_frames(self) -> int: ...
 
 def kpti_share(kernel: Map, user: Map, pulse: _Pulse | None = None) -> KptiShare | None:
-    """Of two maps of that part, split physically. None where a table could not be read."""
+    """Of two maps of that part, split physically. None if a table could not be read."""
 
 class RegistersReport:
     """What `ptmap regs` shows; see native/text/registers_text.h."""
@@ -1058,7 +1058,6 @@ def view(
     native/space/view.h. Not `counted`, its pages and tables say nothing."""
 
 def counts() -> Counts: ...
-
 @overload
 def find(
     space: Space,
@@ -1124,7 +1123,7 @@ def read_snapshot(data: bytes | bytearray | memoryview, pulse: _Pulse | None = N
     """ValueError, with one phrase, for what is none or damaged."""
 
 def check_is_snapshot(data: bytes | bytearray | memoryview) -> None:
-    """ValueError where the bytes begin as none, or as those of a newer version."""
+    """ValueError if the bytes begin as none, or as those of a newer version."""
 
 def matches(
     map: Map,
@@ -1183,7 +1182,7 @@ def elf_sections(file: int) -> list[tuple[bytes, int, int, bool, bool, bool]]:
     section with SHF_ALLOC of the ELF file that is open as this descriptor. Error: ValueError."""
 
 def read_elf(image: bytes) -> Elf:
-    """Reads a vDSO's image, which may be damaged or lack its end. ValueError where it is none."""
+    """Reads a vDSO's image, which may be damaged or lack its end. ValueError if it is none."""
 
 class Auxv:
     """An auxiliary vector; see native/elf/auxv.h."""

@@ -8,17 +8,17 @@ from typing import Callable
 
 @dataclass(frozen=True)
 class Option:
-    """`-name` alone, or `-name VALUE` where `value` says what it takes."""
+    """`-name` alone, or `-name VALUE` if `value` says what it takes."""
 
     name: str
     value: str = ""  # PA, VA, CPU, PID are evaluated; other words are taken as they are
     help: str = ""
     choices: tuple[str, ...] = ()
-    words: Callable[[], tuple[str, ...]] = tuple  # that VALUE may consist of, for completion
+    words: Callable[[], tuple[str, ...]] = tuple  # completions for the words of VALUE
 
     @property
     def is_evaluated(self) -> bool:
-        """Whether VALUE is one of GDB's expressions."""
+        """Whether GDB evaluates VALUE, as an expression."""
         return self.value in ("PA", "VA", "CPU", "PID")
 
 

@@ -1,4 +1,4 @@
-"""The last map made of each root in this session, for `ptmap diff` alone."""
+"""The last map of each root in this session, for `ptmap diff` without operands."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from ..spaces.address_space import AddressSpace
 
 _ROOTS = 4
-_TABLES = 1 << 15  # of all that are kept together: 128 MiB
+_TABLES = 1 << 15  # limit for all maps together: 128 MiB
 
 
 @dataclass(frozen=True)
 class LastMap:
-    """The tables of a whole space as a command read them; `scanned` is None where they were too
-    many to keep."""
+    """The tables of a whole space as a command read them; `scanned` is None if they were too many
+    to keep."""
 
     space: AddressSpace
     scanned: Space | None
@@ -33,12 +33,12 @@ _Key = tuple[str, int]  # mode, root
 
 @dataclass
 class _OfOneTarget:
-    """Lives as long as a target is the same."""
+    """Lives as long as the target is the same."""
 
     target: object = None
-    command: str = ""  # that runs
-    # What earlier commands made, oldest first, and what this one makes: it may look at its own
-    # space more than once before it compares.
+    command: str = ""  # the one that runs
+    # Maps of earlier commands (oldest first) and of this one. They are apart because a command may
+    # scan its own space before it compares it with the last map.
     kept: dict[_Key, LastMap] = field(default_factory=dict)
     made: dict[_Key, LastMap] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ _last = _OfOneTarget()
 
 
 def new_command(name: str) -> None:
-    """A command begins: what the one before made is an earlier map now."""
+    """A command begins: the maps of the one before are earlier maps now."""
     _last.command = name
     for key, made in _last.made.items():
         _last.kept.pop(key, None)
@@ -57,7 +57,7 @@ def new_command(name: str) -> None:
 
 
 def remember(space: AddressSpace, scanned: Space) -> None:
-    """A scan of a whole space."""
+    """Keeps a scan of a whole space."""
     _same_target()
     key = space.mode, space.root
     kept = scanned if scanned.tables <= _TABLES else None
@@ -67,13 +67,13 @@ def remember(space: AddressSpace, scanned: Space) -> None:
 
 
 def find(space: AddressSpace) -> LastMap | None:
-    """What the last command before this one made of this root, None for nothing."""
+    """The last map of this root from an earlier command, or None."""
     _same_target()
     return _last.kept.get((space.mode, space.root))
 
 
 def _shrink(maps: dict[_Key, LastMap]) -> None:
-    """The oldest go, the newest stays."""
+    """Drops the oldest maps until the rest fits; the newest always stays."""
     while len(maps) > 1 and (
         len(maps) > _ROOTS or sum(m.tables for m in maps.values() if m.scanned) > _TABLES
     ):
@@ -81,7 +81,7 @@ def _shrink(maps: dict[_Key, LastMap]) -> None:
 
 
 def _same_target() -> None:
-    """Another target's maps say nothing of this one's."""
+    """Drops all maps if the target is another one."""
     connection = gdb.selected_inferior().connection
     word, path = settings.memory()
     now = (

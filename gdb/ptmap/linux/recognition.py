@@ -1,4 +1,4 @@
-"""Is the target Linux?"""
+"""Whether a space belongs to a Linux."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def find(space: AddressSpace) -> Kernel | None:
     if place is not None:
         return SymbolKernel(space, place)
     tables = scanned.of_kernel(space)
-    if _SEEN not in tables.memo:  # all that a command asks of a space asks this first
+    if _SEEN not in tables.memo:  # kept, because many parts of a command ask this
         tables.memo[_SEEN] = shape.look(space.kernel, tables)
     seen = tables.memo[_SEEN]
     return Kernel(space.kernel, *seen) if seen is not None else None

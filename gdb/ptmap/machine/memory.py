@@ -1,4 +1,4 @@
-"""The physical memory that commands read: a source, of which nothing is read twice."""
+"""The physical memory that commands read: a source, and a store so that nothing is read twice."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Memory:
-    """See Source; `core` is what the native core reads through."""
+    """A source with its store. The native core reads through `core`."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self._whole = native.core.ReadOnce(source.native)
         self._piecemeal: ReadOnce | None = None
         self.core = self._whole
-        self.found: dict[str, Any] = {}  # what is recognised in it, for as long as it is the same
+        self.found: dict[str, Any] = {}  # what was recognised in this memory
 
     def begin(self) -> None:
         """A command begins. Error: NotHere, Refusal (see Source.begin)."""
@@ -32,7 +32,7 @@ class Memory:
             self.core.forget()
 
     def begin_piecemeal(self) -> bool:
-        """A few reads begin. False where the source has no short way for them."""
+        """A few reads begin. False if the source has no quick way for them."""
         if not self.source.begin_piecemeal():
             return False
         if self._piecemeal is None:
@@ -42,7 +42,7 @@ class Memory:
         return True
 
     def forget(self) -> None:
-        """The target has run, or was changed."""
+        """Call it when the target has run or was changed."""
         self.core.forget()
         self._whole.forget()
         self.source.changed()

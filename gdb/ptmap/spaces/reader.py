@@ -1,4 +1,4 @@
-"""What an address space is read through, and within which limits."""
+"""All that reading an address space needs: memory, limits, progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Memory(Protocol):
 
     core: ReadOnce  # what the native core reads through
     source: Any
-    found: dict[str, Any]  # what was recognised in it, for as long as it is the same
+    found: dict[str, Any]  # what was recognised in this memory; kept while the memory is the same
 
     @property
     def ram(self) -> list[tuple[int, int]]:
@@ -33,7 +33,7 @@ class Memory(Protocol):
 
 
 class Progress(Protocol):
-    """Called now and then with how much is done; what it raises ends the work."""
+    """Long work calls it with the amount done; an exception from it ends the work."""
 
     def scanning(self, tables: int, /) -> None:
         ...
@@ -44,16 +44,16 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command will ask for, as far as it is known before anything is read."""
+    """What a command will ask for, as far as it knows before it reads anything."""
 
-    whole: bool = False  # about all of a space, and not a few addresses or a window
-    counts: bool = True  # how many pages there are, and whether they are RAM
-    exact: bool = False  # frames and page sizes of each range, of the user's part too
+    whole: bool = False  # all of a space, not only a few addresses or a window
+    counts: bool = True  # the numbers of pages, and of pages outside of RAM
+    exact: bool = False  # frames and page sizes of each range, in the user's part too
 
 
 @dataclass
 class Scans:
-    """What was scanned, for as long as a question: scanned.py knows what."""
+    """What a question has scanned; scanned.py fills it."""
 
     plan: Plan = Plan()
     by_root: dict[tuple[object, ...], Any] = field(default_factory=dict)
@@ -63,12 +63,12 @@ class Scans:
 class Reader:
     """All that reading a space needs besides the space itself."""
 
-    memory: Callable[[], Memory]  # chosen when it is first asked for; Refusal if there is none
+    memory: Callable[[], Memory]  # the source is chosen at the first call; Refusal if there is none
     progress: Progress
     max_tables: int  # that one scan may read
     max_ranges: int  # that one map may have
     pat: int | None  # IA32_PAT; None if it is not known
-    pkru: int | None  # PKRU, the same
+    pkru: int | None  # PKRU; None if it is not known
     scans: Scans  # what was scanned in this command
-    scanned: Callable[[Any, Tables], None]  # told of each scan of a whole AddressSpace
-    cpus: Callable[[], int]  # how many CPUs there are; asking may be slow
+    scanned: Callable[[Any, Tables], None]  # called after each scan of a whole AddressSpace
+    cpus: Callable[[], int]  # the number of CPUs; asking may be slow

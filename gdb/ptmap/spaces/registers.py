@@ -1,4 +1,4 @@
-"""What of a CPU's registers decides what its addresses mean."""
+"""The registers that decide what a CPU's addresses mean."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _Loaded = tuple[int, int, int, int]  # base, limit, selector, flags
 
 @dataclass(frozen=True)
 class Registers:
-    """Of the selected thread, which is a vCPU with QEMU. None where the target lacks it."""
+    """Those of the selected thread; with QEMU a thread is a vCPU. None: the target lacks it."""
 
     cr0: int | None = None
     cr2: int | None = None
@@ -20,12 +20,12 @@ class Registers:
     eflags: int | None = None
     cs: int | None = None
     sp: int | None = None
-    assumed: tuple[str, ...] = ()  # what of it is not told: "EFER.NXE=1"
-    told: tuple[str, ...] = ()  # what the user should know of whose they are
+    assumed: tuple[str, ...] = ()  # values that the target did not say, as "EFER.NXE=1"
+    told: tuple[str, ...] = ()  # what the user should know about whose registers these are
 
     @property
     def ac(self) -> bool:
-        """EFLAGS.AC, which lets the kernel past SMAP."""
+        """EFLAGS.AC: if it is set SMAP does not stop the kernel."""
         return bool((self.eflags or 0) >> 18 & 1)
 
 
@@ -34,13 +34,13 @@ class Segment:
     """A register with a base and a limit (SDM vol. 3A, 2.4). GDTR and IDTR have no selector."""
 
     base: int
-    limit: int  # of the last byte
+    limit: int  # offset of the last byte
     selector: int | None = None
     flags: int = 0  # the descriptor's second doubleword, bits 23:8
 
     @property
     def is_null(self) -> bool:
-        """LDTR and TR: nothing is loaded (SDM vol. 3A, 3.4.2)."""
+        """Whether LDTR or TR has nothing loaded (SDM vol. 3A, 3.4.2)."""
         return self.selector is not None and self.selector & ~3 == 0
 
 

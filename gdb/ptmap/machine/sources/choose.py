@@ -1,4 +1,4 @@
-"""Which source commands read: the one that `set ptmap memory` names, or the first that works."""
+"""Chooses the source: the one that `set ptmap memory` names, or the first that works."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Tried = list[tuple[str, str]]  # a source's name, and why it is not used
 
 
 class Choice:
-    """A source, for as long as connection and setting are the same."""
+    """A source; valid while the connection and the settings are the same."""
 
     def __init__(
         self, key: tuple[object, ...], memory: Memory, tried: Tried, seconds: float
     ) -> None:
         self.key, self.memory, self.tried = key, memory, tried
-        self.seconds = seconds  # that finding it took, proofs and all
+        self.seconds = seconds  # how long the choice took, with its proofs
 
 
 class _Connection:
@@ -39,40 +39,40 @@ class _Connection:
 class _Question:
     """Lives as long as a question."""
 
-    begun = False  # whether it has asked for the source already
-    brief = False
+    begun = False  # whether the source has begun
+    brief = False  # see new_command()
     unseen = False
-    refused: tuple[tuple[object, ...], Refusal] | None = None  # it has, in vain
+    refused: tuple[tuple[object, ...], Refusal] | None = None  # no source could be chosen
 
 
 _connection, _this = _Connection(), _Question()
 
 
 def new_command(brief: bool = False, unseen: bool = False) -> None:
-    """What an earlier command read is good no more, but for a source that keeps it.
+    """A command begins. What an earlier command read is forgotten, unless the source keeps it.
 
-    BRIEF: a few reads are all that follows. UNSEEN: the target may have run and no event told so.
+    BRIEF: only a few reads will follow. UNSEEN: the target may have run without an event.
     """
     _this.begun, _this.refused, _this.brief = False, None, brief
-    if unseen or _this.unseen:  # it has run on since an unseen stop too
+    if unseen or _this.unseen:  # after an unseen stop the target has run on, also without an event
         forget()
     _this.unseen = unseen
 
 
 def forget() -> None:
-    """The target has run, or was changed: nothing that was read is good any more."""
+    """Call it when the target has run or was changed: what was read is no longer valid."""
     _this.refused = None
     if _connection.choice is not None:
         _connection.choice.memory.forget()
 
 
 def memory() -> Memory:
-    """Error: Refusal where there is none."""
+    """The chosen source's memory. Error: Refusal if there is none."""
     return choice().memory
 
 
 def choice() -> Choice:
-    """The choice, made anew where connection or setting have changed. Error: Refusal."""
+    """The choice, made anew if the connection or a setting has changed. Error: Refusal."""
     key_now = key()
     if _this.refused is not None and _this.refused[0] == key_now:
         raise _this.refused[1]
@@ -85,7 +85,7 @@ def choice() -> Choice:
             _this.begun = True
             return _connection.choice
         except NotHere:
-            pass  # another will do
+            pass  # choose another
     _connection.choice = None
     start = time.perf_counter()
     try:
@@ -99,14 +99,14 @@ def choice() -> Choice:
 
 
 def key() -> tuple[object, ...]:
-    """What decides which source it is: connection and settings."""
+    """The connection and settings on which the choice depends."""
     connection = gdb.selected_inferior().connection
     number = connection.num if connection is not None else None
     return (number, settings.memory_times(), settings.get("direct-map"))
 
 
 def show() -> str:
-    """For `show ptmap memory`: which, why, what was tried, what it cost so far."""
+    """The text of `show ptmap memory`: the source, why, what was tried, what it cost so far."""
     word, path = settings.memory()
     setting = " ".join(filter(None, (word, path and printable(path))))
     new_command()
@@ -124,7 +124,7 @@ def show() -> str:
     lines.append(f"  {source.describe()}")
     lines += [f"  not {name}: {why}" for name, why in chosen.tried]
     if word == "dump" and gdb.selected_thread() is not None:
-        lines.append("  registers are the dump's too, not those of the target that is attached")
+        lines.append("  registers are the dump's too, not the attached target's")
     lines.append(
         f"  so far {plural(source.requests, 'request')}, {core.bytes} bytes in {core.seconds:.3f} "
         f"s; chosen in {chosen.seconds:.3f} s"
@@ -145,7 +145,7 @@ def _choose() -> tuple[Source, Tried]:
     """A source that has begun. Error: Refusal."""
     word, path = settings.memory()
     connection = gdb.selected_inferior().connection
-    by_packets = cache(lambda: packets.open_source(connection))  # the process is proved by it
+    by_packets = cache(lambda: packets.open_source(connection))  # the proof of the process needs it
     openers: dict[str, Callable[[], Source]] = {
         "process": lambda: process.open_source(connection, by_packets()),
         "packets": by_packets,
@@ -167,7 +167,7 @@ def _choose() -> tuple[Source, Tried]:
 
 
 def _in_turn(connection: gdb.TargetConnection | None) -> list[str]:
-    """What auto tries."""
+    """The sources that `auto` tries."""
     if connection is not None and connection.type == "core":
         return ["dump"]
     if qemu_stub.is_qemu(connection):
