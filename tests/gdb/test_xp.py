@@ -8,6 +8,7 @@ from typing import Iterator
 
 import pytest
 
+import json_schema
 from gdbsession import GdbFailure, GdbSession, ptmap_script
 from machine import BareMachine
 from tables import KIB4, P, RW, Tables
@@ -86,6 +87,28 @@ def test_long_strings(gdb: GdbSession) -> None:
         alike(gdb, f"/3s {DATA + 1:#x}", "")
     finally:
         gdb.run("set print elements 200")
+
+
+@pytest.mark.parametrize(
+    "format, text, shown, values",
+    [
+        ("s", "hé", '"hé"', ['"h\\xc3\\xa9"']),
+        ("s", "€\\", '"€\\\\"', ['"\\xe2\\x82\\xac\\\\"']),
+        ("hs", "hé", 'u"hé"', ['u"h\\xc3\\xa9"']),
+        ("ws", "h😀", 'U"h😀"', ['U"h\\xf0\\x9f\\x98\\x80"']),
+        ("xb", "é", "0xc3", ["0xc3"]),
+    ],
+)
+def test_json_of_other_characters(
+    machine: BareMachine, gdb: GdbSession, format: str, text: str, shown: str, values: list[str]
+) -> None:
+    """GDB shows them as they are, if its charset has them; JSON is ASCII, escapes undone too."""
+    encoding = {"hs": "utf-16-le", "ws": "utf-32-le"}.get(format, "utf-8")
+    machine.write_phys(0x3000, text.encode(encoding) + bytes(4))
+    machine.flush()
+    assert alike(gdb, f"/{format} 0x3000") == [f"0x3000:\t{shown}\n"]
+    document = json_schema.check(gdb.run(f"xp/{format} -json - 0x3000"))
+    assert document["lines"] == [{"pa": "0x3000", "values": values}]
 
 
 def test_it_goes_on(gdb: GdbSession) -> None:

@@ -21,6 +21,11 @@ class Option:
         """Whether GDB evaluates VALUE, as an expression."""
         return self.value in ("PA", "VA", "CPU", "PID")
 
+    @property
+    def is_file(self) -> bool:
+        """Whether VALUE is a file's name, or - for GDB's output if that is allowed."""
+        return self.value in ("FILE", "FILE|-")
+
 
 JSON = Option("json", "FILE|-", "write JSON to a file, or - for GDB's own output")
 OUTPUT = Option("o", "FILE", "write to a file what would be shown")  # every command takes it

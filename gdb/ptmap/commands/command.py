@@ -144,7 +144,7 @@ class Command(gdb.Command):
             return [name for o in self._known if (name := f"-{o.name}").startswith(current)]
         for option in self._known:
             if before[-1:] == ["-" + option.name]:
-                if option.value.startswith("FILE"):
+                if option.is_file:
                     return gdb.COMPLETE_FILENAME
                 if words := option.choices + option.words():
                     return beginning(words, current)

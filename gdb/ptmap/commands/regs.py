@@ -86,7 +86,8 @@ def _report(values: Registers) -> RegistersReport:
     pair = None if no_memory or paged is None else paged.kpti_roots
     return native.core.RegistersReport(
         registers=[
-            (name, _value(values, name), _is_set(name), _assumed(values, name)) for name in _NAMES
+            (name, _value(values, name), _is_set(name), values.assumed.get(name.lower(), ()))
+            for name in _NAMES
         ],
         mode=space.mode if space else None,
         paging=paged.paging if paged else None,
@@ -108,11 +109,6 @@ def _value(values: Registers, name: str) -> int | None:
 def _is_set(name: str) -> bool:
     """Whether the user gave this register instead of the target."""
     return name != "CR2" and settings.get(name.lower()) is not None
-
-
-def _assumed(values: Registers, name: str) -> list[str]:
-    """The assumed bits of this register."""
-    return [what for what in values.assumed if what.startswith(f"{name}.")]
 
 
 def _no_memory(space: AddressSpace | None) -> str:

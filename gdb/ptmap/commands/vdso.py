@@ -255,8 +255,8 @@ def _vvar_text(found: Vdso, vvar: Vvar) -> list[str]:
     lines += [f"  {space.hex(page.va)}  {_vvar_page_text(page)}" for page in vvar.pages]
     if vvar.clock is not None:
         lines += _wrapped("clock", _clock_text(vvar.clock))
-    for note in vvar.notes:
-        lines += _wrapped(*note.split(": ", 1)) if note.startswith("clock: ") else [note]
+    if vvar.no_clock:
+        lines += _wrapped("clock", vvar.no_clock)
     return lines
 
 

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from .._core import Range, Step, Walk
 
 _COLUMNS = 80
-_TYPES = {4: "unsigned int", 8: "unsigned long long"}  # GDB knows these for every architecture
-_DIRECT = ("direct map", "lowmem")
+_TYPES = {4: "unsigned int", 8: "unsigned long long"}  # of every GDB, whatever its architecture
+_DIRECT_64 = "direct map"  # the label of the kernel's view of all memory
+_DIRECT = (_DIRECT_64, "lowmem")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _alias(space: AddressSpace, step: Step, size: int) -> _Alias:
     best = min(made, key=rank)
     label = labels.at(known, best.va)
     what = f"{printable(label.name)} ({label.source})" if label else "an alias"
-    what = f"the {what}" if what.startswith("direct map") else what
+    what = f"the {what}" if label and label.name == _DIRECT_64 else what
     rights = (
         f"{'user' if best.user else 'supervisor'}, " f"{'writable' if best.write else 'read-only'}"
     )

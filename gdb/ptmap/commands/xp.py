@@ -6,12 +6,13 @@ import json
 import re
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Iterator
+from typing import Any, Iterator, NamedTuple
 
 import gdb
 
 from ..base.errors import Refusal
 from ..base.option import JSON
+from ..base.text import one_line
 from ..debugger.c_types import builtin
 from ..debugger.numbers import evaluate
 from ..machine import target
@@ -34,6 +35,18 @@ class _Format:
     count: int = 1
     letter: str = "x"
     size: str = "w"
+
+
+class _Line(NamedTuple):
+    address: int
+    values: list[str]  # as GDB formats them: one string or instruction, or several numbers
+    after: int  # where the next command goes on
+    margin: str = ""
+
+    def text(self) -> str:
+        """As x has it."""
+        values = "".join(f"\t{value}" for value in self.values)
+        return f"{self.margin}{self.address:#x}:{values}\n"
 
 
 class XpCommand(Command):
@@ -87,25 +100,25 @@ class XpCommand(Command):
         XpCommand.next_address = int(address)
         lines = _KINDS.get(wanted.letter, _values)(memory, int(address), wanted)
         if "json" not in options and is_for_eyes():
-            for line in self._going_on(lines):  # x too shows each line as soon as it is read
-                gdb.write(line)
+            for line in self._going_on(lines):  # each as soon as it is read, as x does
+                gdb.write(line.text())
             return
         shown, why = self._collect(lines)
         if "json" in options:
             write_json(options["json"], _json(wanted, shown, why))
         else:
-            write("".join(shown))
+            write("".join(line.text() for line in shown))
         if why is not None:
             raise why
 
-    def _going_on(self, lines: Iterator[tuple[str, int]]) -> Iterator[str]:
-        """The lines; keeps the address after each for the next command."""
-        for line, after in lines:
+    def _going_on(self, lines: Iterator[_Line]) -> Iterator[_Line]:
+        """The lines. The next command goes on behind the last that was taken."""
+        for line in lines:
             yield line
-            XpCommand.next_address = after
+            XpCommand.next_address = line.after
 
-    def _collect(self, lines: Iterator[tuple[str, int]]) -> tuple[list[str], Refusal | None]:
-        """The lines, and the failure that ended them, if any."""
+    def _collect(self, lines: Iterator[_Line]) -> tuple[list[_Line], Refusal | None]:
+        """The lines, and why there are no more."""
         shown = []
         try:
             for line in self._going_on(lines):
@@ -115,12 +128,12 @@ class XpCommand(Command):
         return shown, None
 
 
-def _json(wanted: _Format, lines: list[str], why: Refusal | None) -> str:
-    """A line's "values" are GDB's text: one string or instruction, or several numbers."""
-    found = []
-    for line in lines:
-        pa, text = line.strip().split(":\t", 1)
-        found.append({"pa": pa, "values": [text] if wanted.letter in "si" else text.split("\t")})
+def _json(wanted: _Format, lines: list[_Line], why: Refusal | None) -> str:
+    r"""A character that is not ASCII, which GDB shows as it is, becomes the \xNN of its UTF-8."""
+    found = [
+        {"pa": hex(line.address), "values": [one_line(value.rstrip()) for value in line.values]}
+        for line in lines
+    ]
     head: dict[str, Any] = {
         "schema": "ptmap/1",
         "kind": "xp",
@@ -225,7 +238,7 @@ def _not_ram(address: int) -> Refusal:
 # Values
 
 
-def _values(memory: Memory, address: int, wanted: _Format) -> Iterator[tuple[str, int]]:
+def _values(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
     size = _SIZES[wanted.size]
     count, after = abs(wanted.count), None
     if wanted.count < 0:
@@ -240,8 +253,7 @@ def _values(memory: Memory, address: int, wanted: _Format) -> Iterator[tuple[str
         for at in range(0, len(texts), per_line):
             row = texts[at : at + per_line]
             end = address + (at + len(row)) * size
-            line = "".join("\t" + text for text in row)
-            yield f"{address + at * size:#x}:{line}\n", end if after is None else after
+            yield _Line(address + at * size, row, end if after is None else after)
         if there < batch * size:
             raise _not_ram(address + there)
         address, count = address + batch * size, count - batch
@@ -255,7 +267,7 @@ def _text(data: bytes, of_type: gdb.Type, wanted: _Format) -> str:
 # Strings
 
 
-def _strings(memory: Memory, address: int, wanted: _Format) -> Iterator[tuple[str, int]]:
+def _strings(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
     if wanted.count < 0:
         raise Refusal("strings cannot have a negative count")
     size = _SIZES[wanted.size]
@@ -272,7 +284,7 @@ def _strings(memory: Memory, address: int, wanted: _Format) -> Iterator[tuple[st
             shown, after, ending = chars, address + len(data), "..."
         if not shown and len(data) < size:
             raise _not_ram(address + there)
-        yield f"{address:#x}:\t{_string(shown, char)}{ending}\n", after
+        yield _Line(address, [_string(shown, char) + ending], after)
         if ending and there < limit * size:
             raise _not_ram(address + there)
         address = after
@@ -292,8 +304,8 @@ def _character_type(size: str) -> gdb.Type:
 # Instructions
 
 
-def _instructions(memory: Memory, address: int, wanted: _Format) -> Iterator[tuple[str, int]]:
-    """Uses GDB's disassembler on bytes that were read: it reads nothing from the target."""
+def _instructions(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
+    """By GDB's disassembler, which is handed the bytes: it reads nothing from the target."""
     if wanted.count < 0:
         raise Refusal("instructions cannot have a negative count")
     try:
@@ -336,7 +348,7 @@ def _instructions(memory: Memory, address: int, wanted: _Format) -> Iterator[tup
         finally:
             disassembler.register_disassembler(users, architecture.name())
         after = address + one["length"]
-        yield f"   {address:#x}:\t{one['asm']}\n", after
+        yield _Line(address, [one["asm"]], after, margin="   ")
         address = after
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Mapping
 
 from ..base import native
@@ -63,7 +64,7 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
     Error: Refusal if a register that decides is missing.
     """
     registers = target.registers()
-    assumed = [*registers.assumed, *target.assumed_of_memory()]
+    assumed = [*chain(*registers.assumed.values()), *target.assumed_of_memory()]
     by_symbols = _kernel_by_symbols() if registers.cr3 is None else None
     if by_symbols is not None:
         registers = selected_task.registers(by_symbols, registers, assumed)

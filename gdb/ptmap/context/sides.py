@@ -24,6 +24,7 @@ _HALVES = ("user", "kernel")
 # Words before "=": the value of the first ones is an expression, that of the others is text.
 _EVALUATED = ("root", "cpu", "pid")
 _WORDS = ("half", "comm")
+_VALUED = ("root=", "cpu=", "pid=", "comm=")  # something is typed behind these
 LIVE = ("current", "root=", "half=user", "half=kernel", "cpu=", "pid=", "comm=")
 
 
@@ -134,7 +135,7 @@ def _stored(path: str) -> Side:
     except Refusal as refusal:
         if "/" in path or "." in path or os.path.exists(path):
             raise
-        known = ", ".join(word + ("..." if word.endswith("=") else "") for word in LIVE)
+        known = ", ".join(word + ("..." if word in _VALUED else "") for word in LIVE)
         raise Refusal(f"{refusal}; nor is it one of {known}") from None
     return Side(path, snapshots.space_of(stored), stored.words, snapshot=stored)
 

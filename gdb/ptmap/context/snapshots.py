@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, BinaryIO, Sequence
 
 from ..base import native
 from ..base.errors import Refusal
@@ -87,18 +87,22 @@ def load(path: str) -> Snapshot:
     """The snapshot in a file. Error: Refusal."""
     try:
         with files.open_regular(path) as file:
-            content = bytearray(file.read(_HEAD))
-            native.core.check_is_snapshot(content)
-            if os.fstat(file.fileno()).st_size > _LARGEST:
-                raise Refusal(f"more than {size_text(_LARGEST)}: too large for a snapshot")
-            while piece := file.read(_PIECE):  # Ctrl-C works between two pieces
-                content += piece
-        return decode(content)
+            return _decoded(path, file)
     except OSError as error:
         raise Refusal(f"{printable(path)}: {error.strerror}") from None
+
+
+def _decoded(path: str, file: BinaryIO) -> Snapshot:
+    """Error: Refusal names the path."""
+    try:
+        content = bytearray(file.read(_HEAD))
+        native.core.check_is_snapshot(content)
+        if os.fstat(file.fileno()).st_size > _LARGEST:
+            raise Refusal(f"more than {size_text(_LARGEST)}: no snapshot is as large as that")
+        while piece := file.read(_PIECE):  # Ctrl-C is heard between two
+            content += piece
+        return decode(content)
     except (ValueError, Refusal) as error:
-        if str(error).startswith(printable(path)):
-            raise
         raise Refusal(f"{printable(path)}: {error}") from None
 
 

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 from ..spaces.labels import Label
 from ..spaces.maps import pa
@@ -54,7 +54,8 @@ _VMALLOC_OFFSET_32 = 8 * MIB
 def labels(kernel: Kernel) -> list[Label]:
     """By rising address, without overlaps. Includes parts that have nothing mapped."""
     if kernel.place is not None and kernel.upper.unread:
-        found = _image(kernel)  # Ctrl-C ended the reading of tables: only symbols tell something
+        # Ctrl-C came, the tables were not read: only this is known.
+        found = [part.label for part in _image(kernel)]
     elif kernel.space.paging.canonical:
         found = _labels_64(kernel)
     else:
@@ -70,7 +71,8 @@ def _labels_64(kernel: Kernel) -> list[Label]:
     found.append(Label(_VSYSCALL, _VSYSCALL + 0x1000, "vsyscall", "documented"))
     found += _fixmap(kernel, _MODULES_END, _VSYSCALL)
     found.append(Label(_VSYSCALL + 0x1000, _FIXADDR_END_64, "fixmap", "documented"))
-    found += _gaps(_image(kernel))
+    image = _image(kernel)
+    found += [part.label for part in image] + _gaps(image)
     image_end = max(label.end for label in found if IMAGE_64 <= label.start < IMAGE_64_END)
     image_end = -(-image_end // (2 * MIB)) * 2 * MIB  # its last large page is mapped whole
     # MODULES_VADDR is the end of the largest image, 512 MiB or, with KASLR, 1 GiB.
@@ -88,31 +90,45 @@ def _fixmap(kernel: Kernel, lowest: int, end: int) -> list[Label]:
     return [Label(pages[0], end, "fixmap", "documented")] if pages else []
 
 
-def _gaps(image: list[Label]) -> list[Label]:
-    """The image and the freed gaps between its parts. The kernel's own messages have these names
-    (free_kernel_image_pages(), arch/x86/mm/init.c)."""
-    found = list(image)
-    for before, after in zip(image, image[1:]):
-        name = f"{before.name.split()[-1]}/{after.name.split()[-1]} gap"
-        found.append(Label(before.end, after.start, name, after.source))
-    return found
+class _Part(NamedTuple):
+    """Of the kernel's image."""
+
+    name: str  # "text"
+    label: Label
 
 
-def _image(kernel: Kernel) -> list[Label]:
+def _gaps(image: list[_Part]) -> list[Label]:
+    """What was freed between the image's parts, by the names that the kernel gives it when it does
+    that (free_kernel_image_pages(), arch/x86/mm/init.c)."""
+    return [
+        Label(
+            before.label.end,
+            after.label.start,
+            f"{before.name}/{after.name} gap",
+            after.label.source,
+        )
+        for before, after in zip(image, image[1:])
+    ]
+
+
+def _image(kernel: Kernel) -> list[_Part]:
     """Text, rodata and data, by symbols or by their rights."""
     image = kernel.image
     parts: tuple[tuple[str, Span | None, str, str], ...] = (
-        ("kernel text", image.text, "_text", "_etext"),
-        ("kernel rodata", image.rodata, "__start_rodata", "__end_rodata"),
-        ("kernel data", image.data, "_sdata", "_end"),
+        ("text", image.text, "_text", "_etext"),
+        ("rodata", image.rodata, "__start_rodata", "__end_rodata"),
+        ("data", image.data, "_sdata", "_end"),
     )
     found = []
     for name, span, first, last in parts:
         start, end = kernel.symbol(first), kernel.symbol(last)
         if start is not None and end is not None:
-            found.append(Label(start, -(-end // 0x1000) * 0x1000, name, "read"))
+            label = Label(start, -(-end // 0x1000) * 0x1000, f"kernel {name}", "read")
         elif span is not None:
-            found.append(Label(span.start, span.end, name, "deduced"))
+            label = Label(span.start, span.end, f"kernel {name}", "deduced")
+        else:
+            continue
+        found.append(_Part(name, label))
     return found
 
 
@@ -218,16 +234,13 @@ def _labels_32(kernel: Kernel) -> list[Label]:
 
 
 def _image_32(kernel: Kernel) -> list[Label]:
-    found = _image(kernel)
-    if kernel.image.rodata is None and not any(label.name == "kernel rodata" for label in found):
-        # Without NX, or before the kernel sets it, text and rodata look alike.
-        return [
-            Label(label.start, label.end, "kernel text and rodata", label.source)
-            if label.name == "kernel text"
-            else label
-            for label in found
-        ]
-    return found
+    image = _image(kernel)
+    found = {part.name: part.label for part in image}
+    if kernel.image.rodata is None and "text" in found and "rodata" not in found:
+        # Without NX, or before it is set, nothing tells the two apart.
+        text = found["text"]
+        found["text"] = Label(text.start, text.end, "kernel text and rodata", text.source)
+    return list(found.values())
 
 
 def _has_highmem(kernel: Kernel, pkmap: int) -> bool:

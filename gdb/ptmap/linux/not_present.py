@@ -59,29 +59,38 @@ LAYOUTS: Mapping[str, tuple[Layout, ...]] = {
 }
 
 
+class Kind(NamedTuple):
+    """What a swap type is."""
+
+    what: str
+    access: str = ""  # "read" or "write", where there is a type for each
+
+
 class Group(NamedTuple):
     """Special swap types that a kernel has all or not at all."""
 
-    kinds: tuple[str, ...]
+    kinds: tuple[Kind, ...]
     always: bool = False
     symbol: str = ""  # a function that a kernel has if and only if it has the group
 
 
-_HWPOISON = Group(("hwpoison",), symbol="memory_failure")  # CONFIG_MEMORY_FAILURE
-_MIGRATION_2 = Group(("migration read", "migration write"), symbol="migrate_pages")
-_MIGRATION_3 = Group(
-    ("migration read", "migration read-exclusive", "migration write"), symbol="migrate_pages"
-)
-_DEVICE_2 = Group(("device-private write", "device-private read"))  # CONFIG_DEVICE_PRIVATE
-_DEVICE_4 = Group((*_DEVICE_2.kinds, "device-exclusive write", "device-exclusive read"))
-_MARKER = Group(("pte-marker",))
+def _kinds(what: str, *accesses: str) -> tuple[Kind, ...]:
+    return tuple(Kind(what, access) for access in accesses)
+
+
+_HWPOISON = Group((Kind("hwpoison"),), symbol="memory_failure")  # CONFIG_MEMORY_FAILURE
+_MIGRATION_2 = Group(_kinds("migration", "read", "write"), symbol="migrate_pages")
+_MIGRATION_3 = Group(_kinds("migration", "read", "read-exclusive", "write"), symbol="migrate_pages")
+_DEVICE_2 = Group(_kinds("device-private", "write", "read"))  # CONFIG_DEVICE_PRIVATE
+_DEVICE_4 = Group((*_DEVICE_2.kinds, *_kinds("device-exclusive", "write", "read")))
+_MARKER = Group((Kind("pte-marker"),))
 
 # First and last version, and the groups from MAX_SWAPFILES up to type 31.
 SPECIALS: tuple[tuple[Version, Version, tuple[Group, ...]], ...] = (
     ((4, 19), (5, 13), (_HWPOISON, _MIGRATION_2, _DEVICE_2)),
     ((5, 14), (5, 18), (_HWPOISON, _MIGRATION_2, _DEVICE_4)),
     ((5, 19), (6, 1),
-     (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER, Group(("swapin-error",), always=True))),
+     (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER, Group((Kind("swapin-error"),), always=True))),
     ((6, 2), (6, 12), (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER._replace(always=True))),
 )  # fmt: skip
 _TYPES = 1 << 5  # 1 << MAX_SWAPFILES_SHIFT
@@ -104,16 +113,19 @@ def layout_of(mode: str, version: Version) -> Layout | None:
     return None
 
 
-def special(version: Version, number: int, known: Configuration = Configuration()) -> str:
-    """What a swap type is: "swap" (an area) or a special kind; if that is not certain, "special"
-    or "swap-or-special"."""
-    meanings = {types.get(number, "swap") for types in _possible(version, known)}
+_AREA = Kind("swap")  # where pages are swapped out to
+
+
+def special(version: Version, number: int, known: Configuration = Configuration()) -> Kind:
+    """What a swap type is: "swap" (an area), a special kind, or, where that is not certain,
+    "special" or "swap-or-special"."""
+    meanings = {types.get(number, _AREA) for types in _possible(version, known)}
     if len(meanings) == 1:
         return meanings.pop()
-    return "swap-or-special" if "swap" in meanings or not meanings else "special"
+    return Kind("swap-or-special" if _AREA in meanings or not meanings else "special")
 
 
-def _possible(version: Version, known: Configuration) -> Iterator[dict[int, str]]:
+def _possible(version: Version, known: Configuration) -> Iterator[dict[int, Kind]]:
     """Special types by number, for every configuration that agrees with what is known."""
     for first, last, groups in SPECIALS:
         if not first <= version <= last:
@@ -152,7 +164,7 @@ def decode(
     offset = raw >> layout.offset_shift & (1 << layout.offset_bits) - 1
     if layout.inverted:
         offset ^= (1 << layout.offset_bits) - 1
-    what, _, access = special(version, number, known).partition(" ")
+    what, access = special(version, number, known)
     if level > 1 and what == "swap":
         return {"what": "unknown"}  # large pages are not swapped out whole
     one: dict[str, Any] = {"what": what, "type": number, "offset": hex(offset)}

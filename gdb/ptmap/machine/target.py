@@ -93,8 +93,8 @@ def registers() -> Registers:
             _this.used[thread.num] = known
     names = ("cr0", "cr3", "cr4", "efer")
     given = {name: value for name in names if (value := settings.get(name)) is not None}
-    assumed = [what for what in known.assumed if what.split(".")[0].lower() not in given]
-    return replace(known, **given, assumed=tuple(assumed))
+    assumed = {name: what for name, what in known.assumed.items() if name not in given}
+    return replace(known, **given, assumed=assumed)
 
 
 def _from_source() -> Registers | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Mapping
 
 _Table = tuple[int, int]  # base, limit
 _Loaded = tuple[int, int, int, int]  # base, limit, selector, flags
@@ -20,8 +21,9 @@ class Registers:
     eflags: int | None = None
     cs: int | None = None
     sp: int | None = None
-    assumed: tuple[str, ...] = ()  # values that the target did not say, as "EFER.NXE=1"
-    told: tuple[str, ...] = ()  # what the user should know about whose registers these are
+    # What of a register is not told: {"efer": ("EFER.NXE=1",)}.
+    assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    told: tuple[str, ...] = ()  # what the user should know of whose they are
 
     @property
     def ac(self) -> bool:

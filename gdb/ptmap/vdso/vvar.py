@@ -80,23 +80,26 @@ class Vvar:
 
     pages: list[VvarPage]
     clock: Clock | None
-    notes: list[str]
+    no_clock: str = ""  # why there is none, where one was looked for
+
+    @property
+    def notes(self) -> list[str]:
+        return [f"clock: {self.no_clock}"] if self.no_clock else []
 
 
 def of(space: AddressSpace, image: Image, linux: Kernel | None, copies: Copies | None) -> Vvar:
     names, layout = _names(linux, copies, image)
     if names is None or image.va < len(names) * PAGE:
-        return Vvar(_guessed(space, image), None, [])
+        return Vvar(_guessed(space, image), None)
     pages = [
         _page(space, image.va - (len(names) - index) * PAGE, name)
         for index, name in enumerate(names)
     ]
     if linux is None or copies is None or not layout:
-        return Vvar(pages, None, [])
+        return Vvar(pages, None)
     if any(page.is_other for page in pages):
-        return Vvar(pages, None, ["clock: not known: other pages are where its data should be"])
-    clock, note = _clock(space, pages, linux, copies, layout)
-    return Vvar(pages, clock, [note] if note else [])
+        return Vvar(pages, None, "not known: other pages are where its data should be")
+    return Vvar(pages, *_clock(space, pages, linux, copies, layout))
 
 
 def _names(
@@ -164,14 +167,14 @@ def _clock(
     if layout == "types":
         known = _typed(linux)
         if known is None:
-            return None, "clock: not known: the types loaded have no struct vdso_data"
+            return None, "not known: the types loaded have no struct vdso_data"
         fields, at = known
     names = [page.name for page in pages]
     raw = _data(space, pages[names.index("data")], linux, copies)
     if raw is None:
         return None, (
-            "clock: not known: the data page is not mapped, and only symbols tell where the kernel "
-            "has it (`ptmap kaslr VMLINUX` loads them)"
+            "not known: the data page is not mapped, and only symbols tell where the kernel has it "
+            "(`ptmap kaslr VMLINUX` loads them)"
         )
     values = _values(raw, fields, at)
     in_namespace = values["clock_mode"] == _TIMENS
@@ -181,14 +184,14 @@ def _clock(
         if "timens" in names:
             raw = _content(space, pages[names.index("timens")])
         if raw is None:
-            return None, "clock: not known: the time namespace's data page is not mapped"
+            return None, "not known: the time namespace's page of it is not mapped"
         values = _values(raw, fields, at)
     mode = values["clock_mode"]
     name = CLOCK_MODES.get(mode)
     if name is None:
-        return None, f"clock: not decoded: its mode {mode:#x} is not known"
+        return None, f"not decoded: its mode {mode:#x} is none of those known"
     if values["shift"] > 63:
-        return None, f"clock: not decoded: its shift {values['shift']:#x} is more than 63 bits"
+        return None, f"not decoded: it cannot be shifted by {values['shift']:#x} bits"
     from_kernel = not pages[names.index("data")].mapped
     return (
         Clock(

@@ -99,7 +99,7 @@ class Dump(Source):
             eflags=state.rflags & 0xFFFFFFFF,
             cs=state.cs,
             sp=state.rsp,
-            assumed=tuple(assumed),
+            assumed={"efer": tuple(assumed)},
             told=() if self._is_alone() else ("the dump's, not the attached target's",),
         )
 
