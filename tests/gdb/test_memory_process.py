@@ -347,8 +347,7 @@ def taken_from(pid: int, descriptor: int) -> int:
 
 
 @pytest.mark.parametrize(
-    "prefix, why",
-    [(["--mount-proc"], UNSEEN), ([], "/proc belongs to another PID namespace")],
+    "prefix, why", [(["--mount-proc"], UNSEEN), ([], "/proc belongs to another PID namespace")]
 )
 def test_another_pid_namespace(prefix: list[str], why: str) -> None:
     unshare = ["unshare", *([] if os.getuid() == 0 else ["-Ur"]), "-fp", *prefix]

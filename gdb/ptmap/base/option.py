@@ -23,7 +23,7 @@ class Option:
 
     @property
     def is_file(self) -> bool:
-        """Whether VALUE is a file's name, or - for GDB's output if that is allowed."""
+        """Whether VALUE is a file's name, or - for GDB's output."""
         return self.value in ("FILE", "FILE|-")
 
 

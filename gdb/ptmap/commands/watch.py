@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from .._core import Range, Step, Walk
 
 _COLUMNS = 80
-_TYPES = {4: "unsigned int", 8: "unsigned long long"}  # of every GDB, whatever its architecture
-_DIRECT_64 = "direct map"  # the label of the kernel's view of all memory
+_TYPES = {4: "unsigned int", 8: "unsigned long long"}  # GDB knows these for every architecture
+_DIRECT_64 = "direct map"  # the label of the map of all memory
 _DIRECT = (_DIRECT_64, "lowmem")
 
 
@@ -72,9 +72,7 @@ def _require_watchpoints(space: AddressSpace) -> None:
     if connection.type == "core":
         raise Refusal("-watch needs a machine that can run on: a core file has no watchpoints")
     if space.memory.source.name == "dump":
-        raise Refusal(
-            "-watch needs a machine that can run on, not a dump (set ptmap memory auto)"
-        )
+        raise Refusal("-watch needs a machine that can run on, not a dump (set ptmap memory auto)")
     if not gdb.parameter("can-use-hw-watchpoints"):
         raise Refusal(
             "-watch: can-use-hw-watchpoints is 0, and without them GDB would step the "

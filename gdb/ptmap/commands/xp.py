@@ -39,12 +39,12 @@ class _Format:
 
 class _Line(NamedTuple):
     address: int
-    values: list[str]  # as GDB formats them: one string or instruction, or several numbers
-    after: int  # where the next command goes on
+    values: list[str]  # GDB's text: one string or instruction, or several numbers
+    after: int  # the address with which the next command continues
     margin: str = ""
 
     def text(self) -> str:
-        """As x has it."""
+        """The line as x shows it."""
         values = "".join(f"\t{value}" for value in self.values)
         return f"{self.margin}{self.address:#x}:{values}\n"
 
@@ -100,7 +100,7 @@ class XpCommand(Command):
         XpCommand.next_address = int(address)
         lines = _KINDS.get(wanted.letter, _values)(memory, int(address), wanted)
         if "json" not in options and is_for_eyes():
-            for line in self._going_on(lines):  # each as soon as it is read, as x does
+            for line in self._going_on(lines):  # x too shows each line as soon as it is read
                 gdb.write(line.text())
             return
         shown, why = self._collect(lines)
@@ -112,13 +112,13 @@ class XpCommand(Command):
             raise why
 
     def _going_on(self, lines: Iterator[_Line]) -> Iterator[_Line]:
-        """The lines. The next command goes on behind the last that was taken."""
+        """The lines; keeps the address after each for the next command."""
         for line in lines:
             yield line
             XpCommand.next_address = line.after
 
     def _collect(self, lines: Iterator[_Line]) -> tuple[list[_Line], Refusal | None]:
-        """The lines, and why there are no more."""
+        """The lines, and the failure that ended them, if any."""
         shown = []
         try:
             for line in self._going_on(lines):
@@ -129,7 +129,7 @@ class XpCommand(Command):
 
 
 def _json(wanted: _Format, lines: list[_Line], why: Refusal | None) -> str:
-    r"""A character that is not ASCII, which GDB shows as it is, becomes the \xNN of its UTF-8."""
+    r"""The text of GDB, but other characters than ASCII become the \xNN of their UTF-8."""
     found = [
         {"pa": hex(line.address), "values": [one_line(value.rstrip()) for value in line.values]}
         for line in lines
@@ -305,7 +305,7 @@ def _character_type(size: str) -> gdb.Type:
 
 
 def _instructions(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
-    """By GDB's disassembler, which is handed the bytes: it reads nothing from the target."""
+    """Uses GDB's disassembler on bytes that were read: it reads nothing from the target."""
     if wanted.count < 0:
         raise Refusal("instructions cannot have a negative count")
     try:

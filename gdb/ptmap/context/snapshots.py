@@ -93,13 +93,13 @@ def load(path: str) -> Snapshot:
 
 
 def _decoded(path: str, file: BinaryIO) -> Snapshot:
-    """Error: Refusal names the path."""
+    """The snapshot in an open file. Error: Refusal names PATH."""
     try:
         content = bytearray(file.read(_HEAD))
         native.core.check_is_snapshot(content)
         if os.fstat(file.fileno()).st_size > _LARGEST:
-            raise Refusal(f"more than {size_text(_LARGEST)}: no snapshot is as large as that")
-        while piece := file.read(_PIECE):  # Ctrl-C is heard between two
+            raise Refusal(f"more than {size_text(_LARGEST)}: too large for a snapshot")
+        while piece := file.read(_PIECE):  # Ctrl-C works between two pieces
             content += piece
         return decode(content)
     except (ValueError, Refusal) as error:

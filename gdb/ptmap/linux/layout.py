@@ -54,7 +54,7 @@ _VMALLOC_OFFSET_32 = 8 * MIB
 def labels(kernel: Kernel) -> list[Label]:
     """By rising address, without overlaps. Includes parts that have nothing mapped."""
     if kernel.place is not None and kernel.upper.unread:
-        # Ctrl-C came, the tables were not read: only this is known.
+        # Ctrl-C ended the reading of tables: only symbols tell something.
         found = [part.label for part in _image(kernel)]
     elif kernel.space.paging.canonical:
         found = _labels_64(kernel)
@@ -91,15 +91,15 @@ def _fixmap(kernel: Kernel, lowest: int, end: int) -> list[Label]:
 
 
 class _Part(NamedTuple):
-    """Of the kernel's image."""
+    """A part of the kernel's image."""
 
     name: str  # "text"
     label: Label
 
 
 def _gaps(image: list[_Part]) -> list[Label]:
-    """What was freed between the image's parts, by the names that the kernel gives it when it does
-    that (free_kernel_image_pages(), arch/x86/mm/init.c)."""
+    """The freed gaps between the image's parts. The kernel's own messages have these names
+    (free_kernel_image_pages(), arch/x86/mm/init.c)."""
     return [
         Label(
             before.label.end,
@@ -237,7 +237,7 @@ def _image_32(kernel: Kernel) -> list[Label]:
     image = _image(kernel)
     found = {part.name: part.label for part in image}
     if kernel.image.rodata is None and "text" in found and "rodata" not in found:
-        # Without NX, or before it is set, nothing tells the two apart.
+        # Without NX, or before the kernel sets it, text and rodata look alike.
         text = found["text"]
         found["text"] = Label(text.start, text.end, "kernel text and rodata", text.source)
     return list(found.values())

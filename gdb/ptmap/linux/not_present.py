@@ -63,7 +63,7 @@ class Kind(NamedTuple):
     """What a swap type is."""
 
     what: str
-    access: str = ""  # "read" or "write", where there is a type for each
+    access: str = ""  # "read" or "write", if each has a type of its own
 
 
 class Group(NamedTuple):
@@ -117,8 +117,8 @@ _AREA = Kind("swap")  # where pages are swapped out to
 
 
 def special(version: Version, number: int, known: Configuration = Configuration()) -> Kind:
-    """What a swap type is: "swap" (an area), a special kind, or, where that is not certain,
-    "special" or "swap-or-special"."""
+    """What a swap type is: "swap" (an area) or a special kind; if that is not certain, "special"
+    or "swap-or-special"."""
     meanings = {types.get(number, _AREA) for types in _possible(version, known)}
     if len(meanings) == 1:
         return meanings.pop()

@@ -21,9 +21,9 @@ class Registers:
     eflags: int | None = None
     cs: int | None = None
     sp: int | None = None
-    # What of a register is not told: {"efer": ("EFER.NXE=1",)}.
+    # Values that the target did not say, by register: {"efer": ("EFER.NXE=1",)}.
     assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    told: tuple[str, ...] = ()  # what the user should know of whose they are
+    told: tuple[str, ...] = ()  # what the user should know about whose registers these are
 
     @property
     def ac(self) -> bool:

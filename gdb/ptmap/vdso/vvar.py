@@ -80,7 +80,7 @@ class Vvar:
 
     pages: list[VvarPage]
     clock: Clock | None
-    no_clock: str = ""  # why there is none, where one was looked for
+    no_clock: str = ""  # why there is no clock, if one was searched
 
     @property
     def notes(self) -> list[str]:
@@ -184,14 +184,14 @@ def _clock(
         if "timens" in names:
             raw = _content(space, pages[names.index("timens")])
         if raw is None:
-            return None, "not known: the time namespace's page of it is not mapped"
+            return None, "not known: the time namespace's data page is not mapped"
         values = _values(raw, fields, at)
     mode = values["clock_mode"]
     name = CLOCK_MODES.get(mode)
     if name is None:
-        return None, f"not decoded: its mode {mode:#x} is none of those known"
+        return None, f"not decoded: its mode {mode:#x} is not known"
     if values["shift"] > 63:
-        return None, f"not decoded: it cannot be shifted by {values['shift']:#x} bits"
+        return None, f"not decoded: its shift {values['shift']:#x} is more than 63 bits"
     from_kernel = not pages[names.index("data")].mapped
     return (
         Clock(
