@@ -396,7 +396,7 @@ MALFORMED = {
     "section": "section NAME", "section .text": "section NAME",
     "section .text user": "GDB has no sections", "sections": "GDB has no sections",
     "sections now": "form: sections", "pa": "pa PA", "pa 0": "pa PA", "pa 0 mapped often": "pa PA",
-    "pa 0 mapped -1 times": "mapped -1 times", "pa -1 mapped": "no physical address",
+    "pa 0 mapped -1 times": "mapped -1 times", "pa -1 mapped": "not a physical address",
     "pa 0 usr": "'usr'",
     "pa 0 mapped x times": "No symbol", "pa 0 mapped at": "pa PA",
     "count": "count tables", "count tables <": "count tables", "count cats < 3": "count tables",
@@ -754,7 +754,7 @@ def test_sections(
             "section .data user",
         )
         assert [rule["result"] for rule in rules] == ["ok", "ok", "malformed", "failed"]
-        assert "there is .text .rodata .data .both .bss" in rules[2]["why"]
+        assert "there are .text .rodata .data .both .bss" in rules[2]["why"]
         assert rules[3]["why"].startswith(".data: 0x0000000000402000 - 0x0000000000404000 is super")
         # Another file, where GDB was told to have it.
         gdb.run(f"add-symbol-file {program} -o 0x10000000")

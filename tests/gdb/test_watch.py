@@ -207,7 +207,7 @@ def test_modes(machine: BareMachine, gdb: GdbSession, mode: str, kind: str) -> N
 def test_refusals(machine: BareMachine, gdb: GdbSession, space: Tables) -> None:
     refused(gdb, "pte -watch", "which address")
     refused(gdb, "pte -watch 0x400000 0x401000", "one address, not 2")
-    refused(gdb, "pte -watch -json - 0x400000", "no -json")
+    refused(gdb, "pte -watch -json - 0x400000", "cannot go with -json")
     refused(gdb, "pte -watch -expect user 0x400000", "cannot go with -expect")
     refused(gdb, "pte -watch 0x800000000000", "not canonical")
     gdb.run("set can-use-hw-watchpoints 0")
@@ -242,7 +242,7 @@ def test_a_dump_has_no_watchpoints(
         refused(other, "pte -watch 0x400000", "core file")
     gdb.run(f"set ptmap memory dump {tmp_path}/dump")
     try:
-        refused(gdb, "pte -watch 0x400000", "this is a dump")
+        refused(gdb, "pte -watch 0x400000", "not a dump")
     finally:
         gdb.run("set ptmap memory auto")
 

@@ -64,7 +64,7 @@ def parse(context: Context, words: Sequence[str]) -> Question:
     form = FORMS.get(words[0], _ADDRESS)
     question = form.parse(context, words if form is _ADDRESS else words[1:])
     if question is None:
-        raise Refusal(f"it does not have the form {form.usage}")
+        raise Refusal(f"it does not have the form: {form.usage}")
     return question
 
 

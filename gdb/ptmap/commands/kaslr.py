@@ -28,7 +28,7 @@ _PHYSICAL_START = 0x1000000
 
 
 class KaslrCommand(Command):
-    """Show where KASLR put the Linux kernel, and load its symbols there.
+    """Show where KASLR put a Linux kernel, and load its symbols there.
 
     ptmap kaslr [-cpu N] [-json FILE|-] [VMLINUX]
 

@@ -150,7 +150,7 @@ def in_space(space: AddressSpace, value: int) -> int:
         if not -(1 << 31) <= value < 1 << 32:
             raise Refusal(
                 f"{value:#x} is too wide: "
-                "without 4- or 5-level paging linear addresses have 32 bits"
+                "without 4- or 5-level paging linear addresses are 32-bit"
             )
         return value & 0xFFFFFFFF
     return value & (1 << 64) - 1
