@@ -76,6 +76,13 @@ void bind_summary(py::module_& m) {
         },
         py::arg("map"), py::arg("tables_cut"), py::arg("interrupted"), py::arg("indent") = 0,
         py::arg("roles") = false);
+    m.def(
+        "missing_json",
+        [](const Map& map, bool indented) {
+            const JsonLayout layout = indented ? JsonLayout::indented : JsonLayout::one_line;
+            return piece([&](Text& text) { put_missing_json(text, map, layout); }, false);
+        },
+        py::arg("map"), py::arg("indented") = false);
 }
 
 void bind_views(py::module_& m) {

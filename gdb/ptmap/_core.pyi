@@ -902,6 +902,10 @@ def missing_text(
 ) -> Text:
     """What the map lacks. `interrupted` is the reason of tables left unread by Ctrl-C."""
 
+def missing_json(map: Map, indented: bool = False) -> Text:
+    """The same as members of a JSON object that has others before them: "complete", "truncated",
+    "unreadable", "malformed". Each begins with its comma."""
+
 def grid_text(paging: Paging, grid: Grid, width: int = 0, roles: bool = False) -> Text:
     """For a screen of `width` columns; 0 for any width."""
 

@@ -12,9 +12,9 @@ namespace ptmap {
 /// A memory type, or the slot of IA32_PAT where the type is not known.
 enum class MemoryType : std::uint8_t { UC, WC, WT, WP, WB, UC_minus, PAT1, PAT5, PAT7, invalid };
 
-/// By MemoryType: the words of the text, of the JSON and, but for the last, of conditions.
+/// By MemoryType: the words of the text, of the JSON and, except the last, of conditions.
 inline constexpr std::array<std::string_view, 10> memory_type_names{
-    "UC", "WC", "WT", "WP", "WB", "UC-", "PAT1", "PAT5", "PAT7", "reserved"};
+    "UC", "WC", "WT", "WP", "WB", "UC-", "PAT1", "PAT5", "PAT7", "invalid"};
 
 constexpr std::string_view name(MemoryType type) {
     return memory_type_names[static_cast<std::size_t>(type)];

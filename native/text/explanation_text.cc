@@ -5,7 +5,7 @@
 #include <initializer_list>
 
 #include "text/entry_text.h"
-#include "text/indented_json.h"
+#include "text/json_writer.h"
 
 namespace ptmap {
 namespace {
@@ -218,13 +218,13 @@ private:
     const Explanation& e_;
 };
 
-void put_bits(IndentedJson& json, std::string_view key, const std::vector<NamedBits>& all) {
+void put_bits(JsonWriter& json, std::string_view key, const std::vector<NamedBits>& all) {
     json.key(key).list([&] {
         for (const NamedBits& bits : all) json.text(used_bits_text(bits));
     });
 }
 
-void put_step(IndentedJson& json, const ExplainedStep& explained) {
+void put_step(JsonWriter& json, const ExplainedStep& explained) {
     const Step& step = explained.step;
     json.object([&] {
         json.key("level").number(step.level->number);
@@ -244,7 +244,7 @@ void put_step(IndentedJson& json, const ExplainedStep& explained) {
     });
 }
 
-void put_page(IndentedJson& json, const Explanation& e, const ExplainedPage& page) {
+void put_page(JsonWriter& json, const Explanation& e, const ExplainedPage& page) {
     json.key("pa").hex(page.pa.value);
     json.key("page_size").text(size_text(page.size));
     json.key("cache").text(name(page.type));
@@ -267,7 +267,7 @@ void put_page(IndentedJson& json, const Explanation& e, const ExplainedPage& pag
     });
 }
 
-void put_verdict(IndentedJson& json, Access access, const Verdict& v) {
+void put_verdict(JsonWriter& json, Access access, const Verdict& v) {
     using Result = Verdict::Result;
     json.key(name(access)).object([&] {
         if (v.result == Result::unknown)
@@ -286,7 +286,7 @@ void put_verdict(IndentedJson& json, Access access, const Verdict& v) {
     });
 }
 
-void put_address(IndentedJson& json, const ExplainedAddress& address) {
+void put_address(JsonWriter& json, const ExplainedAddress& address) {
     const Explanation& e = address.explanation;
     json.object([&] {
         json.key("va").hex(e.va.value);
@@ -332,7 +332,7 @@ void put_explanations_json(const Sink& sink, const ExplainedSpace& space,
                            std::string_view expect_json) {
     const Pulse none;
     Pieces text(sink, none);
-    IndentedJson json(text.out);
+    JsonWriter json(text.out);
     json.object([&] {
         json.key("schema").text("ptmap/1");
         json.key("kind").text("pte");

@@ -5,7 +5,7 @@
 #include "arch/formats.h"
 #include "arch/register_bits.h"
 #include "text/entry_text.h"
-#include "text/indented_json.h"
+#include "text/json_writer.h"
 #include "text/wrap.h"
 
 namespace ptmap {
@@ -132,7 +132,7 @@ void put_mode(Text& text, const RegistersReport& report) {
     text.out.append("; ").append(std::to_string(format.va_bits)).append("-bit linear addresses\n");
 }
 
-void put_register_json(IndentedJson& json, const ShownRegister& shown,
+void put_register_json(JsonWriter& json, const ShownRegister& shown,
                        const RegistersReport& report) {
     if (!shown.value) return json.null();
     json.object([&] {
@@ -149,7 +149,7 @@ void put_register_json(IndentedJson& json, const ShownRegister& shown,
     });
 }
 
-void put_table_json(IndentedJson& json, VirtAddr base, std::uint32_t limit,
+void put_table_json(JsonWriter& json, VirtAddr base, std::uint32_t limit,
                     std::optional<std::uint32_t> selector = std::nullopt) {
     json.object([&] {
         if (selector) json.key("selector").number(*selector);
@@ -158,7 +158,7 @@ void put_table_json(IndentedJson& json, VirtAddr base, std::uint32_t limit,
     });
 }
 
-void put_state_members(IndentedJson& json, const EntryPieceState& state) {
+void put_state_members(JsonWriter& json, const EntryPieceState& state) {
     json.key("pages").number(state.pages);
     json.key("mapped").number(state.mapped);
     json.key("frame");
@@ -167,7 +167,7 @@ void put_state_members(IndentedJson& json, const EntryPieceState& state) {
     json.key("ok").boolean(state.ok());
 }
 
-void put_row_json(IndentedJson& json, const EntryRow& row) {
+void put_row_json(JsonWriter& json, const EntryRow& row) {
     json.object([&] {
         json.key("name").text(row.piece.name);
         json.key("va").hex(row.piece.address.value);
@@ -184,7 +184,7 @@ void put_row_json(IndentedJson& json, const EntryRow& row) {
     });
 }
 
-void put_descriptors_json(IndentedJson& json, const RegistersReport& report) {
+void put_descriptors_json(JsonWriter& json, const RegistersReport& report) {
     if (!report.tables) return json.null();
     const SystemRegisters& tables = *report.tables;
     const auto put_root = [&](const char* key, PhysAddr KptiRoots::*root) {
@@ -250,7 +250,7 @@ void put_registers(Text& text, const RegistersReport& report) {
 
 std::string registers_json(const RegistersReport& report) {
     std::string out;
-    IndentedJson json(out);
+    JsonWriter json(out);
     json.object([&] {
         json.key("schema").text("ptmap/1");
         json.key("kind").text("regs");

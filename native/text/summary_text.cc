@@ -22,6 +22,16 @@ std::string gib_text(double number) {
     return std::string(text.data(), end) + 'G';
 }
 
+void put_gap(JsonWriter& json, const Gap& gap) {
+    json.object([&] {
+        json.key("va").hex(gap.va.value);
+        json.key("size").hex(gap.size);
+        json.key("table").hex(gap.table.value);
+        json.key("level").number(gap.level);
+        json.key("why").text(gap.why);
+    });
+}
+
 void put_gaps(Text& text, std::span<const Gap> gaps, Mode mode, std::string_view one,
               std::string_view many, std::size_t indent) {
     if (gaps.empty()) return;
@@ -108,6 +118,20 @@ void put_missing(Text& text, const Map& map, const MissingOptions& options) {
     const std::string limit = options.tables_cut ? "tables" : "ranges";
     text.out +=
         margin + "cut short: the limit of " + limit + " is reached (set ptmap max-" + limit + ")\n";
+}
+
+void put_missing_json(Text& text, const Map& map, JsonLayout layout) {
+    JsonWriter json(text.out, layout);
+    json.go_on();
+    json.key("complete").boolean(map.complete());
+    json.key("truncated").boolean(map.truncated);
+    const auto list = [&](std::string_view name, const std::vector<Gap>& gaps) {
+        json.key(name).list([&] {
+            for (const Gap& gap : gaps) put_gap(json, gap);
+        });
+    };
+    list("unreadable", map.unreadable);
+    list("malformed", map.malformed);
 }
 
 }  // namespace ptmap

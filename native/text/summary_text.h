@@ -9,6 +9,7 @@
 #include "space/kpti.h"
 #include "space/map.h"
 #include "space/split.h"
+#include "text/json_writer.h"
 #include "text/text.h"
 
 namespace ptmap {
@@ -43,5 +44,9 @@ struct MissingOptions {
 /// What could not be read or has reserved bits, and limits that were reached. Nothing where the map
 /// is complete.
 void put_missing(Text& text, const Map& map, const MissingOptions& options);
+
+/// The same as members of a JSON object that has others before them: "complete", "truncated",
+/// "unreadable", "malformed".
+void put_missing_json(Text& text, const Map& map, JsonLayout layout);
 
 }  // namespace ptmap

@@ -342,6 +342,10 @@ def test_memory_types(gdb: GdbSession, machine: BareMachine) -> None:
     try:
         assert types() == ["WB", "WC", "UC-", "UC", "WB", "WP", "UC-", "WT"]
         assert "WC (PAT slot 1)" in gdb.run("pte 0x1000")
+        gdb.run("set ptmap pat 0x0407050600070206")  # 2 is no memory type
+        assert types() == ["WB", "invalid", "UC-", "UC", "WB", "WP", "UC-", "WT"]
+        assert "invalid (PAT slot 1)" in gdb.run("pte 0x1000")
+        assert json.loads(gdb.run("pte -json - 0x1000"))["addresses"][0]["cache"] == "invalid"
     finally:
         gdb.run("set ptmap pat auto")
 

@@ -350,6 +350,19 @@ def test_a_machine_that_was_reset() -> None:
             machine.set_mode(space.mode, space.root)
 
 
+def test_a_command_knows_nothing_of_the_one_before(tmp_path: Path) -> None:
+    """Two files are compared, though the machine that the last command read was reset since."""
+    with BareMachine(script=ptmap_script(), args=("-action", "reboot=reset")) as machine:
+        space = spread("pae", 4)
+        space.write_to(machine)
+        machine.set_mode(space.mode, space.root)
+        file = tmp_path / "a.ptmap"
+        machine.session.run(f"ptmap save {file}")
+        machine.session.run("ptmap regs")
+        machine.session.run("monitor system_reset")
+        assert "no difference" in machine.session.run(f"ptmap diff {file} {file}")
+
+
 def test_memory_and_registers_that_changed(machine: ProxiedMachine) -> None:
     """Another root, another table: the next command shows them."""
     session = machine.session

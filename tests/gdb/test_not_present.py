@@ -392,12 +392,13 @@ gdb.execute("pte {va:#x} {va:#x}", to_string=True)
 n.find = n.real_find
 result = len(calls)
 """
-FORGET = "from ptmap.machine.sources import choose\nchoose.memory().found.clear()"
+FORGET = "from ptmap.machine.sources import choose\nchoose.memory().found.end()"
 OTHER = """
 from dataclasses import replace
 from ptmap.machine.sources import choose
-found = choose.memory().found
-found.update({{key: replace(one, {what}) for key, one in found.items()}})
+from ptmap.linux import not_present as n
+last = choose.memory().found.of(n._Last)
+last.known = replace(last.known, {what})
 """
 
 

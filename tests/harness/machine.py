@@ -188,23 +188,9 @@ class BareMachine:
 
     # Registers
 
-    def set_mode(
-        self,
-        mode: str,
-        root: int,
-        *,
-        pse: bool = True,
-        nxe: bool = True,
-        wp: bool = True,
-        pge: bool = True,
-        smep: bool = False,
-        smap: bool = False,
-        pke: bool = False,
-    ) -> Registers:
-        """Paging on, in this mode; `root` is CR3, flags and all."""
-        registers = registers_for(
-            mode, root, pse=pse, nxe=nxe, wp=wp, pge=pge, smep=smep, smap=smap, pke=pke
-        )
+    def set_mode(self, mode: str, root: int, **bits: bool) -> Registers:
+        """Paging on, in this mode; `root` is CR3, flags and all. BITS: see registers_for()."""
+        registers = registers_for(mode, root, **bits)
         self.set(registers)
         return registers
 

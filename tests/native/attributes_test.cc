@@ -146,7 +146,7 @@ TEST(Condition, UnknownWords) {
     EXPECT_EQ(refused("no-"), "word no-");
     EXPECT_EQ(refused("no-no-user"), "word no-no-user");
     EXPECT_EQ(refused("User"), "word User");
-    EXPECT_EQ(refused("reserved"), "word reserved");
+    EXPECT_EQ(refused("invalid"), "word invalid");  // a memory type, but no condition
     EXPECT_EQ(refused("user+a,b"), "word a");
     EXPECT_EQ(std::get<ConditionError>(parse_condition("user,exec+,")),
               (ConditionError{ConditionError::What::unknown_word, 10, 0}));

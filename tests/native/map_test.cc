@@ -168,6 +168,7 @@ TEST(Map, TypesComeFromPat) {
     };
     EXPECT_EQ(types({}), "WB PAT1 UC- UC WB PAT5 UC- PAT7 ");
     EXPECT_EQ(types(0x0407050600070106), "WB WC UC- UC WB WP UC- WT ");
+    EXPECT_EQ(types(0x0407050600070206), "WB invalid UC- UC WB WP UC- WT ");
 }
 
 TEST(Map, UpperAndLowerPartNeverMerge) {

@@ -21,6 +21,10 @@ std::string missing(const Map& map, const MissingOptions& options = {}) {
     return written([&](Text& text) { put_missing(text, map, options); });
 }
 
+std::string missing_json(const Map& map, JsonLayout layout) {
+    return written([&](Text& text) { put_missing_json(text, map, layout); });
+}
+
 TEST(Head, SaysWhichSpaceItIs) {
     EXPECT_EQ(head({Mode::bits32, {0x1000}, "", false, {}}), "32-bit paging, root 0x1000\n");
     EXPECT_EQ(head({Mode::level4, {0x1064000}, "kernel", true, {}}),
@@ -89,6 +93,38 @@ TEST(Missing, NamesWhatCouldNotBeReadAndWhy) {
     std::string roles;
     written([&](Text& text) { put_missing(text, map, {}); }, &roles);
     EXPECT_TRUE(roles.starts_with("<heading 1 table could not be read:>\n<reason   0x")) << roles;
+}
+
+TEST(Missing, AsMembersOfJson) {
+    Map map{Mode::level4, {0x1000}, 1};
+    EXPECT_EQ(missing_json(map, JsonLayout::one_line),
+              R"(, "complete": true, "truncated": false, "unreadable": [], "malformed": [])");
+    map.unreadable.push_back({{0x7fc0400000}, 2 * MiB, {0x9000}, 1, "not RAM"});
+    map.malformed.push_back({{0xffffffff80000000}, GiB, {0x3000}, 3, "reserved PS"});
+    map.malformed.push_back(map.malformed[0]);
+    const std::string gap =
+        R"({"va": "0xffffffff80000000", "size": "0x40000000", "table": "0x3000", "level": 3, )"
+        R"("why": "reserved PS"})";
+    EXPECT_EQ(missing_json(map, JsonLayout::one_line),
+              R"(, "complete": false, "truncated": false, "unreadable": [)"
+              R"({"va": "0x7fc0400000", "size": "0x200000", "table": "0x9000", "level": 1, )"
+              R"("why": "not RAM"}], "malformed": [)" +
+                  gap + ", " + gap + "]");
+    map.malformed.clear();
+    map.truncated = true;
+    EXPECT_EQ(missing_json(map, JsonLayout::indented), R"(,
+ "complete": false,
+ "truncated": true,
+ "unreadable": [
+  {
+   "va": "0x7fc0400000",
+   "size": "0x200000",
+   "table": "0x9000",
+   "level": 1,
+   "why": "not RAM"
+  }
+ ],
+ "malformed": [])");
 }
 
 TEST(Missing, AFewOfManyInLinesThatFitTheScreen) {

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "text/indented_json.h"
+#include "text/json_writer.h"
 #include "whole_text.h"
 
 namespace ptmap {
@@ -87,9 +87,9 @@ TEST(Roles, EndWithTheTextThatIsCut) {
     }
 }
 
-TEST(IndentedJson, IsWhatPythonWrites) {
+TEST(JsonWriter, IsWhatPythonWrites) {
     std::string out;
-    IndentedJson json(out);
+    JsonWriter json(out);
     json.object([&] {
         json.key("empty").list([] {});
         json.key("nothing").object([] {});

@@ -1,6 +1,7 @@
 """What every floor uses. Nothing here needs GDB.
 
-    errors.py          the one expected failure
+    errors.py          what a user is told instead of an answer
+    lifetimes.py       what is remembered, by how long it lives
     native.py          the native module, loaded at first use
     option.py          options of commands
     private_folder.py  files of our own

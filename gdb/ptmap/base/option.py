@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class Option:
         """Whether VALUE is a file's name, or - for GDB's output."""
         return self.value in ("FILE", "FILE|-")
 
+
+# What was given, by the option's name: its word, which is the number after it is evaluated; True of
+# an option that takes none.
+Options = dict[str, Any]
 
 JSON = Option("json", "FILE|-", "write JSON to a file, or - for GDB's own output")
 OUTPUT = Option("o", "FILE", "write to a file what would be shown")  # every command takes it

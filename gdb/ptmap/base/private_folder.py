@@ -14,6 +14,8 @@ import stat
 import tempfile
 from contextlib import suppress
 
+from . import lifetimes
+
 _PREFIX = "ptmap-gdb-"
 _TRIES = 10
 
@@ -25,16 +27,18 @@ class _Folder:
     lock = -1  # the descriptor that holds the lock
 
 
-_ours = _Folder()
+def _ours() -> _Folder:
+    return lifetimes.session.of(_Folder)
 
 
 def path() -> str:
-    """The folder's path; the folder is made at the first call. Error: OSError."""
-    for _ in range(_TRIES if _ours.path is None else 0):
+    """Made when it is first asked for. Error: OSError."""
+    ours = _ours()
+    for _ in range(_TRIES if ours.path is None else 0):
         made = tempfile.mkdtemp(prefix=_PREFIX)
         lock = _locked(made, fcntl.LOCK_SH)
         if lock is not None and os.path.isdir(made):
-            _ours.path, _ours.lock = made, lock
+            ours.path, ours.lock = made, lock
             atexit.register(shutil.rmtree, made, ignore_errors=True)
             break
         # Another GDB removed it before it was locked, or this file system has no locks.
@@ -42,15 +46,15 @@ def path() -> str:
             os.close(lock)
         with suppress(OSError):
             os.rmdir(made)
-    if _ours.path is None:
+    if ours.path is None:
         raise OSError(0, "no folder can be locked", tempfile.gettempdir())
-    return _ours.path
+    return ours.path
 
 
 def descriptor() -> int:
     """An open descriptor of the folder. Error: OSError."""
     path()
-    return _ours.lock
+    return _ours().lock
 
 
 def sweep() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .._core import ResponsibleEntry
@@ -23,8 +23,8 @@ class Finding:
     entry: ResponsibleEntry | None = None
     notes: tuple[str, ...] = ()  # what was not checked, and why
 
-    def json(self) -> dict[str, Any]:
-        """The finding's members of the JSON."""
+    def json(self) -> dict[str, object]:
+        """The members of the JSON that say it."""
         return {
             "result": self.result,
             "why": self.why or None,
@@ -41,8 +41,8 @@ def worst(findings: list[Finding]) -> Finding:
     return min(findings, key=lambda one: order.index(one.result))
 
 
-def _entry_json(entry: ResponsibleEntry) -> dict[str, Any]:
-    """With the names of pte's JSON."""
+def _entry_json(entry: ResponsibleEntry) -> dict[str, object]:
+    """In the words of pte's JSON."""
     raw = {} if entry.raw is None else {"raw": hex(entry.raw)}
     return {
         "level": entry.level,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Iterable, Mapping
+from typing import Iterable, Mapping
 
 from ..base.text import one_line, printable
 
 _VERSION = "TAP version 13\n"
 
 
-def text(tests: Iterable[tuple[bool, str, Mapping[str, Any]]]) -> str:
-    """A whole stream. Each test: whether it passed, its name, members of the diagnostic block."""
+def text(tests: Iterable[tuple[bool, str, Mapping[str, object]]]) -> str:
+    """A whole stream: for each test whether it passed, its name, and what else there is to say."""
     rows = list(tests)
     lines = [_VERSION, f"1..{len(rows)}\n"]
     for number, (passed, name, more) in enumerate(rows, 1):
@@ -30,7 +30,7 @@ def escaped(name: str) -> str:
     return printable(name).replace("\\", "\\\\").replace("#", "\\#")
 
 
-def _yaml(members: Mapping[str, Any]) -> list[str]:
+def _yaml(members: Mapping[str, object]) -> list[str]:
     """A diagnostic block; JSON's scalars are YAML's too."""
     if not members:
         return []

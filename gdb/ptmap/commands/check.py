@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
 import traceback
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import gdb
 
+from ..base import native
 from ..base.errors import Refusal
-from ..base.option import JSON, Option
-from ..base.text import one_line, plural, printable
+from ..base.option import JSON, Option, Options
+from ..base.text import Part, Text, one_line, plural, printable
 from ..check import forms, predicate, rule_file, tap
 from ..check.evidence import Evidence
 from ..check.finding import FAILED, MALFORMED, OK, UNDECIDED, Finding
@@ -25,7 +25,7 @@ from ..debugger import expressions, progress
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Plan
 from . import summary
-from .command import Command, Completions, beginning, write, write_file, write_json
+from .command import Command, Completions, beginning, json_members, write, write_file, write_json
 
 _COLUMNS = 80
 _WORDS = {OK: "ok", FAILED: "FAILED", UNDECIDED: "UNDECIDED", MALFORMED: "MALFORMED"}
@@ -164,7 +164,7 @@ class CheckCommand(Command):
         if not self._is_written:
             self._results.bail_out(why)
 
-    def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
+    def parse(self, argument: str) -> tuple[Options, list[str]]:
         options, words = super().parse(argument)
         if options.get("tap") == options.get("json") == "-":
             raise Refusal("-tap - and -json - cannot both be GDB's output")
@@ -172,10 +172,10 @@ class CheckCommand(Command):
             raise Refusal("-tap FILE leaves nothing to show: it cannot go with -o FILE")
         return options, words
 
-    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+    def plan(self, options: Options, words: list[str]) -> Plan:
         return Plan(whole=True, exact=True)
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         lines, folder = _rules(options, words)
         space = selection.resolve(options)
         if space.paging_is_off:
@@ -196,11 +196,10 @@ class CheckCommand(Command):
         if results[OK] != len(judged):
             raise Refusal(_sum(judged))
 
-    def _show(self, evidence: Evidence, options: dict[str, Any], judged: list[Judged]) -> None:
+    def _show(self, evidence: Evidence, options: Options, judged: list[Judged]) -> None:
         stream = tap.text(_tap_test(evidence.space, one) for one in judged)
         if "json" in options:
-            document = _json(evidence, options, judged)
-            write_json(options["json"], json.dumps(document, indent=1) + "\n")
+            write_json(options["json"], _json(evidence, options, judged))
         if "tap" in options and options["tap"] != "-":
             write_file(options["tap"], stream)
         elif "tap" in options:
@@ -232,8 +231,8 @@ def _quit(status: int) -> NoReturn:
 # The rules
 
 
-def _rules(options: dict[str, Any], words: list[str]) -> tuple[list[Line], str]:
-    """The rules, and the folder of their relative paths. Error: Refusal if there are none."""
+def _rules(options: Options, words: list[str]) -> tuple[list[Line], str]:
+    """And the folder at which their paths begin. Error: Refusal where there are none."""
     if "file" in options:
         if words:
             raise Refusal(f"-file F has the rules: {printable(words[0])!r} cannot go with it")
@@ -340,15 +339,11 @@ def _counts(evidence: Evidence, judged: list[Judged]) -> str:
     return text
 
 
-def _json(evidence: Evidence, options: dict[str, Any], judged: list[Judged]) -> dict[str, Any]:
+def _json(evidence: Evidence, options: Options, judged: list[Judged]) -> Text:
     space = evidence.space
     results = Counter(one.finding.result for one in judged)
-    return {
-        "schema": "ptmap/1",
-        "kind": "check",
-        "mode": space.mode,
-        "root": hex(space.root),
-        **_map_json(evidence),
+    head = {"kind": "check", "mode": space.mode, "root": hex(space.root)}
+    said = {
         "file": options.get("file"),
         "ok": results[OK] == len(judged),
         "counts": {name: results[name] for name in _WORDS},
@@ -357,19 +352,27 @@ def _json(evidence: Evidence, options: dict[str, Any], judged: list[Judged]) -> 
             for one in judged
         ],
     }
+    return [
+        '{\n "schema": "ptmap/1"',
+        json_members(head, indented=True),
+        _map_json(evidence),
+        json_members(said, indented=True),
+        "\n}\n",
+    ]
 
 
-def _map_json(evidence: Evidence) -> dict[str, Any]:
-    """What the map lacks, as in its own JSON; null if no rule needed a map."""
+def _map_json(evidence: Evidence) -> Part:
+    """What is missing of the map, as in its own JSON; null where no rule needed one."""
     if not evidence.was_scanned:
-        return dict.fromkeys(("complete", "truncated", "unreadable", "malformed"))
-    return summary.missing_json(evidence.made)
+        members = dict.fromkeys(("complete", "truncated", "unreadable", "malformed"))
+        return json_members(members, indented=True)
+    return native.core.missing_json(evidence.made, indented=True)
 
 
-def _tap_test(space: AddressSpace, one: Judged) -> tuple[bool, str, dict[str, Any]]:
+def _tap_test(space: AddressSpace, one: Judged) -> tuple[bool, str, dict[str, object]]:
     finding = one.finding
     passed = finding.result == OK
-    more: dict[str, Any] = {} if passed else {"result": finding.result, "message": finding.why}
+    more: dict[str, object] = {} if passed else {"result": finding.result, "message": finding.why}
     if not passed and one.line.number:
         more["line"] = one.line.number
     if not passed and finding.va is not None:

@@ -6,12 +6,13 @@ import json
 import re
 from contextlib import nullcontext
 from itertools import islice
-from typing import Any, Iterable, Iterator, Union
+from typing import Iterable, Iterator, Mapping, Union
 
 import gdb
 
+from ..base import lifetimes
 from ..base.errors import Refusal
-from ..base.option import OUTPUT, Option
+from ..base.option import OUTPUT, Option, Options
 from ..base.text import Text, flat
 from ..context import last_maps
 from ..debugger import failures, files, progress
@@ -19,7 +20,8 @@ from ..debugger.numbers import evaluate, value_of
 from ..machine import cpus, question, target
 from ..spaces.reader import Plan
 
-_PARTS = 4096  # tokens of JSON in a piece
+_COMMA_AND_LINE = ",\n "
+_PARTS = 4096  # of JSON, numbers and punctuation alike, in a piece
 
 Completions = Union[list[str], int]  # words, or one of gdb.COMPLETE_...
 
@@ -33,7 +35,8 @@ class _Output:
     file: str | None = None  # the value of -o
 
 
-_output = _Output()
+def _output() -> _Output:
+    return lifetimes.command.of(_Output)
 
 
 class Command(gdb.Command):
@@ -47,11 +50,11 @@ class Command(gdb.Command):
         self.name = name
         super().__init__(name, gdb.COMMAND_DATA, prefix=prefix)
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         raise NotImplementedError
 
-    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
-        """What the command will ask of the tables. OPTIONS are not evaluated yet."""
+    def plan(self, options: Options, words: list[str]) -> Plan:
+        """What it will ask of the tables. OPTIONS are text."""
         return Plan()
 
     def needs_target(self, words: list[str]) -> bool:
@@ -59,30 +62,27 @@ class Command(gdb.Command):
         return True
 
     def invoke(self, argument: str, from_tty: bool) -> None:
-        progress.begin()
-        last_maps.new_command(self.name)
         try:
             with question.of_command(), failures.told_by(self.name):
+                progress.begin()
+                last_maps.new_command(self.name)
                 self._invoke(argument)
         finally:
-            _output.file = None
+            _output().file = None  # a command that this one is part of has none
             progress.erase()
 
     def _invoke(self, argument: str) -> None:
         """Error: see failures.py."""
         options, words = self.parse(argument)
-        _output.file = options.pop("o", "-")
-        if _output.file == "-":
-            _output.file = None
-        if _output.file and options.get("json", "-") != "-":
-            raise Refusal("-json FILE leaves nothing to show: it cannot go with -o FILE")
+        file = options.pop("o", "-")
+        _output().file = None if file == "-" else file
+        if _output().file and options.get("json", "-") != "-":
+            raise Refusal("-json FILE leaves nothing to show: it goes with no -o FILE")
         question.will_ask(self.plan(options, words))
         # Before anything is evaluated: expressions read memory and registers too.
         if self.needs_target(words):
             target.require_stopped()
-        else:
-            target.leave_alone()
-        # -cpu comes first: all other expressions use that CPU's registers.
+        # That of `-cpu` is the CPU whose registers all the others mean.
         cpu = evaluate(options["cpu"]) if "cpu" in options else None
         with cpus.selected(cpu) if cpu is not None else nullcontext():
             for option in self.options:
@@ -90,13 +90,13 @@ class Command(gdb.Command):
                     options[option.name] = value_of(option, options[option.name])
             self.run(options, words)
 
-    def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
+    def parse(self, argument: str) -> tuple[Options, list[str]]:
         """Options by name, as text, and the other words. Options end at `--`.
 
         A word is an option if a letter follows its dash. A unique beginning is enough.
         """
         argv = gdb.string_to_argv(argument)
-        options: dict[str, Any] = {}
+        options: Options = {}
         words: list[str] = []
         while argv:
             word = argv.pop(0)
@@ -127,9 +127,9 @@ class Command(gdb.Command):
         names = " ".join("-" + o.name for o in found or known)
         raise Refusal(f"{'ambiguous' if found else 'unknown'} option {word}; there are {names}")
 
-    def complete(self, text: str, word: str | None) -> Any:
-        """GDB asks twice at TAB. At first WORD is None: GDB only asks whether the answer is one of
-        gdb.COMPLETE_..., which decides where WORD begins. Then it asks for words."""
+    def complete(self, text: str, word: str | None) -> Completions:
+        """GDB asks twice at TAB. At first WORD is None: it wants to know only whether the answer is
+        a kind of word (gdb.COMPLETE_...), which decides where WORD begins. Then it wants words."""
         before, current = _under_cursor(text)
         found = self.completions(before, current)
         if isinstance(found, int):
@@ -178,16 +178,17 @@ def _chosen(option: Option, word: str) -> str:
 
 
 def is_for_eyes() -> bool:
-    """Whether write() goes to GDB's output. If not, it goes to the file of -o, at any length."""
-    return _output.file is None
+    """Whether write() goes to GDB's output and to no file of -o, which may have any length."""
+    return _output().file is None
 
 
 def write(text: Text) -> None:
-    """Writes a command's whole answer to GDB's output or the file of -o. A long one comes in
-    pieces, and Ctrl-C works between two. Error: Refusal if the machine has changed since it was
-    read, or the file cannot be written."""
-    if _output.file is not None:
-        write_file(_output.file, text)
+    """A command's one answer, to GDB's output or the file of -o: a long one in pieces, as Ctrl-C
+    is heard between two. Error: Refusal where the machine is no more as it was read, or the file
+    cannot be written."""
+    file = _output().file
+    if file is not None:
+        write_file(file, text)
         return
     target.require_same()
     progress.erase()
@@ -195,11 +196,19 @@ def write(text: Text) -> None:
         gdb.write(piece)
 
 
-def json_pieces(value: object) -> Iterator[str]:
-    """The text of json.dumps(), in pieces, so that Ctrl-C works between two."""
-    parts = json.JSONEncoder().iterencode(value)
+def json_pieces(value: object, indent: int | None = None) -> Iterator[str]:
+    """What json.dumps() makes of it, in pieces, as Ctrl-C is heard between two."""
+    parts = json.JSONEncoder(indent=indent).iterencode(value)
     while piece := "".join(islice(parts, _PARTS)):
         yield piece
+
+
+def json_members(members: Mapping[str, object], indented: bool = False) -> Iterator[str]:
+    """Members of an object that has some already: each begins with its comma. In pieces."""
+    for key, value in members.items():
+        yield f"{_COMMA_AND_LINE if indented else ', '}{json.dumps(key)}: "
+        for piece in json_pieces(value, 1 if indented else None):
+            yield piece.replace("\n", "\n ")  # in a string it is escaped
 
 
 def write_json(where: str, text: Text) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterable
+from typing import TYPE_CHECKING, Iterable
 
 import gdb
 
 from ..base import native
 from ..base.errors import Refusal
-from ..base.option import JSON, Option
+from ..base.option import JSON, Option, Options
 from ..base.text import Part, Text, plural, printable, short_size
 from ..context import sides
 from ..context.sides import Side
@@ -79,13 +79,13 @@ class DiffCommand(Command):
         JSON,
     )
 
-    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+    def plan(self, options: Options, words: list[str]) -> Plan:
         return Plan(whole=True, exact=True)
 
     def needs_target(self, words: list[str]) -> bool:
         return not (len(words) == 2 and all(map(sides.is_file, words)))
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         view = _View.of(_sides(words, options.get("mode")), "phys" in options)
         if "json" in options:
             write_json(options["json"], view.json())
@@ -236,7 +236,7 @@ class _View:
         listed = self.found.json(*labels, progress.writing)
         return [*text, '"differences": [', listed, "]}\n"]
 
-    def _shared_json(self) -> dict[str, Any] | None:
+    def _shared_json(self) -> dict[str, object] | None:
         sharing = self.sharing
         if sharing is None:
             return None
@@ -286,7 +286,7 @@ def _parts(one: Side) -> list[tuple[str, int, int]]:
     return [("lower part", 0, upper - 1), ("upper part", upper, last)]
 
 
-def _side_json(one: Side) -> dict[str, Any]:
+def _side_json(one: Side) -> dict[str, object]:
     made = one.made
     return {
         "name": printable(one.name),

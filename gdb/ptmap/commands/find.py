@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
 from ..base.errors import Refusal
-from ..base.option import JSON, Option
+from ..base.option import JSON, Option, Options
 from ..base.text import Part, Text, plural, printable, short_size, size_text
 from ..context import selection, space_labels
 from ..debugger import progress
@@ -15,7 +15,7 @@ from ..spaces import labels, maps, scanned
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Plan
 from . import summary
-from .command import Command, is_for_eyes, json_pieces, write, write_json
+from .command import Command, is_for_eyes, json_members, write, write_json
 
 if TYPE_CHECKING:
     from .._core import AliasGroup, Aliases, Map, _Conflict
@@ -73,10 +73,10 @@ class FindCommand(Command):
         JSON,
     )
 
-    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+    def plan(self, options: Options, words: list[str]) -> Plan:
         return Plan(whole=True, counts="aliases" in options, exact="aliases" in options)
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         if "aliases" in options:
             for word in words:
                 if word not in CONFLICTS:
@@ -93,8 +93,8 @@ class FindCommand(Command):
             write(view.text())
 
 
-def _space(options: dict[str, Any]) -> AddressSpace:
-    """The space. Error: Refusal if paging is off."""
+def _space(options: Options) -> AddressSpace:
+    """Error: Refusal with paging off."""
     space = selection.resolve(options)
     if space.paging_is_off:
         raise Refusal("paging is off (CR0.PG=0): every physical address is its own linear one")
@@ -207,20 +207,18 @@ class _Aliases:
         if "write+exec" in self.wanted:
             size, stretches = aliases.in_one
             totals["write+exec"]["in_one"] = {"bytes": hex(size), "stretches": stretches}
-        head = {
-            "schema": "ptmap/1",
-            "kind": "find",
-            "mode": self.space.mode,
-            "root": hex(self.space.root),
-            **summary.missing_json(made),
-            "tables": made.tables,
-            "conflicts": self.wanted,
-            "totals": totals,
-        }
+        head = {"kind": "find", "mode": self.space.mode, "root": hex(self.space.root)}
+        counts = {"tables": made.tables, "conflicts": self.wanted, "totals": totals}
         shared = native.core.aliases_json(made, self.wanted, self.known.core(), progress.writing)
-        members = [*json_pieces(head)]
-        members[-1] = members[-1].removesuffix("}")
-        return [*members, ',\n"aliases": [', shared, "]}\n"]
+        return [
+            '{"schema": "ptmap/1"',
+            json_members(head),
+            native.core.missing_json(made),
+            json_members(counts),
+            ',\n"aliases": [',
+            shared,
+            "]}\n",
+        ]
 
     def text(self) -> Text:
         space = self.space

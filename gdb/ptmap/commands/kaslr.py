@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
 import gdb
 
 from ..base.errors import Refusal
-from ..base.option import JSON
+from ..base.option import JSON, Options
 from ..base.text import printable
 from ..context import selection
 from ..debugger import lookup
@@ -53,7 +52,7 @@ class KaslrCommand(Command):
     options = (*(o for o in selection.OPTIONS if o.name == "cpu"), JSON)
     takes = gdb.COMPLETE_FILENAME
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         if len(words) > 1:
             raise Refusal(f"takes one file, but {words[1]!r} was given too")
         path = os.path.expanduser(words[0]) if words else None
@@ -71,8 +70,8 @@ class KaslrCommand(Command):
             linux = _linux(selection.resolve(options))
         found = _found(linux)
         if "json" in options:
-            head = {"schema": "ptmap/1", "kind": "kaslr", "mode": space.mode, **found}
-            write_json(options["json"], json.dumps(head, indent=1) + "\n")
+            head = {"schema": "ptmap/1", "kind": "kaslr", "mode": space.mode}
+            write_json(options["json"], json.dumps({**head, **found}, indent=1) + "\n")
             return
         write(_text(found, printable(os.path.basename(words[0])) if words else None))
 
@@ -92,7 +91,7 @@ def _direct_map(linux: Kernel) -> Label | None:
     return parts.get("direct map") or parts.get("lowmem")
 
 
-def _found(linux: Kernel) -> dict[str, Any]:
+def _found(linux: Kernel) -> dict[str, str | None]:
     direct = _direct_map(linux)
     text = linux.image.text.start
     linked = lookup.link_address("_text") if linux.offset is not None else None
@@ -121,9 +120,9 @@ def _found(linux: Kernel) -> dict[str, Any]:
     }
 
 
-def _text(found: dict[str, Any], loaded: str | None) -> str:
+def _text(found: dict[str, str | None], loaded: str | None) -> str:
     assumed = " (assumed: the default of CONFIG_PHYSICAL_START)"
-    version = str(found["version"] or "Linux, version not known")
+    version = found["version"] or "Linux, of a version that its memory does not tell"
     lines = [
         version if len(version) <= 80 else version[:77] + "...",
         f"text        {found['text']}, physical {found['text_pa']}",
@@ -138,7 +137,7 @@ def _text(found: dict[str, Any], loaded: str | None) -> str:
             "wrong": "symbols     another kernel's symbols are loaded",
             "placed": f"symbols     {'loaded from ' + loaded if loaded else 'at the right place'}",
             "misplaced": "symbols     at their link addresses: `ptmap kaslr VMLINUX` moves them",
-        }[found["symbols"]]
+        }[str(found["symbols"])]
     )
     return "\n".join(lines) + "\n"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterable
+from typing import TYPE_CHECKING, Iterable
 
 import gdb
 
 from ..base import native
 from ..base.errors import Refusal
+from ..base.option import Options
 from ..base.text import Part
 from ..context import space_labels
 from ..debugger import progress
@@ -18,6 +18,7 @@ from ..spaces import address_space, attributes, scanned, split
 from ..spaces.address_space import AddressSpace
 from ..spaces.scanned import ScannedPart
 from . import summary
+from .command import json_members
 
 if TYPE_CHECKING:
     from .._core import Label, Map, Space, Text, Walk
@@ -32,8 +33,8 @@ class MapView:
     """A space, what was read of it, and what is shown."""
 
     space: AddressSpace
-    options: dict[str, Any]
-    position: int  # index in paging.levels of the level that a grid shows
+    options: Options
+    position: int  # of the level that a grid shows, in paging.levels
     window: tuple[int, int]  # offsets
     scanned: Space
     made: Map
@@ -42,7 +43,7 @@ class MapView:
     known: space_labels.Known
 
     @classmethod
-    def of(cls, space: AddressSpace, options: dict[str, Any], words: list[str]) -> MapView:
+    def of(cls, space: AddressSpace, options: Options, words: list[str]) -> MapView:
         position = _position(space, options)
         if "level" in options and position == 0:
             options.setdefault("at", 0)  # there is only one such table
@@ -73,17 +74,17 @@ class MapView:
         )
         return cls(space, options, position, window, part.tables, made, walk, whole, known)
 
-    def json(self, more: dict[str, Any] | None = None) -> Iterable[str]:
-        """The JSON, in pieces because it may be long."""
+    def json(self, more: dict[str, object] | None = None) -> Iterable[str]:
+        """In pieces, as it may be long; text() likewise."""
         members = dict(more or {})
         if "filter" in self.options:
-            members["filter"] = self.options["filter"]  # it filters "ranges", not "pages"
+            members["filter"] = self.options["filter"]  # of the ranges; pages are not filtered
+        kpti: dict[str, str | None] = {}
         if pair := self.space.kpti_roots:
-            members["kpti"] = {
-                "half": self.space.half,
-                "kernel_root": hex(pair.kernel),
-                "user_root": hex(pair.user),
-            }
+            members["kpti"] = kpti
+            kpti["half"] = self.space.half
+            kpti["kernel_root"] = hex(pair.kernel)
+            kpti["user_root"] = hex(pair.user)
         if self.known.kernel:
             members["regions"] = [
                 {
@@ -96,7 +97,7 @@ class MapView:
             ]
         if self.whole:
             if (sizes := split.shared(self.space)) is not None:
-                members["kpti"] |= {
+                kpti |= {
                     "kernel_bytes": hex(sizes.kernel),
                     "in_user_root": hex(sizes.user),
                     "kernel_frames": hex(sizes.kernel_frames),
@@ -104,9 +105,7 @@ class MapView:
                 }
             if (begins := split.split_of(self.space)) is not None:
                 members["split"] = hex(begins)
-        text = "".join(
-            f", {json.dumps(key)}: {json.dumps(value)}" for key, value in members.items()
-        )
+        text = "".join(json_members(members))
         return self.made.json(self.known.core(), text, progress.writing)
 
     def text(self) -> list[Part]:
@@ -215,9 +214,12 @@ def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
     return address_space.window(space, start, end, shown=" ".join(words))
 
 
-def _position(space: AddressSpace, options: dict[str, Any]) -> int:
-    """The index in paging.levels of the level that the grid shows: -level; else the PD if addresses
-    have 32 bits, or the root, and with -at the level below that."""
+def _position(space: AddressSpace, options: Options) -> int:
+    """Which of paging.levels the grid shows.
+
+    The PD where addresses have 32 bits, else the root; one below that with -at; or what -level
+    says.
+    """
     levels = space.paging.levels
     overview = 0 if space.paging.canonical else len(levels) - 2
     if "level" not in options:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base import native
 from ..base.errors import Refusal
-from ..base.option import JSON, Option
+from ..base.option import JSON, Option, Options
 from ..base.text import printable
 from ..check import forms, predicate
 from ..check.evidence import Evidence
@@ -16,6 +16,8 @@ from ..context import selection
 from ..debugger import settings
 from ..debugger.numbers import evaluate
 from ..linux import not_present
+from ..machine import question
+from ..machine.sources.source import NotHere
 from ..spaces import address_space
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Plan
@@ -24,6 +26,10 @@ from .command import Command, register as register_command, write, write_json
 
 if TYPE_CHECKING:
     from .._core import ExplainedAddress, ExplainedSpace, Walk
+
+
+# Options for which more is read than the entries of a walk.
+_READ_MORE = ("root", "half", "pid", "comm", "expect", "watch")
 
 
 class PteCommand(Command):
@@ -82,10 +88,11 @@ class PteCommand(Command):
         JSON,
     )  # fmt: skip
 
-    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
-        return Plan(whole="watch" in options, counts=False)
+    def plan(self, options: Options, words: list[str]) -> Plan:
+        is_brief = not any(option in options for option in _READ_MORE)
+        return Plan(whole="watch" in options, counts=False, brief=is_brief)
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         if not words:
             raise Refusal("which address? For example: pte $pc")
         space = selection.resolve(options)
@@ -117,9 +124,14 @@ class PteCommand(Command):
 def _explained(
     space: AddressSpace, addresses: list[int], expected: predicate.Predicate | None
 ) -> tuple[list[ExplainedAddress], list[Finding]]:
-    """The explanations; the findings of -expect, empty without it."""
-    with space.memory.reading():
-        walks = [space.walk(va) for va in addresses]
+    """Each address, and what came of -expect there; no findings without it."""
+    try:
+        walks = _walks(space, addresses)
+    except NotHere:  # the short way to memory is not sure
+        question.widen()
+        walks = _walks(space, addresses)
+    if any(walk.outcome == "not-present" for walk in walks):
+        question.widen()  # to look for a Linux
     notes = [_linux(space, walk) for walk in walks]
     findings: list[Finding] = []
     if expected is not None:
@@ -138,6 +150,11 @@ def _explained(
         for walk, note, result in zip(walks, notes, results)
     ]
     return explained, findings
+
+
+def _walks(space: AddressSpace, addresses: list[int]) -> list[Walk]:
+    with space.memory.reading():
+        return [space.walk(va) for va in addresses]
 
 
 def _linux(space: AddressSpace, walk: Walk) -> tuple[str, str, str] | None:
@@ -165,8 +182,8 @@ def _around(space: AddressSpace) -> ExplainedSpace:
     )
 
 
-def _expected(space: AddressSpace, options: dict[str, Any]) -> predicate.Predicate:
-    """The predicate of -expect. Error: Refusal if it is wrong, or paging is off."""
+def _expected(space: AddressSpace, options: Options) -> predicate.Predicate:
+    """Error: Refusal where -expect cannot be asked."""
     if space.paging_is_off:
         raise Refusal("-expect: paging is off (CR0.PG=0), there are no rights")
     try:
@@ -175,8 +192,8 @@ def _expected(space: AddressSpace, options: dict[str, Any]) -> predicate.Predica
         raise Refusal(f"-expect: {refusal}") from None
 
 
-def _refuse(options: dict[str, Any], findings: list[Finding]) -> None:
-    """Error: Refusal if -expect does not hold."""
+def _refuse(options: Options, findings: list[Finding]) -> None:
+    """Error: Refusal where -expect does not hold."""
     wrong = [finding for finding in findings if finding.result != OK]
     if not wrong:
         return

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..base.errors import Refusal
-from ..base.option import JSON, Option
+from ..base.option import JSON, Option, Options
 from ..base.text import Part
 from ..context import selection
 from ..machine import cpus
@@ -89,11 +87,11 @@ class PtmapCommand(Command):
         JSON,
     )
 
-    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+    def plan(self, options: Options, words: list[str]) -> Plan:
         whole = not words and "at" not in options and "trampoline" not in options
         return Plan(whole, exact="phys" in options)
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         if "trampoline" in options:
             _trampoline(options)
         if "all-cpus" in options:
@@ -106,8 +104,8 @@ class PtmapCommand(Command):
             write(view.text())
 
 
-def _trampoline(options: dict[str, Any]) -> None:
-    """Selects the user root for -trampoline. Error: Refusal for options that exclude it."""
+def _trampoline(options: Options) -> None:
+    """-trampoline is of the user root. Error: Refusal for what it does not go with."""
     if options.setdefault("half", "user") != "user":
         raise Refusal("-trampoline is about the user root: it cannot go with -half kernel")
     for other in ("at", "level"):
@@ -115,8 +113,8 @@ def _trampoline(options: dict[str, Any]) -> None:
             raise Refusal(f"-trampoline cannot go with -{other}")
 
 
-def _resolve(options: dict[str, Any]) -> AddressSpace:
-    """The space. Error: Refusal if paging is off."""
+def _resolve(options: Options) -> AddressSpace:
+    """Error: Refusal with paging off."""
     space = selection.resolve(options)
     if space.paging_is_off:
         raise Refusal(
@@ -126,7 +124,7 @@ def _resolve(options: dict[str, Any]) -> AddressSpace:
     return space
 
 
-def _all_cpus(options: dict[str, Any], words: list[str]) -> None:
+def _all_cpus(options: Options, words: list[str]) -> None:
     """A map for each distinct root, by the first CPU that has it."""
     for other in ("cpu", "root", "pid", "comm"):
         if other in options:
@@ -148,11 +146,11 @@ def _all_cpus(options: dict[str, Any], words: list[str]) -> None:
         users.setdefault(key, []).append(cpu)
     if "json" in options:
         text = [f'{{"schema": "ptmap/1", "kind": "maps", "paging_off": {off}, "maps": [\n']
-        for key, view in views.items():
+        for index, (key, view) in enumerate(views.items()):
+            text += [",\n"] if index else []
             text += list(view.json({"cpus": users[key]}))
-            text[-1] = text[-1].rstrip() + ",\n"
-        text[-1] = text[-1].removesuffix(",\n") + "]}\n"
-        write_json(options["json"], text)
+            text[-1] = text[-1].rstrip()
+        write_json(options["json"], [*text, "]}\n"])
         return
     shown: list[Part] = []
     for key, view in views.items():
@@ -164,8 +162,8 @@ def _all_cpus(options: dict[str, Any], words: list[str]) -> None:
     write(shown)
 
 
-def _view_of_cpu(options: dict[str, Any], words: list[str]) -> MapView | None:
-    """The selected CPU's map; None if its paging is off, even with -half."""
+def _view_of_cpu(options: Options, words: list[str]) -> MapView | None:
+    """The selected CPU's; None where its paging is off, whatever half of a root is asked for."""
     mode_only = {key: value for key, value in options.items() if key == "mode"}
     if selection.resolve(mode_only).paging_is_off:
         return None

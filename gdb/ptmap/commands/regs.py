@@ -5,13 +5,13 @@ native/arch/register_bits.cc has the names of bits, native/text/registers_text.c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gdb
 
 from ..base import native
 from ..base.errors import Refusal
-from ..base.option import JSON
+from ..base.option import JSON, Options
 from ..context import selection
 from ..debugger import settings
 from ..entry.kernel_entry import Entry, entry_of
@@ -56,7 +56,7 @@ class RegsCommand(Command):
 
     options = (*(o for o in selection.OPTIONS if o.name == "cpu"), JSON)
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         if words:
             raise Refusal(f"takes no argument, but {words[0]!r} was given")
         native.core  # a missing module is reported before all other failures

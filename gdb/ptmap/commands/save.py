@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import gdb
 
 from ..base.errors import Refusal
-from ..base.option import JSON
+from ..base.option import JSON, Options
 from ..base.text import plural, printable
 from ..context import selection, sides, snapshots
 from ..spaces.reader import Plan
@@ -46,10 +45,10 @@ class SaveCommand(Command):
     options = (*selection.OPTIONS, JSON)
     takes = gdb.COMPLETE_FILENAME
 
-    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+    def plan(self, options: Options, words: list[str]) -> Plan:
         return Plan(whole=True, exact=True)
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         if len(words) != 1:
             raise Refusal("takes one FILE" + (f", not {len(words)}" if words else " to save to"))
         one = sides.live("current", options)

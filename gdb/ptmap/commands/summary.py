@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base import native
 from ..machine.sources.source import INTERRUPTED
@@ -10,11 +10,11 @@ from ..spaces.address_space import AddressSpace
 from ..spaces.split import shared, split_of
 
 if TYPE_CHECKING:
-    from .._core import Gap, Map, Text
+    from .._core import Map, Text
 
 
-def head(space: AddressSpace, linux: Any) -> str:
-    """The first line: mode, root, which of KPTI's roots it is, whether it is Linux."""
+def head(space: AddressSpace, linux: object) -> str:
+    """Mode and root; which of KPTI's; that it is Linux."""
     return "".join(
         native.core.head_text(
             space.mode, space.root, space.half or "", linux is not None, space.told
@@ -31,26 +31,6 @@ def parts(space: AddressSpace) -> list[Text]:
     if sizes is not None and pair is not None:
         lines.append(core.kpti_text(sizes, pair.kernel, pair.user, space.half or ""))
     return lines
-
-
-def missing_json(made: Map) -> dict[str, Any]:
-    """The JSON's members on what is missing; the core writes the same members for a map."""
-
-    def gap_json(gap: Gap) -> dict[str, Any]:
-        return {
-            "va": hex(gap.va),
-            "size": hex(gap.size),
-            "table": hex(gap.table),
-            "level": gap.level,
-            "why": gap.why,
-        }
-
-    return {
-        "complete": made.complete,
-        "truncated": made.truncated,
-        "unreadable": [gap_json(gap) for gap in made.unreadable],
-        "malformed": [gap_json(gap) for gap in made.malformed],
-    }
 
 
 def missing(made: Map, cut: bool, indent: int = 0) -> Text:

@@ -6,11 +6,11 @@ import json
 import re
 import textwrap
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
 from ..base.errors import Refusal
-from ..base.option import JSON, Option
+from ..base.option import JSON, Option, Options
 from ..base.text import plural, printable
 from ..context import selection
 from ..debugger import symbol_files
@@ -77,10 +77,10 @@ class VdsoCommand(Command):
         JSON,
     )
 
-    def plan(self, options: dict[str, Any], words: list[str]) -> Plan:
+    def plan(self, options: Options, words: list[str]) -> Plan:
         return Plan(whole=True, counts=False)
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
+    def run(self, options: Options, words: list[str]) -> None:
         if words:
             raise Refusal(f"takes options only, but {words[0]!r} was given")
         space = selection.resolve(options)
@@ -185,7 +185,7 @@ def _rejected(found: Vdso) -> list[str]:
     return lines + _more(found.search.rejected)
 
 
-def _more(items: Sequence[Any]) -> list[str]:
+def _more(items: Sequence[object]) -> list[str]:
     return [f"          and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
 
 
@@ -303,10 +303,10 @@ def _vsyscall_text(page: Vsyscall) -> str:
 # JSON
 
 
-def _json(found: Vdso) -> dict[str, Any]:
-    """A page's "from" says whose bytes were read: "process", "kernel", or null if they are not
-    known. "found_by" is image, frames, mm or auxv. "searched" counts executable user pages and
-    unreadable tables. "rejected" has ELF headers that begin no valid image."""
+def _json(found: Vdso) -> dict[str, object]:
+    """A page's "from" is where its bytes were read: "process", "kernel", or null where they are not
+    known. "found_by" is image, frames, mm or auxv; "searched" counts executable user pages and
+    tables that could not be read; "rejected" are ELF headers that begin no image."""
     return {
         "schema": "ptmap/1",
         "kind": "vdso",
@@ -327,7 +327,7 @@ def _json(found: Vdso) -> dict[str, Any]:
     }
 
 
-def _image_json(image: Image) -> dict[str, Any]:
+def _image_json(image: Image) -> dict[str, object]:
     return {
         "va": hex(image.va),
         "size": hex(image.size),
@@ -358,7 +358,7 @@ def _image_json(image: Image) -> dict[str, Any]:
     }
 
 
-def _vvar_json(vvar: Vvar) -> dict[str, Any] | None:
+def _vvar_json(vvar: Vvar) -> dict[str, object] | None:
     if not vvar.pages:
         return None
     clock = vvar.clock
@@ -392,7 +392,7 @@ def _vvar_json(vvar: Vvar) -> dict[str, Any] | None:
     }
 
 
-def _vsyscall_json(page: Vsyscall) -> dict[str, Any]:
+def _vsyscall_json(page: Vsyscall) -> dict[str, object]:
     return {
         "va": hex(page.walk.va),
         "mapped": page.mapped,

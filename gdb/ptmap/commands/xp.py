@@ -10,8 +10,9 @@ from typing import Any, Iterator, NamedTuple
 
 import gdb
 
+from ..base import lifetimes
 from ..base.errors import Refusal
-from ..base.option import JSON
+from ..base.option import JSON, Options
 from ..base.text import one_line
 from ..debugger.c_types import builtin
 from ..debugger.numbers import evaluate
@@ -49,6 +50,13 @@ class _Line(NamedTuple):
         return f"{self.margin}{self.address:#x}:{values}\n"
 
 
+class _Last:
+    """Lives as long as GDB: `xp` and `ptmap xp` go on where either of them ended."""
+
+    format = _Format()
+    next_address: int | None = None
+
+
 class XpCommand(Command):
     """Examine physical memory: GDB's x, with a physical address.
 
@@ -75,29 +83,26 @@ class XpCommand(Command):
 
     options = (JSON,)
 
-    # Of the class, so that `xp` and `ptmap xp` continue each other.
-    last = _Format()
-    next_address: int | None = None
-
-    def parse(self, argument: str) -> tuple[dict[str, Any], list[str]]:
-        """/FMT and options; the rest is one expression, as for x."""
+    def parse(self, argument: str) -> tuple[Options, list[str]]:
+        """/FMT, options, and all the rest as one expression, as x has it."""
         found = re.match(r"\s*(?:/(\S*))?\s*((?:-(?:json|o)\s+\S+\s*)*)(.*?)\s*$", argument, re.S)
         assert found is not None
         options, _ = super().parse(found[2])
         return options | {"format": found[1] or ""}, [found[3]] if found[3] else []
 
-    def run(self, options: dict[str, Any], words: list[str]) -> None:
-        wanted = _parse(options["format"], self.last)
-        if not options["format"] and not words and self.last.count > 0:
-            wanted = replace(wanted, count=self.last.count)
-        address = evaluate(words[0]) if words else self.next_address
+    def run(self, options: Options, words: list[str]) -> None:
+        last = lifetimes.session.of(_Last)
+        wanted = _parse(options["format"], last.format)
+        if not options["format"] and not words and last.format.count > 0:
+            wanted = replace(wanted, count=last.format.count)
+        address = evaluate(words[0]) if words else last.next_address
         if address is None:
             raise Refusal("which physical address? For example: xp/8gx 0x1000")
         if not 0 <= address < _ADDRESSES:
             raise Refusal(f"{address:#x} is not a physical address: those have at most 52 bits")
         memory = target.memory()
-        XpCommand.last = replace(wanted, size="b") if _forgets_size(wanted, words) else wanted
-        XpCommand.next_address = int(address)
+        last.format = replace(wanted, size="b") if _forgets_size(wanted, words) else wanted
+        last.next_address = int(address)
         lines = _KINDS.get(wanted.letter, _values)(memory, int(address), wanted)
         if "json" not in options and is_for_eyes():
             for line in self._going_on(lines):  # x too shows each line as soon as it is read
@@ -115,7 +120,7 @@ class XpCommand(Command):
         """The lines; keeps the address after each for the next command."""
         for line in lines:
             yield line
-            XpCommand.next_address = line.after
+            lifetimes.session.of(_Last).next_address = line.after
 
     def _collect(self, lines: Iterator[_Line]) -> tuple[list[_Line], Refusal | None]:
         """The lines, and the failure that ended them, if any."""
@@ -134,7 +139,7 @@ def _json(wanted: _Format, lines: list[_Line], why: Refusal | None) -> str:
         {"pa": hex(line.address), "values": [one_line(value.rstrip()) for value in line.values]}
         for line in lines
     ]
-    head: dict[str, Any] = {
+    head: dict[str, object] = {
         "schema": "ptmap/1",
         "kind": "xp",
         "format": wanted.letter,

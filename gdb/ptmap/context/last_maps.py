@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import gdb
 
+from ..base import lifetimes
 from ..debugger import settings
 
 if TYPE_CHECKING:
@@ -31,45 +32,55 @@ class LastMap:
 _Key = tuple[str, int]  # mode, root
 
 
+class _Command:
+    """Lives as long as a command."""
+
+    name = ""
+
+
 @dataclass
 class _OfOneTarget:
-    """Lives as long as the target is the same."""
+    """Lives as long as a target is the same: another's maps say nothing of this one's."""
 
-    target: object = None
-    command: str = ""  # the one that runs
-    # Maps of earlier commands (oldest first) and of this one. They are apart because a command may
-    # scan its own space before it compares it with the last map.
+    # What earlier commands made, oldest first, and what this one makes: it may look at its own
+    # space more than once before it compares.
     kept: dict[_Key, LastMap] = field(default_factory=dict)
     made: dict[_Key, LastMap] = field(default_factory=dict)
 
 
-_last = _OfOneTarget()
+def _last() -> _OfOneTarget:
+    connection = gdb.selected_inferior().connection
+    word, path = settings.memory()
+    number = connection.num if connection is not None else None
+    return lifetimes.target.of(_OfOneTarget, (number, path if word in ("dump", "file") else None))
 
 
 def new_command(name: str) -> None:
-    """A command begins: the maps of the one before are earlier maps now."""
-    _last.command = name
-    for key, made in _last.made.items():
-        _last.kept.pop(key, None)
-        _last.kept[key] = made
-    _last.made.clear()
-    _shrink(_last.kept)
+    """A command begins: what the one before made is an earlier map now."""
+    lifetimes.command.of(_Command).name = name
+    last = lifetimes.target.kept(_OfOneTarget)
+    if last is None:
+        return
+    for key, made in last.made.items():
+        last.kept.pop(key, None)
+        last.kept[key] = made
+    last.made.clear()
+    _shrink(last.kept)
 
 
 def remember(space: AddressSpace, scanned: Space) -> None:
-    """Keeps a scan of a whole space."""
-    _same_target()
-    key = space.mode, space.root
+    """A scan of a whole space."""
+    last, key = _last(), (space.mode, space.root)
     kept = scanned if scanned.tables <= _TABLES else None
-    _last.made.pop(key, None)
-    _last.made[key] = LastMap(space, kept, scanned.tables, _last.command)
-    _shrink(_last.made)
+    last.made.pop(key, None)
+    command = lifetimes.command.of(_Command).name
+    last.made[key] = LastMap(space, kept, scanned.tables, command)
+    _shrink(last.made)
 
 
 def find(space: AddressSpace) -> LastMap | None:
-    """The last map of this root from an earlier command, or None."""
-    _same_target()
-    return _last.kept.get((space.mode, space.root))
+    """What the last command before this one made of this root, None for nothing."""
+    return _last().kept.get((space.mode, space.root))
 
 
 def _shrink(maps: dict[_Key, LastMap]) -> None:
@@ -78,17 +89,3 @@ def _shrink(maps: dict[_Key, LastMap]) -> None:
         len(maps) > _ROOTS or sum(m.tables for m in maps.values() if m.scanned) > _TABLES
     ):
         del maps[next(iter(maps))]
-
-
-def _same_target() -> None:
-    """Drops all maps if the target is another one."""
-    connection = gdb.selected_inferior().connection
-    word, path = settings.memory()
-    now = (
-        connection.num if connection is not None else None,
-        path if word in ("dump", "file") else None,
-    )
-    if now != _last.target:
-        _last.kept.clear()
-        _last.made.clear()
-        _last.target = now

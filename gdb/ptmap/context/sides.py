@@ -6,10 +6,10 @@ import os
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.errors import Refusal
-from ..base.option import Option
+from ..base.option import Option, Options
 from ..debugger.numbers import evaluate, value_of
 from ..linux import recognition
 from ..machine import cpus
@@ -96,8 +96,8 @@ def side(word: str, mode: str | None) -> Side:
     return live(word, {key: evaluate(value) if key in _EVALUATED else value}, mode)
 
 
-def live(name: str, options: dict[str, Any], mode: str | None = None) -> Side:
-    """A space of the target. Error: Refusal, also if paging is off."""
+def live(name: str, options: Options, mode: str | None = None) -> Side:
+    """A space of the target. Error: Refusal, with paging off too."""
     space = selection.resolve(options | ({"mode": mode} if mode else {}))
     if space.paging_is_off:
         raise Refusal("paging is off (CR0.PG=0): there is no map, every address is physical")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import gdb
 
+from ..base import lifetimes
+
 _FIRST = 0.5  # seconds until anything is shown
 _EVERY = 0.2
 
@@ -23,31 +25,35 @@ class _Command:
     batch: tuple[float, int] = (0.0, 0)  # when these reads began, and how many they are
 
 
-_this = _Command()
+def _this() -> _Command:
+    return lifetimes.command.of(_Command)
 
 
 def begin() -> None:
     """A command begins."""
-    _this.started, _this.shown, _this.terminal = time.monotonic(), 0.0, _is_terminal()
+    this = _this()
+    this.started, this.shown, this.terminal = time.monotonic(), 0.0, _is_terminal()
 
 
 def erase() -> None:
-    """Call it before anything else is written: a command's answer, an error."""
-    if _this.shown:
-        _this.shown = 0.0
+    """Before anything else is written: a command's answer, an error."""
+    this = _this()
+    if this.shown:
+        this.shown = 0.0
         _write("\r" + " " * 79 + "\r")
 
 
 def reading(done: int, total: int) -> None:
-    """DONE of TOTAL reads are done. More may follow: tables name other tables."""
-    if not _this.terminal:
+    """Of these reads so many are done. More may follow: tables name other tables."""
+    this = _this()
+    if not this.terminal:
         return
     now = time.monotonic()
     if done == 0:
-        _this.batch = (now, total)
+        this.batch = (now, total)
     if not _is_due(now):
         return
-    since = now - _this.batch[0]
+    since = now - this.batch[0]
     left = f", {since / done * (total - done):.0f} s left for these" if done and since > 1 else ""
     show(f"reading {done} of {total} tables{left}", now)
 
@@ -81,12 +87,13 @@ def comparing(entries: int) -> None:
 def show(text: str, now: float | None = None) -> None:
     now = time.monotonic() if now is None else now
     if _is_due(now):
-        _this.shown = now
-        _write(f"\r{text:<79.79}\r")  # the last \r puts the terminal's ^C on this line too
+        _this().shown = now
+        _write(f"\r{text:<79.79}\r")  # so that the terminal's ^C is on this line too
 
 
 def _is_due(now: float) -> bool:
-    return _this.terminal and now - _this.started >= _FIRST and now - _this.shown >= _EVERY
+    this = _this()
+    return this.terminal and now - this.started >= _FIRST and now - this.shown >= _EVERY
 
 
 def _is_terminal() -> bool:

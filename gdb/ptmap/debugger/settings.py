@@ -8,6 +8,7 @@ from typing import Callable
 
 import gdb
 
+from ..base import lifetimes
 from ..base.text import printable
 from . import expressions, failures
 
@@ -185,8 +186,8 @@ class _ShowPrefix(gdb.Command):
     def invoke(self, argument: str, from_tty: bool) -> None:
         if argument:
             raise failures.gdb_error("show ptmap", f"unknown setting {argument.split()[0]}")
-        gdb.write(_registered.memory.get_show_string("") + "\n")
-        for setting in _registered.others.values():
+        gdb.write(_registered().memory.get_show_string("") + "\n")
+        for setting in _registered().others.values():
             gdb.write(setting.get_show_string("") + "\n")
 
 
@@ -197,22 +198,22 @@ class _Registered:
     others: dict[str, _Setting]
 
 
-_registered = _Registered()
+def _registered() -> _Registered:
+    return lifetimes.session.of(_Registered)
 
 
 def register(show_memory: Callable[[], str]) -> None:
     """SHOW_MEMORY makes the text of `show ptmap memory`."""
     _SetPrefix()
     _ShowPrefix()
-    _registered.memory = _MemorySetting(show_memory)
-    _registered.others = {}
-    for row in _ROWS:
-        _registered.others[row.name] = _Setting(row)
+    registered = _registered()
+    registered.memory = _MemorySetting(show_memory)
+    registered.others = {row.name: _Setting(row) for row in _ROWS}
 
 
 def get(name: str) -> int | None:
-    """A setting's number, None if it is automatic."""
-    return _registered.others[name].number
+    """A setting's number, None where it is automatic."""
+    return _registered().others[name].number
 
 
 def limit(name: str) -> int:
@@ -223,10 +224,10 @@ def limit(name: str) -> int:
 
 
 def memory() -> tuple[str, str | None]:
-    """The source's name or "auto"; the path, if it takes one."""
-    return _registered.memory.chosen
+    """The source's name or "auto", and the path that some have."""
+    return _registered().memory.chosen
 
 
 def memory_times() -> int:
-    """How often it was set: setting it to the same value chooses the source anew too."""
-    return _registered.memory.times
+    """How often it was set: every time it is chosen anew."""
+    return _registered().memory.times

@@ -10,7 +10,7 @@ from typing import Iterator
 
 import gdb
 
-from ..base import private_folder
+from ..base import lifetimes, private_folder
 from ..base.errors import Refusal
 
 
@@ -20,7 +20,8 @@ class _Given:
     loaded: tuple[str, int] | None = None  # path, offset
 
 
-_given = _Given()
+def _given() -> _Given:
+    return lifetimes.session.of(_Given)
 
 
 def load(name: str, content: bytes, offset: int) -> None:
@@ -36,30 +37,32 @@ def load(name: str, content: bytes, offset: int) -> None:
     try:
         _add(path, offset)
     except gdb.error as error:
-        raise Refusal(f"-load: GDB refuses the image's symbols: {error}") from None
-    _given.loaded = path, offset
+        raise Refusal(f"-load: GDB does not take the image's symbols: {error}") from None
+    _given().loaded = path, offset
 
 
 def unload() -> None:
-    """Removes what load() gave, if it is still there."""
-    if _given.loaded is None:
+    """Takes away what load() gave, if it is still there."""
+    given = _given()
+    if given.loaded is None:
         return
-    path, _ = _given.loaded
+    path, _ = given.loaded
     if _is_there(path):
         gdb.execute(f"remove-symbol-file {quoted(path)}", to_string=True)
     shutil.rmtree(os.path.dirname(path), ignore_errors=True)
-    _given.loaded = None
+    given.loaded = None
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Gives GDB what load() gave once more, if what runs inside makes GDB forget all symbols."""
-    was_there = _given.loaded is not None and _is_there(_given.loaded[0])
+    """Around what makes GDB forget all symbols."""
+    given = _given()
+    was_there = given.loaded is not None and _is_there(given.loaded[0])
     try:
         yield
     finally:
-        if was_there and _given.loaded is not None and not _is_there(_given.loaded[0]):
-            _add(*_given.loaded)
+        if was_there and given.loaded is not None and not _is_there(given.loaded[0]):
+            _add(*given.loaded)
 
 
 def replace(path: str, offset: int, section: str = "") -> None:
@@ -96,7 +99,8 @@ def files_with(symbol: str) -> list[str]:
 
 def is_ours(path: str) -> bool:
     """Whether load() gave it."""
-    return _given.loaded is not None and path == _given.loaded[0]
+    loaded = _given().loaded
+    return loaded is not None and path == loaded[0]
 
 
 def _is_there(path: str) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Sequence
 
 from ..debugger import lookup
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
@@ -147,8 +147,9 @@ def _choices(group: Group, known: Configuration) -> Sequence[bool]:
 
 def decode(
     layout: Layout, version: Version, level: int, raw: int, known: Configuration = Configuration()
-) -> dict[str, Any] | None:
-    """A non-present entry, as the JSON has it; None for zero, and for a level without leaves."""
+) -> dict[str, object] | None:
+    """A non-present entry in the shape of the JSON; None where there is nothing to say: zero, or
+    no level for leaves."""
     size = layout.leaves.get(level)
     if raw == 0 or raw & 1 or size is None:
         return None
@@ -167,7 +168,7 @@ def decode(
     what, access = special(version, number, known)
     if level > 1 and what == "swap":
         return {"what": "unknown"}  # large pages are not swapped out whole
-    one: dict[str, Any] = {"what": what, "type": number, "offset": hex(offset)}
+    one: dict[str, object] = {"what": what, "type": number, "offset": hex(offset)}
     if access:
         one["access"] = access
     if what in _WITH_FRAME:
@@ -175,7 +176,7 @@ def decode(
     return one
 
 
-def text(one: Mapping[str, Any], mode: str) -> str:
+def text(one: Mapping[str, object], mode: str) -> str:
     """A decoded entry in words."""
     what = one["what"]
     head = f"Linux {one['version']}: "
@@ -204,9 +205,6 @@ def text(one: Mapping[str, Any], mode: str) -> str:
 # For a space
 
 
-_KEY = "not_present"
-
-
 @dataclass(frozen=True)
 class _Known:
     """A Linux that was found: enough to check quickly that it is still there."""
@@ -217,8 +215,14 @@ class _Known:
     user_end: int  # where the processes' part ends
 
 
-def explain(space: AddressSpace, va: int, level: int, raw: int) -> dict[str, Any] | None:
-    """What Linux means by a non-present entry; None for zero, or if there is no Linux."""
+class _Last:
+    """Lives as long as the memory is the same one."""
+
+    known: _Known | None = None
+
+
+def explain(space: AddressSpace, va: int, level: int, raw: int) -> dict[str, object] | None:
+    """What Linux means by a non-present entry; None where there is nothing, or no Linux."""
     if raw == 0 or space.paging_is_off:
         return None
     linux = _linux(space)
@@ -243,12 +247,11 @@ def _linux(space: AddressSpace) -> _Known | None:
     if place is not None:  # found by symbols, in this stop
         user_end = space.paging.upper_part if space.paging.canonical else place.page_offset
         return _Known(place.banner_at, place.banner, place.version, user_end)
-    kept = space.memory.found
-    known = kept.pop(_KEY, None)
+    last = space.memory.found.of(_Last)
+    known, last.known = last.known, None
     if known is None or _banner(space, known.banner_at) != known.banner:
         known = _look(space)
-    if known is not None:
-        kept[_KEY] = known
+    last.known = known
     return known
 
 

@@ -8,7 +8,12 @@ from . import shape
 from .kernel import Kernel
 from .symbol_kernel import SymbolKernel
 
-_SEEN = "Linux"
+
+class _Look:
+    """What came of looking at a space's tables."""
+
+    is_done = False
+    seen: tuple[shape.Image, shape.UpperPart] | None = None
 
 
 def find(space: AddressSpace) -> Kernel | None:
@@ -19,7 +24,7 @@ def find(space: AddressSpace) -> Kernel | None:
     if place is not None:
         return SymbolKernel(space, place)
     tables = scanned.of_kernel(space)
-    if _SEEN not in tables.memo:  # kept, because many parts of a command ask this
-        tables.memo[_SEEN] = shape.look(space.kernel, tables)
-    seen = tables.memo[_SEEN]
-    return Kernel(space.kernel, *seen) if seen is not None else None
+    look = tables.memo.of(_Look)
+    if not look.is_done:  # all that a command asks of a space asks this first
+        look.seen, look.is_done = shape.look(space.kernel, tables), True
+    return Kernel(space.kernel, *look.seen) if look.seen is not None else None

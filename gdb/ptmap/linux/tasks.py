@@ -6,10 +6,11 @@ itself cannot read it: it goes through CR3, and with KPTI a CPU in user mode has
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Iterator
 
+from ..base import lifetimes
 from ..base.errors import Refusal
 from ..base.text import plural, printable
 from ..spaces.virtual_memory import Unreadable
@@ -179,8 +180,8 @@ def space_of_task(space: AddressSpace, kernel: Kernel, task: Task, role: str = "
         told = f"{task}{role}"
     root = _root(kernel, Structures(kernel), mm)
     if root is None or space.paging.root_of(root) != root:
-        raise Refusal(f"{task}: its mm_struct at {mm:#x} has no valid page-table root")
-    _task_by_root[root] = task.address
+        raise Refusal(f"{task}: its mm_struct at {mm:#x} names no page tables")
+    lifetimes.session.of(_Hints).task_by_root[root] = task.address
     return space.below(root, told=(told,), pair=kernel.pair(root))
 
 
@@ -199,16 +200,20 @@ def _root(kernel: Kernel, structures: Structures, mm: int) -> int | None:
         return None
 
 
-# The task whose root was last looked up, by root. Only a hint, and checked before use: it saves the
-# list of all tasks, which takes long over a slow line.
-_task_by_root: dict[int, int] = {}
+@dataclass
+class _Hints:
+    """Lives as long as GDB. Whose a root was found to be, on its way from a task to its tables:
+    checked before it is believed. Over a slow line the list of all tasks is long."""
+
+    task_by_root: dict[int, int] = field(default_factory=dict)
 
 
 def _likely(kernel: Kernel, root: int) -> Iterator[Task]:
-    """The tasks to try before the whole list, which is slow to read."""
-    if kernel.place is not None and root in _task_by_root:
+    """Those worth a look before the whole list, where looking is slow."""
+    hint = lifetimes.session.of(_Hints).task_by_root.get(root)
+    if kernel.place is not None and hint is not None:
         try:
-            yield task_at(kernel, _task_by_root[root])
+            yield task_at(kernel, hint)
         except Refusal:
             pass  # it has gone
     for address in kernel.running():

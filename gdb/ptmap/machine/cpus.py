@@ -7,20 +7,18 @@ from typing import Iterator
 
 import gdb
 
+from ..base import lifetimes
 from ..base.errors import Refusal
 from .sources import choose
 
 
 class _Selected:
-    """The CPU that `-cpu` selects; lives as long as the command."""
+    """Lives as long as GDB; what it says is set by selected() and put back."""
 
     index = 0  # only if CPUs are not GDB's threads
 
 
-_selected = _Selected()
-
-
-_SHADOW = 0xFFFFFFFE  # kgdb: the remote thread id of CPU 0; that of CPU 1 is one less
+_SHADOW = 0xFFFFFFFE  # kgdb: the remote thread id of CPU 0, of CPU 1 it is one less
 
 
 def selected_thread() -> gdb.InferiorThread | None:
@@ -64,7 +62,7 @@ def count() -> int:
 def current() -> int:
     """The index of the selected CPU; 0 if kgdb's selected thread is a task."""
     if _without_threads() is not None:
-        return _selected.index
+        return lifetimes.session.of(_Selected).index
     selected = selected_thread()
     cpu = shadow_cpu(selected) if selected is not None else None
     if cpu is not None:
@@ -92,11 +90,12 @@ def selected(index: int) -> Iterator[None]:
 
 @contextmanager
 def _index_is(index: int) -> Iterator[None]:
-    _selected.index = index
+    this = lifetimes.session.of(_Selected)
+    this.index = index
     try:
         yield
     finally:
-        _selected.index = 0
+        this.index = 0
 
 
 @contextmanager

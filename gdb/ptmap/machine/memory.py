@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
+from ..base.lifetimes import Lifetime
 from .sources.source import Source
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Memory:
         self._whole = native.core.ReadOnce(source.native)
         self._piecemeal: ReadOnce | None = None
         self.core = self._whole
-        self.found: dict[str, Any] = {}  # what was recognised in this memory
+        self.found = Lifetime()  # what is recognised in it, for as long as it is the same
 
     def begin(self) -> None:
         """A command begins. Error: NotHere, Refusal (see Source.begin)."""
@@ -35,6 +36,7 @@ class Memory:
         """A few reads begin. False if the source has no quick way for them."""
         if not self.source.begin_piecemeal():
             return False
+        self._whole.forget()
         if self._piecemeal is None:
             self._piecemeal = native.core.ReadOnce(self.source.piecemeal)
         self.core = self._piecemeal
@@ -46,6 +48,21 @@ class Memory:
         self.core.forget()
         self._whole.forget()
         self.source.changed()
+
+    @property
+    def is_piecemeal(self) -> bool:
+        """Whether it began so."""
+        return self.core is self._piecemeal
+
+    @property
+    def bytes_read(self) -> int:
+        """That came from the source so far."""
+        return self._whole.bytes + (self._piecemeal.bytes if self._piecemeal else 0)
+
+    @property
+    def seconds(self) -> float:
+        """That reading them took."""
+        return self._whole.seconds + (self._piecemeal.seconds if self._piecemeal else 0)
 
     def reading(self) -> AbstractContextManager[None]:
         return self.source.reading()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gdb
 
+from ..base import lifetimes
 from ..base.errors import Refusal
 from .remote import send, takes_packets
 
@@ -45,14 +46,18 @@ def leave_physical_mode(connection: gdb.RemoteTargetConnection) -> None:
     )
 
 
-_is_qemu: dict[int, bool] = {}  # by connection number; asked once, because a line may be slow
+class _Stub:
+    """Lives as long as a connection."""
+
+    is_qemu: bool | None = None  # asked once, as a slow line may be behind it
 
 
 def is_qemu(connection: gdb.TargetConnection | None) -> bool:
     """Whether it is a QEMU, with the mode or older: kgdb and gdbserver know neither packet."""
     if connection is None or not takes_packets(connection):
         return False
-    if connection.num not in _is_qemu:
+    stub = lifetimes.connection(connection.num).of(_Stub)
+    if stub.is_qemu is None:
         replies = (send(connection, packet) for packet in (_ASK, "qqemu.sstepbits"))
-        _is_qemu[connection.num] = any(replies)  # None: the stub does not know the packet
-    return _is_qemu[connection.num]
+        stub.is_qemu = any(replies)  # an empty reply is None: not known there
+    return stub.is_qemu

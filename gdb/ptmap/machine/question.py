@@ -14,60 +14,81 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Iterator
 
+from ..base import lifetimes
 from ..spaces.reader import Plan, Scans
 from . import target
 from .sources import choose
 
 
+class _Running:
+    """Lives as long as GDB."""
+
+    commands = 0  # of ours that run now, one inside another
+
+
 class _Question:
-    """The current question."""
+    """Lives as long as a command."""
 
-    commands = 0  # how many of our commands run now, one inside another
-    plan = Plan()
-    scans = Scans()
+    def __init__(self) -> None:
+        self.plan = Plan()
+        self.scans = Scans()
 
 
-_now = _Question()
+def _running() -> _Running:
+    return lifetimes.session.of(_Running)
+
+
+def _now() -> _Question:
+    return lifetimes.command.of(_Question)
 
 
 @contextmanager
 def of_command() -> Iterator[None]:
-    """Surrounds a command of ours: functions and scripts inside it are part of its question."""
-    begin_anew(Plan())
-    _now.commands += 1
+    """Around a command of ours: what it asks by functions and scripts is part of it."""
+    _end_last()
+    choose.new_command()
+    _running().commands += 1
     try:
         yield
     finally:
-        _now.commands -= 1
+        _running().commands -= 1
         will_ask(Plan())
 
 
-def begin_anew(plan: Plan | None = None) -> None:
-    """Forgets what this question has read. PLAN: what will be asked from now on."""
+def _end_last() -> None:
+    """Nothing that lives as long as a command is left of the one before."""
+    _forget_scans()
+    lifetimes.command.end()
+
+
+def begin_anew() -> None:
+    """What was read in this question is good no more."""
     choose.new_command()
-    will_ask(_now.plan if plan is None else plan)
+    will_ask(_now().plan)
 
 
 def will_ask(plan: Plan) -> None:
     """Sets the plan, before anything is asked."""
     _forget_scans()
-    _now.plan, _now.scans = plan, Scans(plan)
+    now = _now()
+    now.plan, now.scans = plan, Scans(plan)
+    choose.expect(plan.brief)
 
 
 def _forget_scans() -> None:
-    """Frees the scans at once. A scanned space has a reader, and the reader has the scans: Python
-    would free this circle much later."""
-    _now.scans.by_root.clear()
+    """At once: a space that was scanned has a reader, which has the scans, and Python would see
+    much later that nobody else has them."""
+    _now().scans.by_root.clear()
 
 
 def scans() -> Scans:
-    """What this question has scanned."""
-    return _now.scans
+    """What is scanned in this question."""
+    return _now().scans
 
 
 def in_command() -> bool:
     """Whether GDB runs one of our commands now."""
-    return _now.commands > 0
+    return _running().commands > 0
 
 
 def begin(brief: bool = False) -> None:
@@ -75,12 +96,19 @@ def begin(brief: bool = False) -> None:
 
     Error: Refusal if the target runs or there is none."""
     if in_command():
+        if not brief:
+            widen()
         return
-    will_ask(Plan())
+    _end_last()
     in_stop = target.find_in_stop()
     choose.new_command(brief=brief and in_stop, unseen=in_stop)
     if not in_stop:
         target.require_stopped()
+
+
+def widen() -> None:
+    """More is read than a few entries, whatever the plan was."""
+    choose.widen()
 
 
 def end() -> None:

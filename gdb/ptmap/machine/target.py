@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import gdb
 
+from ..base import lifetimes
 from ..base.errors import Refusal
 from ..debugger import failures, settings
 from ..spaces.registers import Registers, SystemRegisters
@@ -18,24 +19,23 @@ _EFER_LMA = 1 << 10
 
 @dataclass
 class _Question:
-    """Lives as long as a question."""
+    """Lives as long as a command."""
 
     in_stop: bool = False  # see in_stop(); found when the question began
     used: dict[int, Registers] = field(default_factory=dict)  # registers read from QEMU, by thread
 
 
-_this = _Question()
+def _this() -> _Question:
+    return lifetimes.command.of(_Question)
 
 
 def leave_alone() -> None:
-    """A command begins that does not use the target."""
-    _this.used.clear()
+    """What is answered next has nothing to do with the target, whatever it does."""
+    _this().used.clear()
 
 
 def require_stopped() -> None:
-    """Error: Refusal if the target runs, or if there is none and one is needed."""
-    _this.in_stop = False
-    _this.used.clear()
+    """Error: Refusal where there is no target and one is needed, or one that runs."""
     word, _ = settings.memory()
     if word == "dump":
         return  # a dump has all that a command needs
@@ -51,35 +51,36 @@ def require_stopped() -> None:
 
 
 def in_stop() -> bool:
-    """Whether GDB asks this while it decides whether to stop: in a condition."""
-    return _this.in_stop
+    """Whether this question comes while GDB decides what to make of a stop: in a condition."""
+    return _this().in_stop
 
 
 def find_in_stop() -> bool:
-    """Finds that out. In that case the thread counts as running, and yet has registers."""
-    thread = cpus.selected_thread()
-    _this.in_stop = thread is not None and thread.is_valid() and thread.is_running()
-    if _this.in_stop:
+    """The same, found anew. The thread counts as running then, and shows registers all the same."""
+    this, thread = _this(), cpus.selected_thread()
+    this.in_stop = thread is not None and thread.is_valid() and thread.is_running()
+    if this.in_stop:
         try:
             gdb.parse_and_eval("$pc").fetch_lazy()
         except gdb.error:  # "Selected thread is running."
-            _this.in_stop = False
-    return _this.in_stop
+            this.in_stop = False
+    return this.in_stop
 
 
 def require_same() -> None:
-    """Call it before an answer is given. Error: Refusal if the machine ran or was reset since its
-    registers were read: then the answer mixes two states."""
-    if not _this.used:
+    """Before an answer is given. Error: Refusal where the machine ran, or was reset, since its
+    registers were read: what was read belongs to no one state of it."""
+    told = _this().used
+    if not told:
         return
     look_again()
-    used = [thread for thread in gdb.selected_inferior().threads() if thread.num in _this.used]
+    used = [thread for thread in gdb.selected_inferior().threads() if thread.num in told]
     for thread in used:
         with cpus.thread_selected(thread):
-            is_same = _from_thread() == _this.used[thread.num]
+            is_same = _from_thread() == told[thread.num]
         if not is_same:
             raise Refusal("the machine ran or was reset while it was read: ask again")
-    if len(used) != len(_this.used):
+    if len(used) != len(told):
         raise Refusal("a CPU is gone since it was read: ask again")
 
 
@@ -90,7 +91,7 @@ def registers() -> Registers:
     if known is None:
         known = _from_thread() if thread is not None else Registers()
         if thread is not None and qemu_stub.is_qemu(gdb.selected_inferior().connection):
-            _this.used[thread.num] = known
+            _this().used[thread.num] = known
     names = ("cr0", "cr3", "cr4", "efer")
     given = {name: value for name in names if (value := settings.get(name)) is not None}
     assumed = {name: what for name, what in known.assumed.items() if name not in given}
@@ -135,7 +136,7 @@ def architecture() -> gdb.Architecture:
 
 
 def _from_thread() -> Registers:
-    read = _read_in_stop if _this.in_stop else _read_of_frame
+    read = _read_in_stop if _this().in_stop else _read_of_frame
     return Registers(
         cr0=read("cr0"),
         cr2=read("cr2"),
@@ -158,7 +159,12 @@ def _read_of_frame(name: str) -> int | None:
         return None
 
 
-_names: dict[tuple[int, str], frozenset[str]] = {}  # of registers, by connection and architecture
+@dataclass
+class _Connection:
+    """Lives as long as a connection."""
+
+    has_stopped: bool = False
+    register_names: dict[str, frozenset[str]] = field(default_factory=dict)  # by architecture
 
 
 def _read_in_stop(name: str) -> int | None:
@@ -166,10 +172,11 @@ def _read_in_stop(name: str) -> int | None:
     selected here."""
     inferior = gdb.selected_inferior()
     architecture = inferior.architecture()
-    key = (inferior.connection.num if inferior.connection else 0, architecture.name())
-    if key not in _names:
-        _names[key] = frozenset(register.name for register in architecture.registers())
-    if name not in _names[key]:
+    number = inferior.connection.num if inferior.connection else 0
+    names = lifetimes.connection(number).of(_Connection).register_names
+    if architecture.name() not in names:
+        names[architecture.name()] = frozenset(one.name for one in architecture.registers())
+    if name not in names[architecture.name()]:
         return None  # $cr3 would be a convenience variable
     value = gdb.parse_and_eval(f"${name}")
     return int(value) & (1 << 8 * value.type.sizeof) - 1
@@ -220,9 +227,6 @@ def look_again() -> None:
             frame.select()
 
 
-_seen: set[int] = set()  # connections that have stopped once
-
-
 def watch_changes() -> None:
     """Forgets what was read when the target runs or is changed."""
     events = gdb.events
@@ -243,9 +247,12 @@ def watch_attach() -> None:
 
     def on_stop(_event: gdb.Event) -> None:
         connection = gdb.selected_inferior().connection
-        if connection is None or connection.num in _seen:
+        if connection is None:
             return
-        _seen.add(connection.num)
+        this = lifetimes.connection(connection.num).of(_Connection)
+        if this.has_stopped:
+            return
+        this.has_stopped = True
         try:
             repair()
         except failures.EXPECTED as error:

@@ -299,11 +299,11 @@ def _linear(one: AddressSpace, va: Address) -> int:
 
 @contextmanager
 def _question(of: Space) -> Iterator[None]:
-    """Surrounds the reads of one call."""
-    progress.begin()
+    """Around what one call reads."""
     try:
         with _refusing():
             question.begin()
+            progress.begin()
             if not question.in_command():
                 last_maps.new_command("a script")
             if choose.key() != of._source:

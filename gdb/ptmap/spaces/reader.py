@@ -6,17 +6,31 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence
 
+from ..base.lifetimes import Lifetime
+
 if TYPE_CHECKING:
     from .._core import ReadOnce
     from .._core import Space as Tables
+
+
+class Source(Protocol):
+    """Where memory comes from: machine/sources/source.py."""
+
+    name: str
+    keeps: bool  # what was read, for as long as the target stands still
+    knows_ram: bool  # whether what is outside `ram` is none for certain
+    place: Any  # of a Linux kernel, where its symbols led to its memory
 
 
 class Memory(Protocol):
     """A machine's physical memory: machine/memory.py."""
 
     core: ReadOnce  # what the native core reads through
-    source: Any
-    found: dict[str, Any]  # what was recognised in this memory; kept while the memory is the same
+    found: Lifetime  # what was recognised in it; ends with it
+
+    @property
+    def source(self) -> Source:
+        ...
 
     @property
     def ram(self) -> list[tuple[int, int]]:
@@ -46,9 +60,10 @@ class Progress(Protocol):
 class Plan:
     """What a command will ask for, as far as it knows before it reads anything."""
 
-    whole: bool = False  # all of a space, not only a few addresses or a window
-    counts: bool = True  # the numbers of pages, and of pages outside of RAM
-    exact: bool = False  # frames and page sizes of each range, in the user's part too
+    whole: bool = False  # about all of a space, and not a few addresses or a window
+    counts: bool = True  # how many pages there are, and whether they are RAM
+    brief: bool = False  # a few entries are all that is read, unless the command widens that
+    exact: bool = False  # frames and page sizes of each range, of the user's part too
 
 
 @dataclass
@@ -56,7 +71,7 @@ class Scans:
     """What a question has scanned; scanned.py fills it."""
 
     plan: Plan = Plan()
-    by_root: dict[tuple[object, ...], Any] = field(default_factory=dict)
+    by_root: dict[tuple[object, ...], object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ of a space with too many tables still has its labels.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base import native
+from ..base.lifetimes import Lifetime
+from ..base.option import Options
 from .reader import Plan
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class ScannedPart:
         RAM. Without COUNTED its numbers of pages and tables mean nothing."""
         space, make = self.space, native.core.make_map
         limit = space.reader.max_ranges if max_ranges is None else max_ranges
-        options: dict[str, Any] = {
+        options: Options = {
             "split_physical": split_physical,
             "split_sizes": split_sizes,
             "as_": as_,
@@ -119,7 +121,7 @@ class Scanned:
         self._space = space
         self.plan = Plan()
         self._parts: list[ScannedPart] = []
-        self.memo: dict[str, Any] = {}  # what other files worked out from the tables
+        self.memo = Lifetime()  # what was worked out of them
 
     @property
     def whole(self) -> ScannedPart:
@@ -185,9 +187,9 @@ def of(space: AddressSpace, aside: bool = False) -> Scanned:
     scans = space.reader.scans
     # Two CPUs may have the same root under different rules (EFER.NXE, CR4.PGE).
     key = space.mode, space.root, space.cr0, space.cr4, space.efer, space.reader.pat
-    if key not in scans.by_root:
-        scans.by_root[key] = Scanned(space)
-    scanned: Scanned = scans.by_root[key]
+    scanned = scans.by_root.get(key)
+    if not isinstance(scanned, Scanned):
+        scanned = scans.by_root[key] = Scanned(space)
     if not aside:
         scanned.plan = scans.plan
     return scanned

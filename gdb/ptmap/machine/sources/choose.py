@@ -5,10 +5,11 @@ from __future__ import annotations
 import textwrap
 import time
 from functools import cache
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import gdb
 
+from ...base import lifetimes
 from ...base.errors import Refusal
 from ...base.text import plural, printable
 from ...debugger import failures, settings
@@ -20,32 +21,34 @@ from .source import NotHere, Source
 Tried = list[tuple[str, str]]  # a source's name, and why it is not used
 
 
-class Choice:
-    """A source; valid while the connection and the settings are the same."""
-
-    def __init__(
-        self, key: tuple[object, ...], memory: Memory, tried: Tried, seconds: float
-    ) -> None:
-        self.key, self.memory, self.tried = key, memory, tried
-        self.seconds = seconds  # how long the choice took, with its proofs
+class Choice(NamedTuple):
+    memory: Memory
+    tried: Tried
+    seconds: float  # that finding it took, proofs and all
 
 
-class _Connection:
-    """Lives as long as the connection and `set ptmap memory` are the same."""
+class _Target:
+    """Lives as long as key() is the same."""
 
     choice: Choice | None = None
 
 
-class _Question:
-    """Lives as long as a question."""
+class _Stop:
+    """Lives until the target runs or is changed."""
 
-    begun = False  # whether the source has begun
-    brief = False  # see new_command()
-    unseen = False
-    refused: tuple[tuple[object, ...], Refusal] | None = None  # no source could be chosen
+    unseen = False  # no event told of it
 
 
-_connection, _this = _Connection(), _Question()
+class _Command:
+    """Lives as long as a command."""
+
+    begun = False  # whether it has asked for the source already
+    brief = False
+    refused: tuple[tuple[object, ...], Refusal] | None = None  # it has, in vain
+
+
+def _this() -> _Command:
+    return lifetimes.command.of(_Command)
 
 
 def new_command(brief: bool = False, unseen: bool = False) -> None:
@@ -53,17 +56,33 @@ def new_command(brief: bool = False, unseen: bool = False) -> None:
 
     BRIEF: only a few reads will follow. UNSEEN: the target may have run without an event.
     """
-    _this.begun, _this.refused, _this.brief = False, None, brief
-    if unseen or _this.unseen:  # after an unseen stop the target has run on, also without an event
+    this = _this()
+    this.begun, this.refused, this.brief = False, None, brief
+    if unseen or lifetimes.stop.of(_Stop).unseen:  # it has run on since an unseen stop too
         forget()
-    _this.unseen = unseen
+    lifetimes.stop.of(_Stop).unseen = unseen
+
+
+def expect(brief: bool) -> None:
+    """Before the command that began asks for the source: whether a few reads are all."""
+    _this().brief = brief
+
+
+def widen() -> None:
+    """More than a few reads will follow after all: the source has to begin as for a map."""
+    this, held = _this(), lifetimes.target.kept(_Target)
+    this.brief = False
+    if this.begun and held is not None and held.choice is not None:
+        this.begun = not held.choice.memory.is_piecemeal
 
 
 def forget() -> None:
-    """Call it when the target has run or was changed: what was read is no longer valid."""
-    _this.refused = None
-    if _connection.choice is not None:
-        _connection.choice.memory.forget()
+    """The target has run, or was changed: nothing that was read is good any more."""
+    lifetimes.stop.end()
+    _this().refused = None
+    held = lifetimes.target.kept(_Target)
+    if held is not None and held.choice is not None:
+        held.choice.memory.forget()
 
 
 def memory() -> Memory:
@@ -72,30 +91,31 @@ def memory() -> Memory:
 
 
 def choice() -> Choice:
-    """The choice, made anew if the connection or a setting has changed. Error: Refusal."""
-    key_now = key()
-    if _this.refused is not None and _this.refused[0] == key_now:
-        raise _this.refused[1]
-    if _connection.choice is not None and _connection.choice.key == key_now:
-        if _this.begun:
-            return _connection.choice
+    """The choice, made anew where connection or setting have changed. Error: Refusal."""
+    key_now, this = key(), _this()
+    if this.refused is not None and this.refused[0] == key_now:
+        raise this.refused[1]
+    held = lifetimes.target.of(_Target, key_now)
+    if held.choice is not None:
+        if this.begun:
+            return held.choice
         try:
-            if not _this.brief or not _connection.choice.memory.begin_piecemeal():
-                _connection.choice.memory.begin()
-            _this.begun = True
-            return _connection.choice
+            if not this.brief or not held.choice.memory.begin_piecemeal():
+                held.choice.memory.begin()
+            this.begun = True
+            return held.choice
         except NotHere:
-            pass  # choose another
-    _connection.choice = None
+            pass  # another will do
+    held.choice = None
     start = time.perf_counter()
     try:
         source, tried = _choose()
     except Refusal as refusal:
-        _this.refused = key_now, refusal
+        this.refused = key_now, refusal
         raise
-    _connection.choice = Choice(key_now, Memory(source), tried, time.perf_counter() - start)
-    _this.begun = True
-    return _connection.choice
+    held.choice = Choice(Memory(source), tried, time.perf_counter() - start)
+    this.begun = True
+    return held.choice
 
 
 def key() -> tuple[object, ...]:
@@ -117,7 +137,7 @@ def show() -> str:
         if why is None:
             raise
         return _filled([f"ptmap memory is {setting}", f"  none: {why}"])
-    source, core = chosen.memory.source, chosen.memory.core
+    memory, source = chosen.memory, chosen.memory.source
     lines = [f"ptmap memory is {setting}"]
     if word == "auto":
         lines[0] += f": {source.name}"
@@ -126,8 +146,8 @@ def show() -> str:
     if word == "dump" and gdb.selected_thread() is not None:
         lines.append("  registers are the dump's too, not the attached target's")
     lines.append(
-        f"  so far {plural(source.requests, 'request')}, {core.bytes} bytes in {core.seconds:.3f} "
-        f"s; chosen in {chosen.seconds:.3f} s"
+        f"  so far {plural(source.requests, 'request')}, {memory.bytes_read} bytes in "
+        f"{memory.seconds:.3f} s; chosen in {chosen.seconds:.3f} s"
     )
     return _filled(lines)
 

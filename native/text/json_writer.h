@@ -1,4 +1,4 @@
-// JSON with each element on a line of its own.
+// JSON as Python writes it, on one line or with each element on a line of its own.
 #pragma once
 
 #include <concepts>
@@ -11,14 +11,24 @@
 
 namespace ptmap {
 
-/// Writes objects and lists with a space of indent for each that an element is in, as Python's
-/// json.dumps(value, indent=1) does.
-class IndentedJson {
+/// Where an element stands: on a line of its own, with a space of indent for each object or list
+/// that it is in (json.dumps(value, indent=1)), or all on one line (json.dumps(value)).
+enum class JsonLayout : std::uint8_t { indented, one_line };
+
+/// Writes objects and lists.
+class JsonWriter {
 public:
-    explicit IndentedJson(std::string& out) : out_(out) {}
+    explicit JsonWriter(std::string& out, JsonLayout layout = JsonLayout::indented)
+        : out_(out), layout_(layout) {}
+
+    /// What comes next are members of an outermost object that has some already.
+    void go_on() {
+        depth_ = 1;
+        first_ = false;
+    }
 
     /// The name of an object's next member; its value comes next.
-    IndentedJson& key(std::string_view name) {
+    JsonWriter& key(std::string_view name) {
         element();
         put_quoted(out_, name);
         out_ += ": ";
@@ -61,7 +71,7 @@ private:
             after_key_ = false;
             return;
         }
-        if (!first_) out_ += ',';
+        if (!first_) out_ += layout_ == JsonLayout::one_line ? ", " : ",";
         line();
         first_ = false;
     }
@@ -81,9 +91,12 @@ private:
         out_ += close;
         first_ = false;
     }
-    void line() { out_.append(1, '\n').append(depth_, ' '); }
+    void line() {
+        if (layout_ == JsonLayout::indented) out_.append(1, '\n').append(depth_, ' ');
+    }
 
     std::string& out_;
+    JsonLayout layout_;
     std::size_t depth_ = 0;
     bool first_ = true;       // of the innermost object or list nothing is written yet
     bool after_key_ = false;  // what comes next is a member's value
