@@ -32,7 +32,7 @@ def _ours() -> _Folder:
 
 
 def path() -> str:
-    """Made when it is first asked for. Error: OSError."""
+    """The folder's path; the folder is made at the first call. Error: OSError."""
     ours = _ours()
     for _ in range(_TRIES if ours.path is None else 0):
         made = tempfile.mkdtemp(prefix=_PREFIX)

@@ -24,7 +24,7 @@ class Finding:
     notes: tuple[str, ...] = ()  # what was not checked, and why
 
     def json(self) -> dict[str, object]:
-        """The members of the JSON that say it."""
+        """The finding's members of the JSON."""
         return {
             "result": self.result,
             "why": self.why or None,
@@ -42,7 +42,7 @@ def worst(findings: list[Finding]) -> Finding:
 
 
 def _entry_json(entry: ResponsibleEntry) -> dict[str, object]:
-    """In the words of pte's JSON."""
+    """With the names of pte's JSON."""
     raw = {} if entry.raw is None else {"raw": hex(entry.raw)}
     return {
         "level": entry.level,

@@ -11,7 +11,7 @@ _VERSION = "TAP version 13\n"
 
 
 def text(tests: Iterable[tuple[bool, str, Mapping[str, object]]]) -> str:
-    """A whole stream: for each test whether it passed, its name, and what else there is to say."""
+    """A whole stream. Each test: whether it passed, its name, members of the diagnostic block."""
     rows = list(tests)
     lines = [_VERSION, f"1..{len(rows)}\n"]
     for number, (passed, name, more) in enumerate(rows, 1):

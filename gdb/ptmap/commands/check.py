@@ -232,7 +232,7 @@ def _quit(status: int) -> NoReturn:
 
 
 def _rules(options: Options, words: list[str]) -> tuple[list[Line], str]:
-    """And the folder at which their paths begin. Error: Refusal where there are none."""
+    """The rules, and the folder of their relative paths. Error: Refusal if there are none."""
     if "file" in options:
         if words:
             raise Refusal(f"-file F has the rules: {printable(words[0])!r} cannot go with it")
@@ -362,7 +362,7 @@ def _json(evidence: Evidence, options: Options, judged: list[Judged]) -> Text:
 
 
 def _map_json(evidence: Evidence) -> Part:
-    """What is missing of the map, as in its own JSON; null where no rule needed one."""
+    """What the map lacks, as in its own JSON; null if no rule needed a map."""
     if not evidence.was_scanned:
         members = dict.fromkeys(("complete", "truncated", "unreadable", "malformed"))
         return json_members(members, indented=True)

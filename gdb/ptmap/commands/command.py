@@ -21,7 +21,7 @@ from ..machine import cpus, question, target
 from ..spaces.reader import Plan
 
 _COMMA_AND_LINE = ",\n "
-_PARTS = 4096  # of JSON, numbers and punctuation alike, in a piece
+_PARTS = 4096  # tokens of JSON in a piece
 
 Completions = Union[list[str], int]  # words, or one of gdb.COMPLETE_...
 
@@ -54,7 +54,7 @@ class Command(gdb.Command):
         raise NotImplementedError
 
     def plan(self, options: Options, words: list[str]) -> Plan:
-        """What it will ask of the tables. OPTIONS are text."""
+        """What the command will ask of the tables. OPTIONS are not evaluated yet."""
         return Plan()
 
     def needs_target(self, words: list[str]) -> bool:
@@ -77,12 +77,12 @@ class Command(gdb.Command):
         file = options.pop("o", "-")
         _output().file = None if file == "-" else file
         if _output().file and options.get("json", "-") != "-":
-            raise Refusal("-json FILE leaves nothing to show: it goes with no -o FILE")
+            raise Refusal("-json FILE leaves nothing to show: it cannot go with -o FILE")
         question.will_ask(self.plan(options, words))
         # Before anything is evaluated: expressions read memory and registers too.
         if self.needs_target(words):
             target.require_stopped()
-        # That of `-cpu` is the CPU whose registers all the others mean.
+        # -cpu comes first: all other expressions use that CPU's registers.
         cpu = evaluate(options["cpu"]) if "cpu" in options else None
         with cpus.selected(cpu) if cpu is not None else nullcontext():
             for option in self.options:
@@ -128,8 +128,8 @@ class Command(gdb.Command):
         raise Refusal(f"{'ambiguous' if found else 'unknown'} option {word}; there are {names}")
 
     def complete(self, text: str, word: str | None) -> Completions:
-        """GDB asks twice at TAB. At first WORD is None: it wants to know only whether the answer is
-        a kind of word (gdb.COMPLETE_...), which decides where WORD begins. Then it wants words."""
+        """GDB asks twice at TAB. At first WORD is None: GDB only asks whether the answer is one of
+        gdb.COMPLETE_..., which decides where WORD begins. Then it asks for words."""
         before, current = _under_cursor(text)
         found = self.completions(before, current)
         if isinstance(found, int):
@@ -178,14 +178,14 @@ def _chosen(option: Option, word: str) -> str:
 
 
 def is_for_eyes() -> bool:
-    """Whether write() goes to GDB's output and to no file of -o, which may have any length."""
+    """Whether write() goes to GDB's output. If not, it goes to the file of -o, at any length."""
     return _output().file is None
 
 
 def write(text: Text) -> None:
-    """A command's one answer, to GDB's output or the file of -o: a long one in pieces, as Ctrl-C
-    is heard between two. Error: Refusal where the machine is no more as it was read, or the file
-    cannot be written."""
+    """Writes a command's whole answer to GDB's output or the file of -o. A long one comes in
+    pieces, and Ctrl-C works between two. Error: Refusal if the machine has changed since it was
+    read, or the file cannot be written."""
     file = _output().file
     if file is not None:
         write_file(file, text)
@@ -197,7 +197,7 @@ def write(text: Text) -> None:
 
 
 def json_pieces(value: object, indent: int | None = None) -> Iterator[str]:
-    """What json.dumps() makes of it, in pieces, as Ctrl-C is heard between two."""
+    """The text of json.dumps(), in pieces, so that Ctrl-C works between two."""
     parts = json.JSONEncoder(indent=indent).iterencode(value)
     while piece := "".join(islice(parts, _PARTS)):
         yield piece

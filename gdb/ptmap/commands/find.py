@@ -94,7 +94,7 @@ class FindCommand(Command):
 
 
 def _space(options: Options) -> AddressSpace:
-    """Error: Refusal with paging off."""
+    """The space. Error: Refusal if paging is off."""
     space = selection.resolve(options)
     if space.paging_is_off:
         raise Refusal("paging is off (CR0.PG=0): every physical address is its own linear one")

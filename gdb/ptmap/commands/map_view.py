@@ -75,10 +75,10 @@ class MapView:
         return cls(space, options, position, window, part.tables, made, walk, whole, known)
 
     def json(self, more: dict[str, object] | None = None) -> Iterable[str]:
-        """In pieces, as it may be long; text() likewise."""
+        """The JSON, in pieces because it may be long."""
         members = dict(more or {})
         if "filter" in self.options:
-            members["filter"] = self.options["filter"]  # of the ranges; pages are not filtered
+            members["filter"] = self.options["filter"]  # it filters "ranges", not "pages"
         kpti: dict[str, str | None] = {}
         if pair := self.space.kpti_roots:
             members["kpti"] = kpti
@@ -215,11 +215,8 @@ def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
 
 
 def _position(space: AddressSpace, options: Options) -> int:
-    """Which of paging.levels the grid shows.
-
-    The PD where addresses have 32 bits, else the root; one below that with -at; or what -level
-    says.
-    """
+    """The index in paging.levels of the level that the grid shows: -level; else the PD if addresses
+    have 32 bits, or the root, and with -at the level below that."""
     levels = space.paging.levels
     overview = 0 if space.paging.canonical else len(levels) - 2
     if "level" not in options:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .._core import ExplainedAddress, ExplainedSpace, Walk
 
 
-# Options for which more is read than the entries of a walk.
+# These options read more than the entries of a walk.
 _READ_MORE = ("root", "half", "pid", "comm", "expect", "watch")
 
 
@@ -124,10 +124,10 @@ class PteCommand(Command):
 def _explained(
     space: AddressSpace, addresses: list[int], expected: predicate.Predicate | None
 ) -> tuple[list[ExplainedAddress], list[Finding]]:
-    """Each address, and what came of -expect there; no findings without it."""
+    """The explanations; the findings of -expect, empty without it."""
     try:
         walks = _walks(space, addresses)
-    except NotHere:  # the short way to memory is not sure
+    except NotHere:  # the quick way to memory cannot be used
         question.widen()
         walks = _walks(space, addresses)
     if any(walk.outcome == "not-present" for walk in walks):
@@ -183,7 +183,7 @@ def _around(space: AddressSpace) -> ExplainedSpace:
 
 
 def _expected(space: AddressSpace, options: Options) -> predicate.Predicate:
-    """Error: Refusal where -expect cannot be asked."""
+    """The predicate of -expect. Error: Refusal if it is wrong, or paging is off."""
     if space.paging_is_off:
         raise Refusal("-expect: paging is off (CR0.PG=0), there are no rights")
     try:
@@ -193,7 +193,7 @@ def _expected(space: AddressSpace, options: Options) -> predicate.Predicate:
 
 
 def _refuse(options: Options, findings: list[Finding]) -> None:
-    """Error: Refusal where -expect does not hold."""
+    """Error: Refusal if -expect does not hold."""
     wrong = [finding for finding in findings if finding.result != OK]
     if not wrong:
         return

@@ -105,7 +105,7 @@ class PtmapCommand(Command):
 
 
 def _trampoline(options: Options) -> None:
-    """-trampoline is of the user root. Error: Refusal for what it does not go with."""
+    """Selects the user root for -trampoline. Error: Refusal for options that exclude it."""
     if options.setdefault("half", "user") != "user":
         raise Refusal("-trampoline is about the user root: it cannot go with -half kernel")
     for other in ("at", "level"):
@@ -114,7 +114,7 @@ def _trampoline(options: Options) -> None:
 
 
 def _resolve(options: Options) -> AddressSpace:
-    """Error: Refusal with paging off."""
+    """The space. Error: Refusal if paging is off."""
     space = selection.resolve(options)
     if space.paging_is_off:
         raise Refusal(
@@ -163,7 +163,7 @@ def _all_cpus(options: Options, words: list[str]) -> None:
 
 
 def _view_of_cpu(options: Options, words: list[str]) -> MapView | None:
-    """The selected CPU's; None where its paging is off, whatever half of a root is asked for."""
+    """The selected CPU's map; None if its paging is off, even with -half."""
     mode_only = {key: value for key, value in options.items() if key == "mode"}
     if selection.resolve(mode_only).paging_is_off:
         return None

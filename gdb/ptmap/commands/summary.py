@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def head(space: AddressSpace, linux: object) -> str:
-    """Mode and root; which of KPTI's; that it is Linux."""
+    """The first line: mode, root, which of KPTI's roots it is, whether it is Linux."""
     return "".join(
         native.core.head_text(
             space.mode, space.root, space.half or "", linux is not None, space.told

@@ -304,9 +304,9 @@ def _vsyscall_text(page: Vsyscall) -> str:
 
 
 def _json(found: Vdso) -> dict[str, object]:
-    """A page's "from" is where its bytes were read: "process", "kernel", or null where they are not
-    known. "found_by" is image, frames, mm or auxv; "searched" counts executable user pages and
-    tables that could not be read; "rejected" are ELF headers that begin no image."""
+    """A page's "from" says whose bytes were read: "process", "kernel", or null if they are not
+    known. "found_by" is image, frames, mm or auxv. "searched" counts executable user pages and
+    unreadable tables. "rejected" has ELF headers that begin no valid image."""
     return {
         "schema": "ptmap/1",
         "kind": "vdso",

@@ -51,7 +51,7 @@ class _Line(NamedTuple):
 
 
 class _Last:
-    """Lives as long as GDB: `xp` and `ptmap xp` go on where either of them ended."""
+    """Lives as long as GDB, so that `xp` and `ptmap xp` continue each other."""
 
     format = _Format()
     next_address: int | None = None
@@ -84,7 +84,7 @@ class XpCommand(Command):
     options = (JSON,)
 
     def parse(self, argument: str) -> tuple[Options, list[str]]:
-        """/FMT, options, and all the rest as one expression, as x has it."""
+        """/FMT and options; the rest is one expression, as for x."""
         found = re.match(r"\s*(?:/(\S*))?\s*((?:-(?:json|o)\s+\S+\s*)*)(.*?)\s*$", argument, re.S)
         assert found is not None
         options, _ = super().parse(found[2])

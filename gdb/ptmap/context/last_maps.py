@@ -56,7 +56,7 @@ def _last() -> _OfOneTarget:
 
 
 def new_command(name: str) -> None:
-    """A command begins: what the one before made is an earlier map now."""
+    """A command begins: the maps of the one before are earlier maps now."""
     lifetimes.command.of(_Command).name = name
     last = lifetimes.target.kept(_OfOneTarget)
     if last is None:
@@ -69,7 +69,7 @@ def new_command(name: str) -> None:
 
 
 def remember(space: AddressSpace, scanned: Space) -> None:
-    """A scan of a whole space."""
+    """Keeps a scan of a whole space."""
     last, key = _last(), (space.mode, space.root)
     kept = scanned if scanned.tables <= _TABLES else None
     last.made.pop(key, None)
@@ -79,7 +79,7 @@ def remember(space: AddressSpace, scanned: Space) -> None:
 
 
 def find(space: AddressSpace) -> LastMap | None:
-    """What the last command before this one made of this root, None for nothing."""
+    """The last map of this root from an earlier command, or None."""
     return _last().kept.get((space.mode, space.root))
 
 

@@ -97,7 +97,7 @@ def side(word: str, mode: str | None) -> Side:
 
 
 def live(name: str, options: Options, mode: str | None = None) -> Side:
-    """A space of the target. Error: Refusal, with paging off too."""
+    """A space of the target. Error: Refusal, also if paging is off."""
     space = selection.resolve(options | ({"mode": mode} if mode else {}))
     if space.paging_is_off:
         raise Refusal("paging is off (CR0.PG=0): there is no map, every address is physical")

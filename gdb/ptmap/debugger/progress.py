@@ -36,7 +36,7 @@ def begin() -> None:
 
 
 def erase() -> None:
-    """Before anything else is written: a command's answer, an error."""
+    """Call it before anything else is written: a command's answer, an error."""
     this = _this()
     if this.shown:
         this.shown = 0.0
@@ -44,7 +44,7 @@ def erase() -> None:
 
 
 def reading(done: int, total: int) -> None:
-    """Of these reads so many are done. More may follow: tables name other tables."""
+    """DONE of TOTAL reads are done. More may follow: tables name other tables."""
     this = _this()
     if not this.terminal:
         return
@@ -88,7 +88,7 @@ def show(text: str, now: float | None = None) -> None:
     now = time.monotonic() if now is None else now
     if _is_due(now):
         _this().shown = now
-        _write(f"\r{text:<79.79}\r")  # so that the terminal's ^C is on this line too
+        _write(f"\r{text:<79.79}\r")  # the last \r puts the terminal's ^C on this line too
 
 
 def _is_due(now: float) -> bool:

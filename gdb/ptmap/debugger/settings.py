@@ -212,7 +212,7 @@ def register(show_memory: Callable[[], str]) -> None:
 
 
 def get(name: str) -> int | None:
-    """A setting's number, None where it is automatic."""
+    """A setting's number, None if it is automatic."""
     return _registered().others[name].number
 
 
@@ -224,10 +224,10 @@ def limit(name: str) -> int:
 
 
 def memory() -> tuple[str, str | None]:
-    """The source's name or "auto", and the path that some have."""
+    """The source's name or "auto"; the path, if it takes one."""
     return _registered().memory.chosen
 
 
 def memory_times() -> int:
-    """How often it was set: every time it is chosen anew."""
+    """How often it was set: setting it to the same value chooses the source anew too."""
     return _registered().memory.times

@@ -37,12 +37,12 @@ def load(name: str, content: bytes, offset: int) -> None:
     try:
         _add(path, offset)
     except gdb.error as error:
-        raise Refusal(f"-load: GDB does not take the image's symbols: {error}") from None
+        raise Refusal(f"-load: GDB refuses the image's symbols: {error}") from None
     _given().loaded = path, offset
 
 
 def unload() -> None:
-    """Takes away what load() gave, if it is still there."""
+    """Removes what load() gave, if it is still there."""
     given = _given()
     if given.loaded is None:
         return
@@ -55,7 +55,7 @@ def unload() -> None:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Around what makes GDB forget all symbols."""
+    """Gives GDB what load() gave once more, if what runs inside makes GDB forget all symbols."""
     given = _given()
     was_there = given.loaded is not None and _is_there(given.loaded[0])
     try:

@@ -148,8 +148,7 @@ def _choices(group: Group, known: Configuration) -> Sequence[bool]:
 def decode(
     layout: Layout, version: Version, level: int, raw: int, known: Configuration = Configuration()
 ) -> dict[str, object] | None:
-    """A non-present entry in the shape of the JSON; None where there is nothing to say: zero, or
-    no level for leaves."""
+    """A non-present entry, as the JSON has it; None for zero, and for a level without leaves."""
     size = layout.leaves.get(level)
     if raw == 0 or raw & 1 or size is None:
         return None
@@ -216,13 +215,13 @@ class _Known:
 
 
 class _Last:
-    """Lives as long as the memory is the same one."""
+    """Lives as long as the memory is the same."""
 
     known: _Known | None = None
 
 
 def explain(space: AddressSpace, va: int, level: int, raw: int) -> dict[str, object] | None:
-    """What Linux means by a non-present entry; None where there is nothing, or no Linux."""
+    """What Linux means by a non-present entry; None for zero, or if there is no Linux."""
     if raw == 0 or space.paging_is_off:
         return None
     linux = _linux(space)

@@ -180,7 +180,7 @@ def space_of_task(space: AddressSpace, kernel: Kernel, task: Task, role: str = "
         told = f"{task}{role}"
     root = _root(kernel, Structures(kernel), mm)
     if root is None or space.paging.root_of(root) != root:
-        raise Refusal(f"{task}: its mm_struct at {mm:#x} names no page tables")
+        raise Refusal(f"{task}: its mm_struct at {mm:#x} has no valid page-table root")
     lifetimes.session.of(_Hints).task_by_root[root] = task.address
     return space.below(root, told=(told,), pair=kernel.pair(root))
 
@@ -202,14 +202,14 @@ def _root(kernel: Kernel, structures: Structures, mm: int) -> int | None:
 
 @dataclass
 class _Hints:
-    """Lives as long as GDB. Whose a root was found to be, on its way from a task to its tables:
-    checked before it is believed. Over a slow line the list of all tasks is long."""
+    """Lives as long as GDB. The task whose root was last looked up, by root: only a hint, checked
+    before use. It saves the list of all tasks, which takes long over a slow line."""
 
     task_by_root: dict[int, int] = field(default_factory=dict)
 
 
 def _likely(kernel: Kernel, root: int) -> Iterator[Task]:
-    """Those worth a look before the whole list, where looking is slow."""
+    """The tasks to try before the whole list, which is slow to read."""
     hint = lifetimes.session.of(_Hints).task_by_root.get(root)
     if kernel.place is not None and hint is not None:
         try:

@@ -13,12 +13,12 @@ from .sources import choose
 
 
 class _Selected:
-    """Lives as long as GDB; what it says is set by selected() and put back."""
+    """Lives as long as GDB. selected() sets the index and restores it."""
 
     index = 0  # only if CPUs are not GDB's threads
 
 
-_SHADOW = 0xFFFFFFFE  # kgdb: the remote thread id of CPU 0, of CPU 1 it is one less
+_SHADOW = 0xFFFFFFFE  # kgdb: the remote thread id of CPU 0; that of CPU 1 is one less
 
 
 def selected_thread() -> gdb.InferiorThread | None:

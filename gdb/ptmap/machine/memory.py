@@ -21,7 +21,7 @@ class Memory:
         self._whole = native.core.ReadOnce(source.native)
         self._piecemeal: ReadOnce | None = None
         self.core = self._whole
-        self.found = Lifetime()  # what is recognised in it, for as long as it is the same
+        self.found = Lifetime()  # what was recognised in this memory
 
     def begin(self) -> None:
         """A command begins. Error: NotHere, Refusal (see Source.begin)."""
@@ -51,17 +51,17 @@ class Memory:
 
     @property
     def is_piecemeal(self) -> bool:
-        """Whether it began so."""
+        """Whether it began by begin_piecemeal()."""
         return self.core is self._piecemeal
 
     @property
     def bytes_read(self) -> int:
-        """That came from the source so far."""
+        """Bytes read from the source so far."""
         return self._whole.bytes + (self._piecemeal.bytes if self._piecemeal else 0)
 
     @property
     def seconds(self) -> float:
-        """That reading them took."""
+        """How long that took."""
         return self._whole.seconds + (self._piecemeal.seconds if self._piecemeal else 0)
 
     def reading(self) -> AbstractContextManager[None]:

@@ -23,7 +23,7 @@ from .sources import choose
 class _Running:
     """Lives as long as GDB."""
 
-    commands = 0  # of ours that run now, one inside another
+    commands = 0  # how many of our commands run now, one inside another
 
 
 class _Question:
@@ -44,7 +44,7 @@ def _now() -> _Question:
 
 @contextmanager
 def of_command() -> Iterator[None]:
-    """Around a command of ours: what it asks by functions and scripts is part of it."""
+    """Surrounds a command of ours: functions and scripts inside it are part of its question."""
     _end_last()
     choose.new_command()
     _running().commands += 1
@@ -56,13 +56,13 @@ def of_command() -> Iterator[None]:
 
 
 def _end_last() -> None:
-    """Nothing that lives as long as a command is left of the one before."""
+    """Ends all state of the last command."""
     _forget_scans()
     lifetimes.command.end()
 
 
 def begin_anew() -> None:
-    """What was read in this question is good no more."""
+    """Forgets what this question has read."""
     choose.new_command()
     will_ask(_now().plan)
 
@@ -76,13 +76,13 @@ def will_ask(plan: Plan) -> None:
 
 
 def _forget_scans() -> None:
-    """At once: a space that was scanned has a reader, which has the scans, and Python would see
-    much later that nobody else has them."""
+    """Frees the scans at once. A scanned space has a reader, and the reader has the scans: Python
+    would free this circle much later."""
     _now().scans.by_root.clear()
 
 
 def scans() -> Scans:
-    """What is scanned in this question."""
+    """What this question has scanned."""
     return _now().scans
 
 
@@ -107,7 +107,7 @@ def begin(brief: bool = False) -> None:
 
 
 def widen() -> None:
-    """More is read than a few entries, whatever the plan was."""
+    """More than a few entries will be read, whatever the plan was."""
     choose.widen()
 
 

@@ -30,12 +30,12 @@ def _this() -> _Question:
 
 
 def leave_alone() -> None:
-    """What is answered next has nothing to do with the target, whatever it does."""
+    """Call it before an answer that does not use the target."""
     _this().used.clear()
 
 
 def require_stopped() -> None:
-    """Error: Refusal where there is no target and one is needed, or one that runs."""
+    """Error: Refusal if the target runs, or if there is none and one is needed."""
     word, _ = settings.memory()
     if word == "dump":
         return  # a dump has all that a command needs
@@ -51,12 +51,12 @@ def require_stopped() -> None:
 
 
 def in_stop() -> bool:
-    """Whether this question comes while GDB decides what to make of a stop: in a condition."""
+    """Whether GDB asks this while it decides whether to stop: in a condition."""
     return _this().in_stop
 
 
 def find_in_stop() -> bool:
-    """The same, found anew. The thread counts as running then, and shows registers all the same."""
+    """Finds that out. In that case the thread counts as running, and yet has registers."""
     this, thread = _this(), cpus.selected_thread()
     this.in_stop = thread is not None and thread.is_valid() and thread.is_running()
     if this.in_stop:
@@ -68,8 +68,8 @@ def find_in_stop() -> bool:
 
 
 def require_same() -> None:
-    """Before an answer is given. Error: Refusal where the machine ran, or was reset, since its
-    registers were read: what was read belongs to no one state of it."""
+    """Call it before an answer is given. Error: Refusal if the machine ran or was reset since its
+    registers were read: then the answer mixes two states."""
     told = _this().used
     if not told:
         return

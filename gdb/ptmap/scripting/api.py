@@ -299,7 +299,7 @@ def _linear(one: AddressSpace, va: Address) -> int:
 
 @contextmanager
 def _question(of: Space) -> Iterator[None]:
-    """Around what one call reads."""
+    """Surrounds the reads of one call."""
     try:
         with _refusing():
             question.begin()

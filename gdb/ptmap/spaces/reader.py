@@ -17,16 +17,16 @@ class Source(Protocol):
     """Where memory comes from: machine/sources/source.py."""
 
     name: str
-    keeps: bool  # what was read, for as long as the target stands still
-    knows_ram: bool  # whether what is outside `ram` is none for certain
-    place: Any  # of a Linux kernel, where its symbols led to its memory
+    keeps: bool  # whether answers are kept while the target stands still
+    knows_ram: bool  # whether everything outside of `ram` certainly is not RAM
+    place: Any  # of a Linux kernel, if the source was found by its symbols
 
 
 class Memory(Protocol):
     """A machine's physical memory: machine/memory.py."""
 
     core: ReadOnce  # what the native core reads through
-    found: Lifetime  # what was recognised in it; ends with it
+    found: Lifetime  # what was recognised in this memory; ends with it
 
     @property
     def source(self) -> Source:
@@ -62,7 +62,7 @@ class Plan:
 
     whole: bool = False  # about all of a space, and not a few addresses or a window
     counts: bool = True  # how many pages there are, and whether they are RAM
-    brief: bool = False  # a few entries are all that is read, unless the command widens that
+    brief: bool = False  # only a few entries are read, unless the command widens that
     exact: bool = False  # frames and page sizes of each range, of the user's part too
 
 

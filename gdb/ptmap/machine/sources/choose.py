@@ -24,7 +24,7 @@ Tried = list[tuple[str, str]]  # a source's name, and why it is not used
 class Choice(NamedTuple):
     memory: Memory
     tried: Tried
-    seconds: float  # that finding it took, proofs and all
+    seconds: float  # how long the choice took, with its proofs
 
 
 class _Target:
@@ -36,15 +36,15 @@ class _Target:
 class _Stop:
     """Lives until the target runs or is changed."""
 
-    unseen = False  # no event told of it
+    unseen = False  # whether no event told of this stop
 
 
 class _Command:
     """Lives as long as a command."""
 
-    begun = False  # whether it has asked for the source already
-    brief = False
-    refused: tuple[tuple[object, ...], Refusal] | None = None  # it has, in vain
+    begun = False  # whether the source has begun
+    brief = False  # see new_command()
+    refused: tuple[tuple[object, ...], Refusal] | None = None  # no source could be chosen
 
 
 def _this() -> _Command:
@@ -58,18 +58,18 @@ def new_command(brief: bool = False, unseen: bool = False) -> None:
     """
     this = _this()
     this.begun, this.refused, this.brief = False, None, brief
-    if unseen or lifetimes.stop.of(_Stop).unseen:  # it has run on since an unseen stop too
+    if unseen or lifetimes.stop.of(_Stop).unseen:  # after an unseen stop it ran on, also unseen
         forget()
     lifetimes.stop.of(_Stop).unseen = unseen
 
 
 def expect(brief: bool) -> None:
-    """Before the command that began asks for the source: whether a few reads are all."""
+    """Says whether the command will do only a few reads. Call it before the source begins."""
     _this().brief = brief
 
 
 def widen() -> None:
-    """More than a few reads will follow after all: the source has to begin as for a map."""
+    """More than a few reads will follow, so the source must begin as for a map."""
     this, held = _this(), lifetimes.target.kept(_Target)
     this.brief = False
     if this.begun and held is not None and held.choice is not None:
@@ -77,7 +77,7 @@ def widen() -> None:
 
 
 def forget() -> None:
-    """The target has run, or was changed: nothing that was read is good any more."""
+    """Call it when the target has run or was changed: what was read is no longer valid."""
     lifetimes.stop.end()
     _this().refused = None
     held = lifetimes.target.kept(_Target)
@@ -91,7 +91,7 @@ def memory() -> Memory:
 
 
 def choice() -> Choice:
-    """The choice, made anew where connection or setting have changed. Error: Refusal."""
+    """The choice, made anew if the connection or a setting has changed. Error: Refusal."""
     key_now, this = key(), _this()
     if this.refused is not None and this.refused[0] == key_now:
         raise this.refused[1]
@@ -105,7 +105,7 @@ def choice() -> Choice:
             this.begun = True
             return held.choice
         except NotHere:
-            pass  # another will do
+            pass  # choose another
     held.choice = None
     start = time.perf_counter()
     try:
