@@ -7,7 +7,7 @@ namespace ptmap::elf {
 FileHandle open_elf_file(int file) {
     elf_version(EV_CURRENT);
     FileHandle elf(elf_begin(file, ELF_C_READ, nullptr));
-    if (!elf || elf_kind(elf.get()) != ELF_K_ELF) throw std::invalid_argument("no ELF file");
+    if (!elf || elf_kind(elf.get()) != ELF_K_ELF) throw std::invalid_argument("not an ELF file");
     return elf;
 }
 

@@ -127,7 +127,7 @@ private:
     }
 
     static std::invalid_argument none() {
-        return std::invalid_argument("no Linux kernel with symbols (its vmlinux is)");
+        return std::invalid_argument("not a Linux kernel with symbols (a vmlinux is)");
     }
 
     int file_;

@@ -1,4 +1,4 @@
-"""Symbols that ptmap gives GDB: from an ELF image in the guest's memory, or a kernel's file."""
+"""Symbols that ptmap gives to GDB: of an ELF image in the guest's memory, or of a kernel's file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EMPTY_ELF = struct.pack(
 
 
 class _Given:
-    """What load() gave. Lives as long as GDB, which reads a symbol file again when it likes."""
+    """What load() gave. Lives as long as GDB, which may read a symbol file again at any time."""
 
     loaded: tuple[str, int] | None = None  # path, offset
 
@@ -32,8 +32,8 @@ def _given() -> _Given:
 
 
 def load(name: str, content: bytes, offset: int) -> None:
-    """Symbols of an ELF file, moved by `offset` from where it was linked. They replace those that
-    were loaded so before. Error: Refusal."""
+    """Gives GDB the symbols of an ELF file, `offset` above where it was linked. They replace those
+    of an earlier load(). Error: Refusal."""
     try:
         path = os.path.join(_new_folder(), name)
         with open(path, "wb") as file:
@@ -44,12 +44,12 @@ def load(name: str, content: bytes, offset: int) -> None:
     try:
         _add(path, offset)
     except gdb.error as error:
-        raise Refusal(f"-load: GDB does not take the image's symbols: {error}") from None
+        raise Refusal(f"-load: GDB refuses the image's symbols: {error}") from None
     _given().loaded = path, offset
 
 
 def unload() -> None:
-    """Takes away what load() gave, if it is still there."""
+    """Removes what load() gave, if it is still there."""
     given = _given()
     if given.loaded is None:
         return
@@ -61,9 +61,9 @@ def unload() -> None:
 
 
 def replace(path: str, offset: int, others: list[str], section: str = "") -> None:
-    """Gives GDB the symbols of PATH, its sections moved by OFFSET, but SECTION, which lies at 0.
-    They take the place of GDB's own symbol file and of OTHERS; what else was added stays, such as
-    modules. Error: gdb.error."""
+    """Gives GDB the symbols of PATH instead of those of its own symbol file and of OTHERS. The
+    sections move by OFFSET, except SECTION, which stays at 0. Other files that were added stay, such
+    as modules. Error: gdb.error."""
     main = gdb.current_progspace().filename
     with _unasked():
         for other in others:
@@ -101,7 +101,7 @@ def _add(path: str, offset: int) -> None:
 
 
 def paths() -> list[str]:
-    """Of the files whose symbols are loaded, but for what load() gave."""
+    """The loaded symbol files, except what load() gave."""
     names = (file.filename for file in gdb.objfiles())
     return [name for name in names if name and not is_ours(name) and os.path.isfile(name)]
 
@@ -117,10 +117,10 @@ def _is_there(path: str) -> bool:
 
 
 def quoted(path: str) -> str:
-    """One word of a GDB command."""
+    """The path as one word of a GDB command."""
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _new_folder() -> str:
-    """One of its own for each image, so that GDB shows the file by the image's name."""
+    """Each image has a folder of its own, so that GDB shows the file by the image's name."""
     return tempfile.mkdtemp(dir=private_folder.path())

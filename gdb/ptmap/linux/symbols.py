@@ -1,4 +1,4 @@
-"""A kernel's symbols, put where KASLR put the kernel."""
+"""Gives GDB a kernel's symbols at the place where KASLR put the kernel."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .place import Read, kaslr_offset
 if TYPE_CHECKING:
     from .._core import KernelFile
 
-_BANNER_READ = 400  # of the banner: one packet, whatever the stub
+_BANNER_READ = 400  # bytes of the banner: they fit one packet of any stub
 _PER_CPU = ".data..percpu"
 
 
 def inspect(path: str) -> KernelFile:
-    """What a kernel's ELF file says of itself. Error: Refusal if it is none with symbols."""
+    """Reads a kernel's ELF file. Error: Refusal if it is not a Linux kernel with symbols."""
     try:
         with files.open_regular(path) as file:
             return native.core.read_kernel_file(file.fileno())
@@ -32,8 +32,8 @@ def inspect(path: str) -> KernelFile:
 
 
 def load(linux: Kernel, path: str) -> None:
-    """Makes `path` the kernel's symbol file, at the kernel's place. Error: Refusal if it is another
-    kernel's; the symbols are then as they were."""
+    """Makes PATH the kernel's symbol file, at the kernel's place. Error: Refusal if it is another
+    kernel's; then the symbols stay as they are."""
     file = inspect(path)
     offset = linux.image.text.start - file.text
     _require_same(linux, file, offset, path)
@@ -41,14 +41,12 @@ def load(linux: Kernel, path: str) -> None:
 
 
 def load_by_reading(read: Read, pc: int | None, path: str) -> None:
-    """The same if no tables can be read without symbols: the file's banner is looked for, with
-    READ of linear addresses. Error: Refusal."""
+    """As load(), if no tables can be read without symbols: READ, of linear addresses, looks for
+    the file's banner. Error: Refusal."""
     file = inspect(path)
     found = kaslr_offset(read, pc, file.text, file.end, file.banner_at, file.banner[:_BANNER_READ])
     if found is None:
-        raise Refusal(
-            f"{printable(path)} is not this kernel's: its linux_banner is nowhere in memory"
-        )
+        raise Refusal(f"{printable(path)} is not this kernel's: its linux_banner is not in memory")
     _place(path, found[0], file)
 
 

@@ -1,7 +1,7 @@
-"""The vvar pages: what the vDSO's functions read instead of asking the kernel.
+"""The vvar pages: data that the vDSO's functions read instead of calling the kernel.
 
-They lie before the image. Which they are and what stands in them is in the types of vmlinux, else
-in a table of the versions whose sources were read.
+They lie before the image. Their order and their fields come from the types of vmlinux; without
+types, from a table of the versions whose source was read.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ _TIMENS = 0x7FFFFFFF  # VDSO_CLOCKMODE_TIMENS: the data is in the page "timens"
 
 @dataclass(frozen=True)
 class VvarPage:
-    """One of them, as the process has it."""
+    """A vvar page, as the process has it."""
 
     va: int
     name: str | None
-    walk: Walk  # _core.Walk
+    walk: Walk
     special: bool = True  # whether Linux marks it so (is_special())
 
     @property
@@ -87,7 +87,7 @@ class VvarPage:
 
     @property
     def is_other(self) -> bool:
-        """A page of something else is where it should be: the vDSO was moved, or is not there."""
+        """Whether another page is mapped at its address: the vDSO was moved, or is not there."""
         if self.name is None or not self.mapped:
             return False
         return not self.walk.user or self.walk.write or self.special > is_special(self.walk)
@@ -95,15 +95,15 @@ class VvarPage:
 
 @dataclass(frozen=True)
 class Clock:
-    """What time is computed with."""
+    """The fields from which the vDSO computes the time."""
 
     layout: str  # how the fields are known: "types", "Linux 5.6 to 6.9"
-    seq: int  # even; odd while it is being changed
+    seq: int  # odd while the kernel changes the fields
     clock_mode: str
-    mult: int  # nanoseconds << shift of a cycle
+    mult: int  # nanoseconds per cycle, << shift
     shift: int
     in_namespace: bool  # the process is in a time namespace
-    from_kernel: bool  # the process has not mapped the data: read where the kernel has it
+    from_kernel: bool  # the process has not mapped the data: read from the kernel's memory
 
     @property
     def without_syscall(self) -> bool:
@@ -117,7 +117,7 @@ class Vvar:
 
     pages: list[VvarPage]
     clock: Clock | None
-    no_clock: str = ""  # why there is none, where one was looked for
+    no_clock: str = ""  # why there is no clock, if one was searched
 
     @property
     def notes(self) -> list[str]:
@@ -228,7 +228,7 @@ def _page(space: AddressSpace, va: int, name: str | None, special: bool = True) 
     return VvarPage(va, name, space.walk(va), special)
 
 
-# What stands in them
+# Their fields
 
 
 def _clock(space: AddressSpace, pages: list[VvarPage], known: _Known) -> tuple[Clock | None, str]:
@@ -244,17 +244,17 @@ def _clock(space: AddressSpace, pages: list[VvarPage], known: _Known) -> tuple[C
         )
     in_namespace = _number(raw, places.clock_mode) == _TIMENS
     if in_namespace:
-        # There the two pages change places (arch/x86/entry/vdso/vma.c).
+        # In a time namespace "data" and "timens" are swapped (arch/x86/entry/vdso/vma.c).
         timens = by_name.get("timens")
         raw = _content(space, timens) if timens is not None else None
         if raw is None:
-            return None, "not known: the time namespace's page of it is not mapped"
+            return None, "not known: the time namespace's data page is not mapped"
     mode, shift = _number(raw, places.clock_mode), _number(raw, places.shift)
     name = CLOCK_MODES.get(mode)
     if name is None:
-        return None, f"not decoded: its mode {mode:#x} is none of those known"
+        return None, f"not decoded: its mode {mode:#x} is not known"
     if shift > 63:
-        return None, f"not decoded: it cannot be shifted by {shift:#x} bits"
+        return None, f"not decoded: its shift {shift:#x} is more than 63 bits"
     return (
         Clock(
             known.layout,
@@ -290,7 +290,7 @@ def _fields_by_types(linux: Kernel, structures: Structures) -> Fields | None:
 
 
 def _kernels_data(linux: Kernel) -> bytes | None:
-    """The data page, by symbol."""
+    """The data page in the kernel's memory, by symbol."""
     where = linux.symbol("__vvar_page") or linux.word("vdso_k_time_data")
     try:
         return linux.memory.read(where, PAGE) if where else None
