@@ -62,8 +62,8 @@ def unload() -> None:
 
 def replace(path: str, offset: int, others: list[str], section: str = "") -> None:
     """Gives GDB the symbols of PATH instead of those of its own symbol file and of OTHERS. The
-    sections move by OFFSET, except SECTION, which stays at 0. Other files that were added stay, such
-    as modules. Error: gdb.error."""
+    sections move by OFFSET, except SECTION, which stays at 0. Other files that were added stay,
+    such as modules. Error: gdb.error."""
     main = gdb.current_progspace().filename
     with _unasked():
         for other in others:
