@@ -253,7 +253,7 @@ def test_threads(stop: Stopped) -> None:
 SEVERAL = """
 from ptmap.linux import tasks
 real = tasks.tasks
-tasks.tasks = lambda kernel: (tasks.Task(0, pid, pid, "worker", 0, False) for pid in range(5, {end}))
+tasks.tasks = lambda kernel: (tasks.Task(0, pid, pid, "worker", 0, False, False) for pid in range(5, {end}))
 try:
     gdb.execute("ptmap -comm worker")
 except gdb.error as error:
@@ -346,13 +346,16 @@ def test_a_hostile_name_is_shown_escaped(stop: Stopped) -> None:
     assert stop.map("-comm sleeper")
 
 
-def test_a_process_that_has_exited(stop: Stopped) -> None:
-    where = physical(stop, stop.child_pid, "mm")
-    with stop.changed(where, bytes(4 if stop.name == "kgdb-pae" else 8)):
-        assert stop.refusal("ptmap -comm sleeper") == (
-            f"ptmap: -comm: pid {stop.child_pid} (sleeper) has exited: "
-            "it has no address space any more"
-        )
+def test_a_process_before_its_space_and_after(stop: Stopped) -> None:
+    mm, flags = (physical(stop, stop.child_pid, name) for name in ("mm", "flags"))
+    who = f"ptmap: -comm: pid {stop.child_pid} (sleeper) has"
+    with stop.changed(mm, bytes(4 if stop.name == "kgdb-pae" else 8)):
+        assert stop.refusal("ptmap -comm sleeper") == f"{who} no address space yet"
+        exiting = int.from_bytes(stop.memory(flags, 4), "little") | 0x4
+        with stop.changed(flags, exiting.to_bytes(4, "little")):
+            assert stop.refusal("ptmap -comm sleeper") == (
+                f"{who} exited: it has no address space any more"
+            )
 
 
 def test_a_damaged_list_is_an_error(stop: Stopped) -> None:

@@ -10,6 +10,7 @@ from ..base.errors import Refusal
 from ..base.text import plural
 from ..debugger import progress, settings
 from ..debugger.numbers import evaluate
+from ..context import hints
 from ..linux import kernel, recognition
 from ..machine.sources.source import INTERRUPTED
 from ..spaces import address_space, scanned
@@ -148,7 +149,8 @@ class Evidence:
     def at(self, result: str, why: str, walk: Walk, right: str | None = None) -> Finding:
         """A finding about the address of a walk."""
         entry = native.core.responsible_entry(walk, self.space.paging, right)
-        return Finding(result, why, walk.va, self.found(walk), entry)
+        hint = hints.of(self.space, walk.va) if walk.outcome == "not-present" else None
+        return Finding(result, why, walk.va, self.found(walk), entry, (hint,) if hint else ())
 
     def matches(
         self, stretch: tuple[int, int], condition: Condition | None, truth: bool | None

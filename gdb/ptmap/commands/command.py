@@ -74,6 +74,7 @@ class Command(gdb.Command):
     def _invoke(self, argument: str) -> None:
         """Error: see failures.py."""
         options, words = self.parse(argument)
+        self._require_dashes(words)
         file = options.pop("o", "-")
         _output().file = None if file == "-" else file
         if _output().file and options.get("json", "-") != "-":
@@ -113,6 +114,14 @@ class Command(gdb.Command):
             else:
                 options[option.name] = _chosen(option, argv.pop(0))
         return options, words
+
+    def _require_dashes(self, words: list[str]) -> None:
+        """Refuses a bare option name before GDB looks for a symbol of that name, which takes long
+        in a kernel's symbols. `(pid)` is the symbol."""
+        names = {option.name for option in self.options}
+        for word in words if self.takes == gdb.COMPLETE_EXPRESSION else ():
+            if word in names:
+                raise Refusal(f"{word}: the option is -{word}; a symbol of that name is ({word})")
 
     @property
     def _known(self) -> tuple[Option, ...]:

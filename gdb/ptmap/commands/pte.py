@@ -12,7 +12,7 @@ from ..base.text import printable
 from ..check import forms, predicate
 from ..check.evidence import Evidence
 from ..check.finding import FAILED, OK, Finding, worst
-from ..context import selection
+from ..context import hints, selection
 from ..debugger import settings
 from ..debugger.numbers import evaluate
 from ..linux import not_present
@@ -132,7 +132,7 @@ def _explained(
         walks = _walks(space, addresses)
     if any(walk.outcome == "not-present" for walk in walks):
         question.widen()  # to look for a Linux
-    notes = [_linux(space, walk) for walk in walks]
+    notes = [_note(space, walk) for walk in walks]
     findings: list[Finding] = []
     if expected is not None:
         findings = [expected.judge(Evidence(space), walk) for walk in walks]
@@ -157,15 +157,16 @@ def _walks(space: AddressSpace, addresses: list[int]) -> list[Walk]:
         return [space.walk(va) for va in addresses]
 
 
-def _linux(space: AddressSpace, walk: Walk) -> tuple[str, str, str] | None:
-    """What Linux keeps in the entry at which a walk ends: name and value for the JSON, a line of
-    text."""
+def _note(space: AddressSpace, walk: Walk) -> tuple[str, str, str] | None:
+    """What Linux keeps in the entry at which a walk ends, or a hint: name and value for the JSON,
+    and text."""
     if walk.outcome != "not-present":
         return None
     last = walk.steps[-1]
     linux = not_present.explain(space, walk.va, last.level, last.raw)
     if linux is None:
-        return None
+        hint = hints.of(space, walk.va)
+        return None if hint is None else ("hint", json.dumps(hint), hint)
     return "linux", json.dumps(linux, indent=1), not_present.text(linux, space.mode)
 
 

@@ -1,4 +1,4 @@
-"""The command xp: GDB's x on physical memory."""
+"""The command xp: GDB's x on physical memory, and on linear memory through any tables."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import json
 import re
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Iterator, Mapping, NamedTuple, Union
 
 import gdb
 
 from ..base import lifetimes
 from ..base.errors import Refusal
-from ..base.option import JSON, Options
+from ..base.option import JSON, Option, Options
 from ..base.text import one_line
+from ..context import selection
 from ..debugger.c_types import builtin
 from ..debugger.numbers import evaluate
 from ..machine import target
 from ..machine.memory import Memory
 from ..machine.sources.source import NOT_RAM
+from ..spaces import address_space
+from ..spaces.address_space import AddressSpace
+from ..spaces.virtual_memory import VirtualMemory
 from .command import Command, is_for_eyes, register as register_command, write, write_json
 
 _SIZES = {"b": 1, "h": 2, "w": 4, "g": 8}
@@ -28,7 +32,15 @@ _FORMATS = "xduotacfsiz"
 _PADDED = {"x": "z"}
 _LONGEST_INSTRUCTION = 15  # SDM vol. 2A, 2.3.11
 _BATCH = 4096  # bytes read and shown at once
+_PAGE = 4096
 _ADDRESSES = 1 << 52  # physical addresses are below this
+_OF_SPACES = {option.name for option in selection.OPTIONS}
+_ARGUMENT = re.compile(
+    r"\s*(?:/(?P<format>\S*))?\s*"
+    r"(?P<options>(?:(?:-(?:json|o|root|mode|half|cpu|pid|comm)\s+\S+|-va)(?:\s+|$))*)"
+    r"(?P<address>.*?)(?P<behind>\s-half\s+(?:user|kernel))?\s*",
+    re.S,
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,8 @@ class XpCommand(Command):
     """Examine physical memory: GDB's x, with a physical address.
 
     xp/FMT [-json FILE|-] [-o FILE] PA
+    xp/FMT -va [-half HALF] [-root PA] [-mode MODE] [-cpu N] [-pid PID]
+           [-comm NAME] [-json FILE|-] [-o FILE] VA
 
     FMT is a repeat count, a format letter and a size letter, as for x:
     x(hex) d(decimal) u(unsigned) o(octal) t(binary) a(address) c(char)
@@ -70,7 +84,9 @@ class XpCommand(Command):
     with the same count. A negative count shows memory before PA.
 
     Only RAM and ROM are read, never a device. The guest's paging does not
-    matter.
+    matter, unless -va is given: then the address is linear, and it is read
+    where the tables map it, whatever the rights. -half, -root, -mode, -cpu,
+    -pid and -comm select the tables as for `ptmap`.
 
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
@@ -79,16 +95,21 @@ class XpCommand(Command):
     Examples:
       xp/8gx 0x1000
       xp/4xg $cr3 & ~0xfff
-      xp/3i 0x7c00"""
+      xp/3i 0x7c00
+      xp/gx -va -half kernel &jiffies_64"""
 
-    options = (JSON,)
+    options = (*selection.OPTIONS, Option("va", "", "the address is linear"), JSON)
 
     def parse(self, argument: str) -> tuple[Options, list[str]]:
         """/FMT and options; the rest is one expression, as for x."""
-        found = re.match(r"\s*(?:/(\S*))?\s*((?:-(?:json|o)\s+\S+\s*)*)(.*?)\s*$", argument, re.S)
+        found = _ARGUMENT.fullmatch(argument)
         assert found is not None
-        options, _ = super().parse(found[2])
-        return options | {"format": found[1] or ""}, [found[3]] if found[3] else []
+        options, _ = super().parse(f"{found['options']} {found['behind'] or ''}")
+        if wrong := [name for name in options if "va" not in options and name in _OF_SPACES]:
+            raise Refusal(f"-{wrong[0]} needs -va: the address is physical")
+        return options | {"format": found["format"] or ""}, [found["address"]] * bool(
+            found["address"]
+        )
 
     def run(self, options: Options, words: list[str]) -> None:
         last = lifetimes.session.of(_Last)
@@ -98,45 +119,57 @@ class XpCommand(Command):
         address = evaluate(words[0]) if words else last.next_address
         if address is None:
             raise Refusal("which physical address? For example: xp/8gx 0x1000")
-        if not 0 <= address < _ADDRESSES:
+        memory: _Memory
+        if "va" in options:
+            space = selection.resolve(options)
+            address, memory = address_space.in_space(space, address), _Linear(space)
+        elif not 0 <= address < _ADDRESSES:
             raise Refusal(f"{address:#x} is not a physical address: those have at most 52 bits")
-        memory = target.memory()
+        else:
+            memory = _Physical(target.memory())
         last.format = replace(wanted, size="b") if _forgets_size(wanted, words) else wanted
-        last.next_address = int(address)
+        last.next_address = int(address) if memory.goes_on else None
         lines = _KINDS.get(wanted.letter, _values)(memory, int(address), wanted)
         if "json" not in options and is_for_eyes():
-            for line in self._going_on(lines):  # x too shows each line as soon as it is read
+            for line in self._going_on(
+                memory, lines
+            ):  # x too shows each line as soon as it is read
                 gdb.write(line.text())
             return
-        shown, why = self._collect(lines)
+        shown, why = self._collect(memory, lines)
         if "json" in options:
-            write_json(options["json"], _json(wanted, shown, why))
+            write_json(options["json"], _json(memory, wanted, shown, why))
         else:
             write("".join(line.text() for line in shown))
         if why is not None:
             raise why
 
-    def _going_on(self, lines: Iterator[_Line]) -> Iterator[_Line]:
+    def _going_on(self, memory: _Memory, lines: Iterator[_Line]) -> Iterator[_Line]:
         """The lines; keeps the address after each for the next command."""
         for line in lines:
             yield line
-            lifetimes.session.of(_Last).next_address = line.after
+            lifetimes.session.of(_Last).next_address = line.after if memory.goes_on else None
 
-    def _collect(self, lines: Iterator[_Line]) -> tuple[list[_Line], Refusal | None]:
+    def _collect(
+        self, memory: _Memory, lines: Iterator[_Line]
+    ) -> tuple[list[_Line], Refusal | None]:
         """The lines, and the failure that ended them, if any."""
         shown = []
         try:
-            for line in self._going_on(lines):
+            for line in self._going_on(memory, lines):
                 shown.append(line)
         except Refusal as why:
             return shown, why
         return shown, None
 
 
-def _json(wanted: _Format, lines: list[_Line], why: Refusal | None) -> str:
+def _json(memory: _Memory, wanted: _Format, lines: list[_Line], why: Refusal | None) -> str:
     r"""The text of GDB, but other characters than ASCII become the \xNN of their UTF-8."""
     found = [
-        {"pa": hex(line.address), "values": [one_line(value.rstrip()) for value in line.values]}
+        {
+            **memory.places(line.address),
+            "values": [one_line(value.rstrip()) for value in line.values],
+        }
         for line in lines
     ]
     head: dict[str, object] = {
@@ -211,39 +244,92 @@ def _pointer_size() -> str:
     return "g" if size == 8 else "w"
 
 
-# RAM
+# Memory
 
 
-def _readable(memory: Memory, address: int, length: int) -> int:
-    """How many of these bytes, from the first on, are RAM or ROM."""
-    if memory.is_ram(address, length):
-        return length
-    low, high = 0, length  # the first `low` bytes are RAM, the first `high` are not
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if memory.is_ram(address, middle) else (low, middle)
-    return low
+class _Physical:
+    goes_on = True  # whether the next xp without an address continues it
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def readable(self, address: int, length: int) -> int:
+        """How many of these bytes, from the first on, are RAM or ROM."""
+        if self._memory.is_ram(address, length):
+            return length
+        low, high = 0, length  # the first `low` bytes are RAM, the first `high` are not
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._memory.is_ram(address, middle) else (low, middle)
+        return low
+
+    def read(self, address: int, length: int) -> bytes:
+        """Bytes of RAM. Error: Refusal if they cannot be read."""
+        if not length:
+            return b""
+        with self._memory.reading():
+            answer = self._memory([(address, length)])[0]
+        if isinstance(answer, str):
+            raise Refusal(f"{address:#x}: {answer}")
+        return answer
+
+    def unreadable(self, address: int) -> Refusal:
+        return Refusal(f"{address:#x}: {NOT_RAM}")
+
+    def places(self, address: int) -> Mapping[str, object]:
+        """An address for the JSON."""
+        return {"pa": hex(address)}
 
 
-def _read(memory: Memory, address: int, length: int) -> bytes:
-    """Bytes of RAM. Error: Refusal if they cannot be read."""
-    if not length:
-        return b""
-    with memory.reading():
-        answer = memory([(address, length)])[0]
-    if isinstance(answer, str):
-        raise Refusal(f"{address:#x}: {answer}")
-    return answer
+class _Linear:
+    """As _Physical, of what a space's tables map."""
+
+    goes_on = False  # the next one may be meant for other tables
+
+    def __init__(self, space: AddressSpace) -> None:
+        self._space, self._linear = space, VirtualMemory(space)
+        self._physical = _Physical(target.memory())
+
+    def _parts(self, address: int, length: int) -> Iterator[tuple[int, int]]:
+        """Physical address and length of what lies on each page, as far as pages are mapped."""
+        end = address + length
+        while address < end:
+            pa = self._linear.translate(address)
+            if pa is None:
+                return
+            part = min(end - address, _PAGE - address % _PAGE)
+            yield pa, part
+            address += part
+
+    def readable(self, address: int, length: int) -> int:
+        there = 0
+        for pa, part in self._parts(address, length):
+            readable = self._physical.readable(pa, part)
+            there += readable
+            if readable < part:
+                break
+        return there
+
+    def read(self, address: int, length: int) -> bytes:
+        return b"".join(self._physical.read(pa, part) for pa, part in self._parts(address, length))
+
+    def unreadable(self, address: int) -> Refusal:
+        pa = self._linear.translate(address)
+        if pa is not None:
+            return Refusal(f"{self._space.hex(address)}: physical {pa:#x}: {NOT_RAM}")
+        return Refusal(f"{self._space.hex(address)} is not mapped")
+
+    def places(self, address: int) -> Mapping[str, object]:
+        return {"va": hex(address), "pa": hex(self._linear.translate(address) or 0)}
 
 
-def _not_ram(address: int) -> Refusal:
-    return Refusal(f"{address:#x}: {NOT_RAM}")
+_Memory = Union[_Physical, _Linear]
 
 
 # Values
 
 
-def _values(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
+def _values(memory: _Memory, address: int, wanted: _Format) -> Iterator[_Line]:
     size = _SIZES[wanted.size]
     count, after = abs(wanted.count), None
     if wanted.count < 0:
@@ -251,8 +337,8 @@ def _values(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
     of_type = gdb.selected_inferior().architecture().integer_type(size * 8)
     while count:
         batch = min(count, _BATCH // size)
-        there = _readable(memory, address, batch * size)
-        data = _read(memory, address, there - there % size)
+        there = memory.readable(address, batch * size)
+        data = memory.read(address, there - there % size)
         texts = [_text(data[at : at + size], of_type, wanted) for at in range(0, len(data), size)]
         per_line = _PER_LINE[wanted.size]
         for at in range(0, len(texts), per_line):
@@ -260,7 +346,7 @@ def _values(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
             end = address + (at + len(row)) * size
             yield _Line(address + at * size, row, end if after is None else after)
         if there < batch * size:
-            raise _not_ram(address + there)
+            raise memory.unreadable(address + there)
         address, count = address + batch * size, count - batch
 
 
@@ -272,15 +358,15 @@ def _text(data: bytes, of_type: gdb.Type, wanted: _Format) -> str:
 # Strings
 
 
-def _strings(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
+def _strings(memory: _Memory, address: int, wanted: _Format) -> Iterator[_Line]:
     if wanted.count < 0:
         raise Refusal("strings cannot have a negative count")
     size = _SIZES[wanted.size]
     char = _character_type(wanted.size)
     limit = int(gdb.parameter("print elements") or 0) or _BATCH  # 0: as many as there are
     for _ in range(wanted.count):
-        there = _readable(memory, address, limit * size)
-        data = _read(memory, address, there - there % size)
+        there = memory.readable(address, limit * size)
+        data = memory.read(address, there - there % size)
         chars = [data[at : at + size] for at in range(0, len(data), size)]
         if bytes(size) in chars:
             shown = chars[: chars.index(bytes(size))]
@@ -288,10 +374,10 @@ def _strings(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
         else:
             shown, after, ending = chars, address + len(data), "..."
         if not shown and len(data) < size:
-            raise _not_ram(address + there)
+            raise memory.unreadable(address + there)
         yield _Line(address, [_string(shown, char) + ending], after)
         if ending and there < limit * size:
-            raise _not_ram(address + there)
+            raise memory.unreadable(address + there)
         address = after
 
 
@@ -309,7 +395,7 @@ def _character_type(size: str) -> gdb.Type:
 # Instructions
 
 
-def _instructions(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
+def _instructions(memory: _Memory, address: int, wanted: _Format) -> Iterator[_Line]:
     """Uses GDB's disassembler on bytes that were read: it reads nothing from the target."""
     if wanted.count < 0:
         raise Refusal("instructions cannot have a negative count")
@@ -343,13 +429,13 @@ def _instructions(memory: Memory, address: int, wanted: _Format) -> Iterator[_Li
     architecture = target.architecture()
     ours = FromBytes()
     for _ in range(wanted.count):
-        there = _readable(memory, address, _LONGEST_INSTRUCTION)
-        ours.data = _read(memory, address, there)
+        there = memory.readable(address, _LONGEST_INSTRUCTION)
+        ours.data = memory.read(address, there)
         users = disassembler.register_disassembler(ours, architecture.name())
         try:
             one = architecture.disassemble(address)[0]
         except gdb.MemoryError:
-            raise _not_ram(address + there) from None
+            raise memory.unreadable(address + there) from None
         finally:
             disassembler.register_disassembler(users, architecture.name())
         after = address + one["length"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MAX_TASKS = 1 << 16
 _PID_LIMIT = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
 _COMM = 15  # TASK_COMM_LEN less its NUL, include/linux/sched.h
-_PF_KTHREAD = 0x00200000  # include/linux/sched.h
+_PF_EXITING, _PF_KTHREAD = 0x00000004, 0x00200000  # include/linux/sched.h
 _LISTED = 10
 
 
@@ -36,8 +36,9 @@ class Task:
     pid: int
     tgid: int
     comm: str  # printable
-    mm: int  # its mm_struct; 0 for a kernel thread, or if it has exited
+    mm: int  # its mm_struct; 0 for a kernel thread, before the first exec, and after the exit
     is_kernel_thread: bool
+    is_exiting: bool
 
     def __str__(self) -> str:
         return f"pid {self.pid} ({self.comm})"
@@ -116,7 +117,8 @@ def _task(structures: Structures, address: int) -> Task:
             f"the list of tasks is damaged: there is no task at {address:#x} (pid {pid:#x})"
         )
     name = printable(comm.split(b"\0")[0][:_COMM])
-    return Task(address, pid, tgid, name, mm, bool(flags & _PF_KTHREAD) or pid == 0)
+    is_kernel_thread = bool(flags & _PF_KTHREAD) or pid == 0
+    return Task(address, pid, tgid, name, mm, is_kernel_thread, bool(flags & _PF_EXITING))
 
 
 def space_of(space: AddressSpace, pid: int | None, comm: str | None) -> AddressSpace:
@@ -171,7 +173,9 @@ def space_of_task(space: AddressSpace, kernel: Kernel, task: Task, role: str = "
     mm = _mm(kernel, task)
     if mm is None:
         if not task.is_kernel_thread:
-            raise Refusal(f"{task} has exited: it has no address space any more")
+            if task.is_exiting:
+                raise Refusal(f"{task} has exited: it has no address space any more")
+            raise Refusal(f"{task} has no address space yet")
         told = f"{task}{role}, a kernel thread: init_mm"  # it runs in whatever space is loaded
         mm = kernel.symbol("init_mm")
         if mm is None:

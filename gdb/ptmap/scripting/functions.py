@@ -9,6 +9,7 @@ import gdb
 
 from ..base import native
 from ..base.errors import Refusal
+from ..base.option import Options
 from ..context import selection
 from ..debugger import failures
 from ..debugger.c_types import builtin
@@ -26,7 +27,7 @@ class _Function(gdb.Function):
     """A convenience function. A failure is one sentence: in a condition GDB shows it and stops."""
 
     name: str
-    most = 1  # arguments
+    most, takes = 1, "an address"  # arguments
 
     def __init__(self) -> None:
         super().__init__(self.name)
@@ -34,11 +35,15 @@ class _Function(gdb.Function):
     def invoke(self, *arguments: gdb.Value) -> gdb.Value | int:
         with failures.told_by(f"${self.name}"):
             if not 1 <= len(arguments) <= self.most:
-                raise Refusal(f"takes {'an address' if self.most == 1 else 'VA or VA, LEVEL'}")
+                raise Refusal(f"takes {self.takes}")
             va = number_of(arguments[0], "the address")
             question.begin(brief=True)
-            space = selection.resolve({})
+            space = selection.resolve(self.options(*arguments[1:]))
             return self.answer(space, address_space.in_space(space, va), *arguments[1:])
+
+    def options(self, *more: gdb.Value) -> Options:
+        """What selects the space. Error: Refusal."""
+        return {}
 
     def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> gdb.Value | int:
         raise NotImplementedError
@@ -48,10 +53,12 @@ class _Physical(_Function):
     __doc__ = """Physical address of a linear one, as the current page tables translate it.
 
 Usage: $ptmap_pa (VA)
+       $ptmap_pa (VA, HALF)
 
 An unsigned 64-bit integer; VA itself if paging is off. It is an error if VA
 is not mapped. An error in a breakpoint's condition stops the target: if VA
-may be unmapped ask $ptmap_mapped first.
+may be unmapped ask $ptmap_mapped first. HALF is "kernel" or "user": KPTI's
+root of that name; it is an error without KPTI.
 
 VA is an integer, a pointer, an array or a function. The registers are the
 selected CPU's, or what `set ptmap cr3` and the like say; `set ptmap memory`
@@ -60,9 +67,19 @@ says where memory is read. Each call reads one entry a level.
 Examples:
   print/x $ptmap_pa($sp)
   xp/4gx $ptmap_pa(&jiffies)
+  xp/4gx $ptmap_pa(&jiffies, "kernel")
   break do_page if $ptmap_pa($rdi) == 0x1000"""
 
     name = "ptmap_pa"
+    most, takes = 2, "VA or VA, HALF"
+
+    def options(self, *more: gdb.Value) -> Options:
+        if not more:
+            return {}
+        half = _word(more[0])
+        if half not in ("kernel", "user"):
+            raise Refusal('HALF is "kernel" or "user"')
+        return {"half": half}
 
     def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> gdb.Value:
         if space.paging_is_off:
@@ -139,7 +156,7 @@ Examples:
   break f if $ptmap_entry($sp, 1) & 0x40"""
 
     name = "ptmap_entry"
-    most = 2
+    most, takes = 2, "VA or VA, LEVEL"
 
     def answer(self, space: AddressSpace, va: int, *more: gdb.Value) -> gdb.Value:
         if space.paging_is_off:
@@ -181,8 +198,8 @@ def _where_it_ends(space: AddressSpace, walk: Walk) -> str:
 
 def _level(space: AddressSpace, value: gdb.Value) -> int:
     """The level's number. Error: Refusal if the paging mode has no such level."""
-    if value.type.strip_typedefs().code in (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRING):
-        word = value.string()
+    word = _word(value)
+    if word is not None:
         level = address_space.LEVELS.get(word.upper(), 0)
     else:
         level = number_of(value, "the level")
@@ -191,6 +208,13 @@ def _level(space: AddressSpace, value: gdb.Value) -> int:
     if level not in [one.number for one in space.paging.levels]:
         raise Refusal(f"{space.mode} paging has no level {word}; it has {', '.join(names)}")
     return level
+
+
+def _word(value: gdb.Value) -> str | None:
+    """A string's characters; None if it is no string."""
+    if value.type.strip_typedefs().code in (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRING):
+        return str(value.string())
+    return None
 
 
 def _unsigned(number: int) -> gdb.Value:

@@ -1,0 +1,26 @@
+"""Why an address that is not mapped may be another one than the user means."""
+
+from __future__ import annotations
+
+from ..linux import kernel, recognition
+from ..spaces.address_space import AddressSpace
+from ..spaces.virtual_memory import VirtualMemory
+
+
+def of(space: AddressSpace, va: int) -> str | None:
+    """One sentence, with the command that mends it; None if there is nothing to say.
+
+    The commonest traps: a symbol at its link address though KASLR has moved the kernel, and a
+    kernel's address under KPTI's user root.
+    """
+    if kernel.is_in_image(va):
+        linux = recognition.find(space)
+        if linux is not None and linux.offset:
+            there = space.hex(linux.moved(va))
+            return (
+                "KASLR has moved the kernel and GDB's symbols have not moved: what is linked for "
+                f"this address is at {there} (`ptmap kaslr VMLINUX` moves the symbols)"
+            )
+    if space.half == "user" and VirtualMemory(space.kernel).translate(va) is not None:
+        return "this is KPTI's user root; the kernel root maps the address (-half kernel)"
+    return None
