@@ -192,7 +192,7 @@ std::vector<Difference> diff(const Map& before, const Map& after, const DiffOpti
 }
 
 DiffCounts count(std::span<const Difference> differences, const Pulse& pulse) {
-    DiffCounts counts;
+    DiffCounts totals;
     Ticker tick(pulse);
     const auto add = [](DiffCounts::Count& to, const Difference& d) {
         ++to.stretches;
@@ -200,11 +200,11 @@ DiffCounts count(std::span<const Difference> differences, const Pulse& pulse) {
     };
     for (const Difference& d : differences) {
         tick();
-        add(counts.what[static_cast<std::size_t>(d.what)], d);
+        add(totals.what[static_cast<std::size_t>(d.what)], d);
         for (std::size_t i = 0; i < change_names.size(); ++i)
-            if (d.changed >> i & 1) add(counts.changed[i], d);
+            if (d.changed >> i & 1) add(totals.changed[i], d);
     }
-    return counts;
+    return totals;
 }
 
 }  // namespace ptmap
