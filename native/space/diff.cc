@@ -152,7 +152,7 @@ bool is_exact(const Map& map, const Pulse& pulse) {
     Ticker tick(pulse);
     return std::ranges::all_of(map.ranges, [&](const Range& r) {
         tick.looked();
-        return r.contiguous && std::has_single_bit(r.page_sizes) && r.attributes.read;
+        return r.contiguous && r.page_sizes.is_one() && r.attributes.read;
     });
 }
 

@@ -186,7 +186,7 @@ TEST(SnapshotTest, MapsThatCannotBe) {
     EXPECT_NE(with([](Snapshot& s) { s.map.ranges.back().va.value -= 4096; }), "");
     EXPECT_NE(with([](Snapshot& s) { s.map.ranges.back().pa.value -= 4096; }), "");
     EXPECT_NE(with([](Snapshot& s) { s.map.ranges[0].pa.value += std::uint64_t{1} << 52; }), "");
-    EXPECT_NE(with([](Snapshot& s) { s.map.ranges[0].page_sizes = 4; }), "");  // 4M
+    EXPECT_NE(with([](Snapshot& s) { s.map.ranges[0].page_sizes = {22}; }), "");  // 4M
     EXPECT_NE(with([](Snapshot& s) { s.map.end = VirtAddr{0x2000}; }), "");
     EXPECT_NE(with([](Snapshot& s) {
                   s.map.malformed.push_back({s.map.ranges[0].va, 4096, {0x1000}, 1, "reserved PS"});
