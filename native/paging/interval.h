@@ -36,7 +36,7 @@ struct IntervalOf {
     constexpr bool contains(Address address) const { return first <= address && address <= last; }
     /// Whether they have a byte in common. Neither is empty.
     constexpr bool overlaps(const IntervalOf& other) const {
-        return first <= other.last && other.first <= last;
+        return other.first <= last && first <= other.last;
     }
 
     /// In bytes from `origin` on, which is not behind its first.

@@ -19,9 +19,9 @@ struct Label {
 };
 
 /// Those of `labels` that touch an interval, a subspan.
-std::span<const Label> labels_in(std::span<const Label> labels, const VirtInterval& interval);
+std::span<const Label> labels_in(std::span<const Label> labels, VirtInterval interval);
 
 /// Whether they leave no byte of it out.
-bool cover(std::span<const Label> labels, const VirtInterval& interval);
+bool cover(std::span<const Label> labels, VirtInterval interval);
 
 }  // namespace ptmap

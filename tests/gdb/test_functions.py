@@ -174,8 +174,9 @@ def test_inside_a_command(loop: Looping, source: str) -> None:
     loop.gdb.python(
         """
 from ptmap.machine.memory import Memory
-Memory.times, Memory.kept = [], Memory.begin
-Memory.begin = lambda self: (Memory.times.append(1), Memory.kept(self))[1]
+Memory.times, Memory.kept = [], (Memory.begin, Memory.begin_piecemeal)
+Memory.begin = lambda self: (Memory.times.append(1), Memory.kept[0](self))[1]
+Memory.begin_piecemeal = lambda self: (Memory.times.append(1), Memory.kept[1](self))[1]
 """
     )
     try:
@@ -187,7 +188,10 @@ Memory.begin = lambda self: (Memory.times.append(1), Memory.kept(self))[1]
             == 1
         )
     finally:
-        loop.gdb.python("from ptmap.machine.memory import Memory; Memory.begin = Memory.kept")
+        loop.gdb.python(
+            "from ptmap.machine.memory import Memory\n"
+            "Memory.begin, Memory.begin_piecemeal = Memory.kept"
+        )
     with pytest.raises(GdbFailure) as failure:
         loop.gdb.run("pte $ptmap_pa(0x40000001)+$ptmap_entry(1,2,3)")
     assert "\n" not in str(failure.value)

@@ -199,9 +199,35 @@ def test_pte_reads_one_entry_a_level(machine: ProxiedMachine, mode: str) -> None
         for level in range(tables.TOP[mode], 0, -1)
     ]
     warm(machine, space)
+    machine.session.run("show ptmap memory")  # the first in a session chooses a source
+    machine.proxy.reset()
     assert entries(machine.session, hex(va)) == path
     assert machine.proxy.reads() == [(address, size) for address in path]
     check_overhead(machine.proxy)
+    # Not where all memory is, but whether this is still where it was.
+    assert machine.proxy.count(f"qRcmd,{b'gpa2hva'.hex()}") == 1
+
+
+def test_pte_asks_where_memory_is_if_it_needs_to_know(machine: ProxiedMachine) -> None:
+    """A table that is no RAM; a script in an expression that reads all tables."""
+    space = tangled("4-level")
+    space.set(space.root, 9, 0xFEE0_0000 | P | RW | US)
+    warm(machine, space)
+    mtree = f"qRcmd,{b'info mtree'.hex()}"
+    assert "not RAM" in machine.session.run(f"pte {9 << 39:#x}")
+    assert machine.proxy.count(mtree) == 1
+    machine.session.python(
+        """
+import ptmap
+class Tables(gdb.Function):
+    def invoke(self):
+        return 0x1000 * (len(ptmap.space().tables()) > 1)
+Tables("tables_for_a_test")
+"""
+    )
+    machine.proxy.reset()
+    assert entries(machine.session, "$tables_for_a_test()") == entries(machine.session, "0x1000")
+    assert machine.proxy.count(mtree) == 1
 
 
 def test_pte_stops_where_the_walk_ends(machine: ProxiedMachine) -> None:

@@ -46,9 +46,10 @@ READ = "m"
 
 # All that ptmap may say to a stub: ask, read, switch the mode. ('' is the RAM map's request.)
 _MTREE, _REGISTERS = b"info mtree -f".hex(), b"info registers -a".hex()
+_PLACE = b"gpa2hva 0x".hex() + "[0-9a-f]+"
 HARMLESS = re.compile(
     rf"(m[0-9a-f]+,[0-9a-f]+|g|p[0-9a-f]+|H[gc][p0-9a-f.-]+|T[p0-9a-f.-]+|qqemu\.PhyMemMode"
-    rf"|Qqemu\.PhyMemMode:[01]|qRcmd,(?:{_MTREE}|{_REGISTERS})"
+    rf"|Qqemu\.PhyMemMode:[01]|qRcmd,(?:{_MTREE}|{_PLACE}|{_REGISTERS})"
     rf"|q[fs]ThreadInfo|qThreadExtraInfo,[p0-9a-f.]+)$".encode()
 )
 

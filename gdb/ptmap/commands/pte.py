@@ -16,6 +16,8 @@ from ..context import selection
 from ..debugger import settings
 from ..debugger.numbers import evaluate
 from ..linux import not_present
+from ..machine import question
+from ..machine.sources.source import NotHere
 from ..spaces import address_space
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Plan
@@ -24,6 +26,10 @@ from .command import Command, register as register_command, write, write_json
 
 if TYPE_CHECKING:
     from .._core import ExplainedAddress, ExplainedSpace, Walk
+
+
+# Options for which more is read than the entries of a walk.
+_READ_MORE = ("root", "half", "pid", "comm", "expect", "watch")
 
 
 class PteCommand(Command):
@@ -83,7 +89,8 @@ class PteCommand(Command):
     )  # fmt: skip
 
     def plan(self, options: Options, words: list[str]) -> Plan:
-        return Plan(whole="watch" in options, counts=False)
+        is_brief = not any(option in options for option in _READ_MORE)
+        return Plan(whole="watch" in options, counts=False, brief=is_brief)
 
     def run(self, options: Options, words: list[str]) -> None:
         if not words:
@@ -118,8 +125,13 @@ def _explained(
     space: AddressSpace, addresses: list[int], expected: predicate.Predicate | None
 ) -> tuple[list[ExplainedAddress], list[Finding]]:
     """Each address, and what came of -expect there; no findings without it."""
-    with space.memory.reading():
-        walks = [space.walk(va) for va in addresses]
+    try:
+        walks = _walks(space, addresses)
+    except NotHere:  # the short way to memory is not sure
+        question.widen()
+        walks = _walks(space, addresses)
+    if any(walk.outcome == "not-present" for walk in walks):
+        question.widen()  # to look for a Linux
     notes = [_linux(space, walk) for walk in walks]
     findings: list[Finding] = []
     if expected is not None:
@@ -138,6 +150,11 @@ def _explained(
         for walk, note, result in zip(walks, notes, results)
     ]
     return explained, findings
+
+
+def _walks(space: AddressSpace, addresses: list[int]) -> list[Walk]:
+    with space.memory.reading():
+        return [space.walk(va) for va in addresses]
 
 
 def _linux(space: AddressSpace, walk: Walk) -> tuple[str, str, str] | None:

@@ -36,6 +36,7 @@ class Memory:
         """A few reads begin. False where the source has no short way for them."""
         if not self.source.begin_piecemeal():
             return False
+        self._whole.forget()
         if self._piecemeal is None:
             self._piecemeal = native.core.ReadOnce(self.source.piecemeal)
         self.core = self._piecemeal
@@ -47,6 +48,21 @@ class Memory:
         self.core.forget()
         self._whole.forget()
         self.source.changed()
+
+    @property
+    def is_piecemeal(self) -> bool:
+        """Whether it began so."""
+        return self.core is self._piecemeal
+
+    @property
+    def bytes_read(self) -> int:
+        """That came from the source so far."""
+        return self._whole.bytes + (self._piecemeal.bytes if self._piecemeal else 0)
+
+    @property
+    def seconds(self) -> float:
+        """That reading them took."""
+        return self._whole.seconds + (self._piecemeal.seconds if self._piecemeal else 0)
 
     def reading(self) -> AbstractContextManager[None]:
         return self.source.reading()

@@ -70,6 +70,7 @@ def will_ask(plan: Plan) -> None:
     _forget_scans()
     now = _now()
     now.plan, now.scans = plan, Scans(plan)
+    choose.expect(plan.brief)
 
 
 def _forget_scans() -> None:
@@ -93,12 +94,19 @@ def begin(brief: bool = False) -> None:
 
     Error: Refusal where the target runs or there is none."""
     if in_command():
+        if not brief:
+            widen()
         return
     _end_last()
     in_stop = target.find_in_stop()
     choose.new_command(brief=brief and in_stop, unseen=in_stop)
     if not in_stop:
         target.require_stopped()
+
+
+def widen() -> None:
+    """More is read than a few entries, whatever the plan was."""
+    choose.widen()
 
 
 def end() -> None:

@@ -62,6 +62,7 @@ class Plan:
 
     whole: bool = False  # about all of a space, and not a few addresses or a window
     counts: bool = True  # how many pages there are, and whether they are RAM
+    brief: bool = False  # a few entries are all that is read, unless the command widens that
     exact: bool = False  # frames and page sizes of each range, of the user's part too
 
 

@@ -63,6 +63,19 @@ def new_command(brief: bool = False, unseen: bool = False) -> None:
     lifetimes.stop.of(_Stop).unseen = unseen
 
 
+def expect(brief: bool) -> None:
+    """Before the command that began asks for the source: whether a few reads are all."""
+    _this().brief = brief
+
+
+def widen() -> None:
+    """More than a few reads will follow after all: the source has to begin as for a map."""
+    this, held = _this(), lifetimes.target.kept(_Target)
+    this.brief = False
+    if this.begun and held is not None and held.choice is not None:
+        this.begun = not held.choice.memory.is_piecemeal
+
+
 def forget() -> None:
     """The target has run, or was changed: nothing that was read is good any more."""
     lifetimes.stop.end()
@@ -124,7 +137,7 @@ def show() -> str:
         if why is None:
             raise
         return _filled([f"ptmap memory is {setting}", f"  none: {why}"])
-    source, core = chosen.memory.source, chosen.memory.core
+    memory, source = chosen.memory, chosen.memory.source
     lines = [f"ptmap memory is {setting}"]
     if word == "auto":
         lines[0] += f": {source.name}"
@@ -133,8 +146,8 @@ def show() -> str:
     if word == "dump" and gdb.selected_thread() is not None:
         lines.append("  registers are the dump's too, not those of the target that is attached")
     lines.append(
-        f"  so far {plural(source.requests, 'request')}, {core.bytes} bytes in {core.seconds:.3f} "
-        f"s; chosen in {chosen.seconds:.3f} s"
+        f"  so far {plural(source.requests, 'request')}, {memory.bytes_read} bytes in "
+        f"{memory.seconds:.3f} s; chosen in {chosen.seconds:.3f} s"
     )
     return _filled(lines)
 
