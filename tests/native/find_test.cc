@@ -294,7 +294,7 @@ TEST(Find, AsTheWholeMap) {
 // Conflicts
 
 Range range(std::uint64_t va, std::uint64_t pa, std::uint64_t size, Rights rights) {
-    return {{va}, size, {pa}, true, 1, {rights}};
+    return {{va}, size, {pa}, true, {12}, {rights}};
 }
 
 Map map_of(std::vector<Range> ranges) {
