@@ -199,7 +199,7 @@ refuses(content + bytes(1))
     assert counts[:2] == [4 * len(content) + 1, 0]
     assert set(counts[2]) >= {
         "no ptmap snapshot",
-        "a damaged ptmap snapshot: its checksum is not that of its content",
+        "a damaged ptmap snapshot: its checksum does not match its content",
     }
     bad = tmp_path / "bad"
     for data, why in (

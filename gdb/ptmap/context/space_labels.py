@@ -1,4 +1,4 @@
-"""All that is known of what lies where in a space, as one list of labels."""
+"""All labels of a space, from every source, as one list."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from .. import _core
 
 _STACK = {"stack", "[stack]"}
-_APART = _STACK | {"[heap]", "[vdso]"}  # never joined with others in an overview
+_APART = _STACK | {"[heap]", "[vdso]"}  # an overview never joins these with others
 
 
 class Known:
-    """What a space's labels come from; `linux` is None where no Linux was recognised.
+    """A space's labels. `linux` is None if no Linux was recognised.
 
-    SHOWN are the first and last offset that are on show. For the kernel's labels all of its tables
-    are read: not over a slow line for the sake of a process's part.
+    SHOWN: the first and last offset that will be shown. The kernel's labels need all of its tables:
+    over a slow line they are left out if only a process's part will be shown.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class Known:
         self.all = to_pages(layered(self.kernel, elf_sections.labels(), process))
 
     def core(self) -> list[_core.Label]:
-        """For the core."""
+        """As the native module takes them: last byte included, printable."""
         kernels = set(self.kernel)
         return [_label(one, one in kernels or one.name in _APART) for one in self.all]
 
     def parts(self) -> list[_core.Label]:
-        """Those of the kernel and of the stack, for the core."""
+        """The labels of the kernel and of the stack, as core() has them."""
         kernels = set(self.kernel)
         return [_label(one, True) for one in self.all if one in kernels or one.name in _STACK]
 
@@ -53,7 +53,7 @@ def _label(one: Label, apart: bool) -> _core.Label:
 
 
 def of(space: AddressSpace, shown: tuple[int, int] | None = None) -> Known:
-    """SHOWN: offsets; all of them by default."""
+    """SHOWN: first and last offset; the whole space by default."""
     shown = shown or (0, space.paging.last_offset)
     return Known(space, recognition.find(space), shown)
 
