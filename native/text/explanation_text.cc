@@ -6,6 +6,7 @@
 
 #include "text/entry_text.h"
 #include "text/json_writer.h"
+#include "text/wrap.h"
 
 namespace ptmap {
 namespace {
@@ -138,7 +139,10 @@ private:
             case Outcome::not_present:
                 line({"  not present: the walk ends at the ", last->step.level->entry_name,
                       " (P=0)"});
-                if (address_.note) line({"  ", address_.note->text});
+                if (address_.note)
+                    for (const std::string& part :
+                         wrap(address_.note->text, {.width = screen_columns - 2}))
+                        line({"  ", part});
                 return;
             case Outcome::unreadable:
                 return line({"  unreadable: the ", last->step.level->entry_name, " at ",

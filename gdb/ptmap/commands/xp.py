@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Iterator, Mapping, NamedTuple, Union
+from typing import Any, Iterator, NamedTuple, Union
 
 import gdb
 
@@ -166,10 +166,7 @@ class XpCommand(Command):
 def _json(memory: _Memory, wanted: _Format, lines: list[_Line], why: Refusal | None) -> str:
     r"""The text of GDB, but other characters than ASCII become the \xNN of their UTF-8."""
     found = [
-        {
-            **memory.places(line.address),
-            "values": [one_line(value.rstrip()) for value in line.values],
-        }
+        memory.places(line.address) | {"values": [one_line(text.rstrip()) for text in line.values]}
         for line in lines
     ]
     head: dict[str, object] = {
@@ -276,7 +273,7 @@ class _Physical:
     def unreadable(self, address: int) -> Refusal:
         return Refusal(f"{address:#x}: {NOT_RAM}")
 
-    def places(self, address: int) -> Mapping[str, object]:
+    def places(self, address: int) -> dict[str, object]:
         """An address for the JSON."""
         return {"pa": hex(address)}
 
@@ -319,7 +316,7 @@ class _Linear:
             return Refusal(f"{self._space.hex(address)}: physical {pa:#x}: {NOT_RAM}")
         return Refusal(f"{self._space.hex(address)} is not mapped")
 
-    def places(self, address: int) -> Mapping[str, object]:
+    def places(self, address: int) -> dict[str, object]:
         return {"va": hex(address), "pa": hex(self._linear.translate(address) or 0)}
 
 
