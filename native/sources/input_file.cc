@@ -25,10 +25,14 @@ InputFile::InputFile(std::string path)
       descriptor_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
     if (descriptor_ < 0) throw FileError(std::strerror(errno));
     const bool known = ::fstat(descriptor_, &opened_) == 0;
+    size_ = static_cast<std::uint64_t>(opened_.st_size);
     if (known && S_ISREG(opened_.st_mode)) return;
     ::close(descriptor_);
     throw FileError("not an ordinary file");
 }
+
+InputFile::InputFile(const InputFile& named, int content)
+    : path_(named.path_), descriptor_(content), opened_(named.opened_), size_(size_now()) {}
 
 InputFile::~InputFile() { ::close(descriptor_); }
 
@@ -62,7 +66,7 @@ std::string InputFile::replaced() const {
 std::string InputFile::changed() const {
     const std::string why = replaced();
     struct stat now {};
-    if (!why.empty() || ::fstat(descriptor_, &now) != 0) return why;
+    if (!why.empty() || ::stat(path_.c_str(), &now) != 0) return why;
     return same(now.st_mtim, opened_.st_mtim) ? "" : "it has been written to";
 }
 

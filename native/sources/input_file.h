@@ -23,6 +23,9 @@ class InputFile {
 public:
     /// Error: FileError.
     explicit InputFile(std::string path);
+    /// One with the same name and identity, and another content: that of this descriptor, which it
+    /// owns. Error: FileError.
+    InputFile(const InputFile& named, int content);
     ~InputFile();
     InputFile(const InputFile&) = delete;
     InputFile& operator=(const InputFile&) = delete;
@@ -30,7 +33,7 @@ public:
     const std::string& path() const { return path_; }
     int descriptor() const { return descriptor_; }
     /// Bytes, when it was opened.
-    std::uint64_t size() const { return static_cast<std::uint64_t>(opened_.st_size); }
+    std::uint64_t size() const { return size_; }
     /// Bytes, now.
     std::uint64_t size_now() const;
 
@@ -50,7 +53,8 @@ public:
 private:
     std::string path_;
     int descriptor_;
-    struct stat opened_ {};
+    struct stat opened_ {};   // of the file with that name
+    std::uint64_t size_ = 0;  // of the content
     std::uint64_t requests_ = 0;
 };
 

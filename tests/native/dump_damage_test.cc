@@ -76,6 +76,20 @@ TEST_P(Damage, OfEachByte) {
     }
 }
 
+// Only the records: what is in them is damaged above.
+TEST(FlattenedDamage, OfEachByte) {
+    const Bytes whole = flattened(kdump_file({}));
+    const TemporaryFile file(whole);
+    Bytes broken = whole;
+    for (std::size_t at = 0; at < whole.size(); at += at < 4096 ? 64 : at < 4200 ? 1 : 977)
+        for (const int value : {0, 0x7f, 0xff}) {
+            broken[at] = std::byte(value);
+            file.write(broken);
+            use(file.path());
+            broken[at] = whole[at];
+        }
+}
+
 TEST_P(Damage, OfEachField) {
     const Bytes whole = make();
     const TemporaryFile file(whole);

@@ -196,6 +196,28 @@ Bytes kdump_file(const SampleDump& dump) {
     return file;
 }
 
+Bytes flattened(const Bytes& dump) {
+    Bytes file(4096);
+    std::memcpy(file.data(), "makedumpfile", 12);
+    file[23] = file[31] = std::byte{1};  // type and version, with the first byte first
+    const auto put_number = [&](std::uint64_t number) {
+        for (int shift = 56; shift >= 0; shift -= 8) file.push_back(std::byte(number >> shift));
+    };
+    constexpr std::size_t piece = 3000;
+    std::vector<std::size_t> places;
+    for (std::size_t at = 0; at < dump.size(); at += piece) places.push_back(at);
+    if (places.size() > 3) std::swap(places[1], places[2]);
+    for (const std::size_t at : places) {
+        const auto part = std::span(dump).subspan(at, std::min(piece, dump.size() - at));
+        put_number(at);
+        put_number(part.size());
+        file.insert(file.end(), part.begin(), part.end());
+    }
+    put_number(~std::uint64_t{0});
+    put_number(~std::uint64_t{0});
+    return file;
+}
+
 TemporaryFile::TemporaryFile(std::span<const std::byte> bytes) {
     std::string pattern = (std::filesystem::temp_directory_path() / "ptmap-dump-XXXXXX").string();
     const int descriptor = ::mkstemp(pattern.data());

@@ -35,6 +35,8 @@ Bytes page_at(std::uint64_t address);
 Bytes notes_of(const SampleDump& dump);
 Bytes elf_dump(const SampleDump& dump);
 Bytes kdump_file(const SampleDump& dump);
+/// A dump as makedumpfile -F writes it: some records for places out of order.
+Bytes flattened(const Bytes& dump);
 
 /// A file with these bytes, gone with this object.
 class TemporaryFile {

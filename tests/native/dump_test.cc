@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -356,30 +357,63 @@ TEST(DumpSegmentsTest, RefusesOtherFiles) {
     EXPECT_THROW(open_dump("/nowhere/at all"), FileError);
 }
 
-TEST(KdumpTest, FlattenedIsRefusedWithTheCommand) {
-    Bytes file(8192);
-    std::memcpy(file.data(), "makedumpfile", 12);
-    const TemporaryFile dump(file);
-    try {
-        open_dump(dump.path());
-        FAIL();
-    } catch (const FileError& error) {
-        EXPECT_EQ(std::string(error.what()),
-                  "a dump in makedumpfile's flattened form: rearrange it by `makedumpfile -R " +
-                      dump.path() + ".kdump < " + dump.path() + "`");
+TEST(FlattenedTest, IsTheDumpThatItHolds) {
+    SampleDump sample;
+    sample.cpus.resize(2);
+    for (const Bytes& whole : {kdump_file(sample), elf_dump(sample)}) {
+        const TemporaryFile plain(whole), file(flattened(whole));
+        const auto expected = open_dump(plain.path()), dump = open_dump(file.path());
+        EXPECT_EQ(dump->format(), expected->format());
+        EXPECT_EQ(dump->ram(), expected->ram());
+        EXPECT_EQ(dump->notes().cpus.size(), 2u);
+        EXPECT_FALSE(dump->cut());
+        for (const std::uint64_t page : sample.pages)
+            EXPECT_EQ(read(*dump, page).bytes, page_at(page)) << page;
+        EXPECT_EQ(read(*dump, 0x3000).why, read(*expected, 0x3000).why);
+        // What counts is the file that was named.
+        EXPECT_EQ(dump->file().path(), file.path());
+        EXPECT_EQ(dump->file().changed(), "");
+        file.write(whole);
+        EXPECT_NE(dump->file().changed(), "");
     }
-    const std::string odd = dump.path() + " it's";
-    std::filesystem::copy(dump.path(), odd);
-    try {
-        open_dump(odd);
-        FAIL();
-    } catch (const FileError& error) {
-        const std::string word = "'" + dump.path() + " it'\\''s";
-        EXPECT_NE(std::string(error.what()).find(word + ".kdump' < " + word + "'`"),
-                  std::string::npos)
-            << error.what();
+}
+
+TEST(FlattenedTest, CutOffAnywhereIsRefused) {
+    const Bytes whole = flattened(kdump_file({}));
+    const TemporaryFile file(whole);
+    for (std::size_t size = 16; size < whole.size(); size += 1 + size % 97) {
+        file.write(std::span(whole).first(size));
+        try {
+            open_dump(file.path());
+            ADD_FAILURE() << size;
+        } catch (const FileError& error) {
+            EXPECT_STREQ(error.what(), "it is flattened, and cut off or damaged");
+        }
     }
-    std::filesystem::remove(odd);
+}
+
+TEST(FlattenedTest, NoneInItself) {
+    EXPECT_EQ(refusal(flattened(flattened(kdump_file({})))),
+              "neither an ELF core nor a kdump file");
+}
+
+TEST(FlattenedTest, WithoutSpace) {
+    const char* const before = std::getenv("TMPDIR");
+    const std::string old = before ? before : "";
+    const TemporaryFile file(flattened(kdump_file({})));
+    ::setenv("TMPDIR", "/proc", 1);  // a folder in which nobody can make a file
+    try {
+        open_dump(file.path());
+        ADD_FAILURE();
+    } catch (const FileError& error) {
+        const std::string_view said = error.what();
+        EXPECT_TRUE(said.starts_with("it is flattened, and it cannot be rearranged in /proc: "));
+        EXPECT_TRUE(said.ends_with(" (TMPDIR selects another folder)"));
+    }
+    if (before)
+        ::setenv("TMPDIR", old.c_str(), 1);
+    else
+        ::unsetenv("TMPDIR");
 }
 
 // Pieces
