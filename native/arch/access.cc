@@ -128,6 +128,7 @@ Verdict verdict(const Walk& walk, const ControlRegisters& registers, const Acces
     if (by_rights != Reason::allowed)
         return {page_fault, by_rights, kind | fault::P | pk, by_key == Reason::unknown_pkru};
     if (!by_key) return {};
+    if (*by_key == Reason::unknown_pkru && walk.key == 0) return {.if_key_0 = true};
     if (*by_key != Reason::protection_key) return {unknown, *by_key};
     return {page_fault, *by_key, kind | fault::P | pk};
 }

@@ -64,6 +64,8 @@ struct Verdict {
     Reason reason = Reason::allowed;
     std::uint32_t error_code = 0;  ///< page_fault only
     bool pk_unknown = false;       ///< the fault is certain, its PK bit is not: PKRU would tell
+    /// allowed: if PKRU, which is not known, allows key 0. Linux never denies that by itself.
+    bool if_key_0 = false;
     /// general_protection: it is #SS if the access goes through SS (SDM vol. 1, 3.3.7.1).
     bool stack_fault = false;
 

@@ -44,7 +44,8 @@ ExplainedPage explain_page(const Walk& walk, const ControlRegisters& registers,
                        .cache_slot = walk.cache_slot,
                        .rights = walk.rights,
                        .global = walk.global};
-    if (registers.cr4 & (cr4::PKE | cr4::PKS)) page.key = walk.key;
+    const std::uint64_t has_key = has(walk.rights, Rights::user) ? cr4::PKE : cr4::PKS;
+    if (registers.cr4 & has_key) page.key = walk.key;
     for (const Rights right : every_right)
         if (!has(walk.rights, right))
             page.denials.push_back({right, first_without(walk.steps, right)});

@@ -45,7 +45,7 @@ struct ExplainedPage {
     unsigned cache_slot = 0;  ///< of IA32_PAT, 0..7
     Rights rights = Rights::none;
     bool global = false;
-    std::optional<unsigned> key;  ///< the protection key; nothing if CR4.PKE and CR4.PKS are off
+    std::optional<unsigned> key;  ///< the protection key: of a user page with CR4.PKE, of another with CR4.PKS
     std::vector<Denial> denials;  ///< user, write, exec, as far as they are missing
 };
 

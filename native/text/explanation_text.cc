@@ -11,6 +11,7 @@
 namespace ptmap {
 namespace {
 
+constexpr std::string_view pkru_allows_key_0 = "PKRU allows key 0";
 constexpr std::size_t line_width = 80;
 
 // Whether it is a type, and not a slot of IA32_PAT of which the register would have to tell.
@@ -199,7 +200,8 @@ private:
         const std::string reason = ": " + std::string(ptmap::text(v.reason));
         const std::string pkru = hint(space_.pkru_hint);
         switch (v.result) {
-            case Verdict::Result::allowed: break;
+            case Verdict::Result::allowed:
+                return v.if_key_0 ? "ok, if " + std::string(pkru_allows_key_0) : "ok";
             case Verdict::Result::unknown:
                 return "not known" + reason + (v.reason == Reason::unknown_pkru ? pkru : "");
             case Verdict::Result::general_protection:
@@ -211,7 +213,7 @@ private:
                        reason + (v.pk_unknown ? "; PK not known" + pkru : "");
             }
         }
-        return "ok";
+        return {};
     }
 
     static std::string hint(const std::string& how) { return how.empty() ? "" : " (" + how + ")"; }
@@ -278,6 +280,7 @@ void put_verdict(JsonWriter& json, Access access, const Verdict& v) {
             json.key("ok").null();
         else
             json.key("ok").boolean(v.result == Result::allowed);
+        if (v.if_key_0) json.key("if").text(pkru_allows_key_0);
         const bool faults =
             v.result == Result::page_fault || v.result == Result::general_protection;
         if (faults) json.key("fault").text(v.result == Result::page_fault ? "#PF" : "#GP");

@@ -223,8 +223,12 @@ TEST(Verdict, WithoutPkru) {
         return verdict(m.walk(va), m.registers, {}, access, privilege);
     };
     using enum Verdict::Result;
+    m.set(0x3000, 0, 0x200000 | bit::P | bit::US | bit::PS | std::uint64_t{3} << 59);
     EXPECT_EQ(judge(0, Access::read, Privilege::user).result, unknown);
     EXPECT_EQ(judge(0, Access::read, Privilege::user).reason, Reason::unknown_pkru);
+    // Key 0 is what Linux never denies by itself; a fault for another reason stays one.
+    m.set(0x3000, 0, 0x200000 | bit::P | bit::US | bit::PS);
+    EXPECT_EQ(judge(0, Access::read, Privilege::user), (Verdict{.if_key_0 = true}));
     EXPECT_EQ(judge(0, Access::fetch, Privilege::user).result, allowed);
     EXPECT_EQ(judge(0, Access::write, Privilege::user).reason, Reason::read_only);
     EXPECT_EQ(judge(0, Access::read, Privilege::kernel).reason, Reason::smap);

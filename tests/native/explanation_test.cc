@@ -438,6 +438,12 @@ TEST(Explanation, OfAProtectionKey) {
     m.state.pkru.reset();
     m.space.pkru_hint = "tell it";
     EXPECT_EQ(after(m.text(0), "  user    read  "), "not known: PKRU is not known (tell it)");
+    m.set(0x4000, 0, 0x9000 | bit::table);
+    EXPECT_EQ(after(m.text(0), "  user    read  "), "ok, if PKRU allows key 0");
+    EXPECT_NE(m.json(0).find("\"ok\": true,\n      \"if\": \"PKRU allows key 0\"\n"),
+              std::string::npos);
+    m.set(0x4000, 0, 0x9000 | bit::P | bit::RW);  // no user page
+    EXPECT_EQ(after(m.text(0), "  rights   "), "supervisor read write exec");
     m.set(0x4000, 0, 0x9000 | bit::P | bit::US);  // it faults, whatever PKRU has
     EXPECT_EQ(after(m.text(0), "  user    write "),
               "#PF 0x7 (P W U): read-only; PK not known (tell it)");
