@@ -20,7 +20,7 @@ enum class PageSizes : std::uint8_t {
 /// The words of the text, of the JSON and of conditions.
 inline constexpr std::array<std::string_view, 4> page_size_names{"4K", "2M", "4M", "1G"};
 
-/// The index in page_size_names of a page of so many bytes.
+/// The index in page_size_names of a page size in bytes.
 unsigned page_size_index(std::uint64_t bytes);
 
 /// Calls `put(name)` for each page size of a set, the smallest first.
