@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "arch/memory_type.h"
-#include "arch/page_size.h"
 #include "bind.h"
+#include "page_sizes.h"
 #include "text/attributes_text.h"
 #include "truth.h"
 
@@ -88,10 +88,10 @@ void bind_condition(py::module_& m) {
     m.def("condition_words", &condition_words, "All words, as they are listed for people.");
     m.def(
         "page_size_names",
-        [](std::uint8_t sizes) {
+        [](unsigned sizes) {
             std::vector<std::string_view> all;
-            each_size(sizes, [&](std::string_view one) { all.push_back(one); });
+            each_size_name(sizes_of(sizes), [&](std::string_view one) { all.push_back(one); });
             return all;
         },
-        py::arg("sizes") = 0xF, "Of a set of page sizes (Range.page_sizes).");
+        py::arg("sizes") = bits_of(PageSizes::all()), "Of a set of page sizes (Range.page_sizes).");
 }

@@ -6,6 +6,7 @@
 #include "arch/formats.h"
 #include "bind.h"
 #include "lists.h"
+#include "page_sizes.h"
 #include "rights.h"
 #include "space/sharing.h"
 #include "text/diff_text.h"
@@ -66,7 +67,9 @@ void bind_side(py::module_& m) {
                                [](const Side& s) { return ptmap::name(s.attributes.type); })
         .def_property_readonly(
             "rights", [](const Side& s) { return rights_text(s.attributes); }, "As \"ur-xg\".")
-        .def_readonly("page_sizes", &Side::page_sizes, "Bits: 1 4K, 2 2M, 4 4M, 8 1G.");
+        .def_property_readonly(
+            "page_sizes", [](const Side& one) { return bits_of(one.page_sizes); },
+            "Bits: 1 4K, 2 2M, 4 4M, 8 1G.");
 }
 
 void bind_difference(py::module_& m) {

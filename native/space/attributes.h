@@ -25,18 +25,21 @@ struct Attributes {
 /// The attributes of one page.
 struct PageAttributes {
     Attributes attributes;
-    std::uint8_t page_size;  ///< a bit of PageSizes
+    PageSizes page_size;  ///< one
 };
 
 /// Of a walk whose outcome is Outcome::mapped; `types` are those of memory_types().
 PageAttributes page_attributes(const Walk& walk, const std::array<MemoryType, 8>& types);
 
-/// One term of a condition: all members must hold for a page.
+/// Those that are called large.
+inline constexpr PageSizes large_pages = PageSizes::all().without({12});
+
+/// One way for pages to be wanted: all of it must hold of them.
 struct Wanted {
     Rights rights_set = Rights::none, rights_clear = Rights::none;
     std::optional<bool> global;
-    std::uint8_t sizes_any = 0;   ///< has a page of each of these sizes
-    std::uint8_t sizes_none = 0;  ///< has no page of these sizes
+    PageSizes sizes_any;          ///< has a page of each of these sizes
+    PageSizes sizes_none;         ///< and no page of these
     bool large = false;           ///< has a page larger than 4 KiB
     MemoryTypes types_set = 0;    ///< is of each of these types; with two types it never holds
     MemoryTypes types_clear = 0;  ///< is of none of these types
@@ -47,15 +50,15 @@ struct Wanted {
 /// truths, "and" the least (Kleene's three values).
 enum class Truth : std::uint8_t { no, unknown, yes };
 
-/// Whether a term holds for pages with these attributes and sizes (Range::page_sizes). Unknown if a
-/// memory type decides that is not known (unknown_types): PAT1 may be WC or not.
-Truth truth(const Wanted& wanted, const Attributes& attributes, std::uint8_t page_sizes);
+/// Whether that holds of pages with these attributes and sizes (Range::page_sizes). It is not known
+/// if a memory type decides that is not known (unknown_types): PAT1 may be WC or not.
+Truth truth(const Wanted& wanted, const Attributes& attributes, PageSizes page_sizes);
 
-/// Whether one of several terms holds; `no` without a term.
-Truth truth(std::span<const Wanted> wanted, const Attributes& attributes, std::uint8_t page_sizes);
+/// Whether one of several holds; of none it is `no`.
+Truth truth(std::span<const Wanted> wanted, const Attributes& attributes, PageSizes page_sizes);
 
-/// The same for a filter, which has no "unknown": a type that is not known is a type of its own. So
-/// PAT1 is not WC.
-bool is_wanted(const Wanted& wanted, const Attributes& attributes, std::uint8_t page_sizes);
+/// The same for those who look for pages and do not judge them: a type that is not known is a type
+/// of its own. So PAT1 is not WC.
+bool is_wanted(const Wanted& wanted, const Attributes& attributes, PageSizes page_sizes);
 
 }  // namespace ptmap

@@ -14,9 +14,6 @@ struct Word {
     std::optional<Wanted> negated;  // the meaning with "no-"; nothing if the word begins with "no-"
 };
 
-constexpr auto small = static_cast<std::uint8_t>(PageSizes::size_4k);
-constexpr auto larger = static_cast<std::uint8_t>((1u << page_size_names.size()) - 1 - small);
-
 // clang-format off
 constexpr Word plain_words[]{
     {"user",       {.rights_set   = Rights::user},  Wanted{.rights_clear = Rights::user}},
@@ -27,8 +24,8 @@ constexpr Word plain_words[]{
     {"no-exec",    {.rights_clear = Rights::exec},  Wanted{.rights_set   = Rights::exec}},
     {"global",     {.global       = true},          Wanted{.global       = false}},
     {"no-global",  {.global       = false},         {}},
-    {"large",      {.large        = true},          Wanted{.sizes_none   = larger}},
-    {"no-large",   {.sizes_none   = larger},        {}},
+    {"large",      {.large        = true},          Wanted{.sizes_none   = large_pages}},
+    {"no-large",   {.sizes_none   = large_pages},   {}},
 };
 // clang-format on
 
@@ -36,11 +33,11 @@ constexpr std::size_t types_with_a_word = memory_type_names.size() - 1;  // all 
 
 // Then page sizes and memory types, by their names.
 constexpr auto vocabulary = [] {
-    std::array<Word, std::size(plain_words) + page_size_names.size() + types_with_a_word> all{};
+    std::array<Word, std::size(plain_words) + page_shifts.size() + types_with_a_word> all{};
     auto next = std::ranges::copy(plain_words, all.begin()).out;
-    for (std::size_t i = 0; i < page_size_names.size(); ++i) {
-        const auto size = static_cast<std::uint8_t>(1u << i);
-        *next++ = {page_size_names[i], {.sizes_any = size}, Wanted{.sizes_none = size}};
+    for (const unsigned shift : page_shifts) {
+        const PageSizes size = PageSizes::only(shift);
+        *next++ = {page_size_name(shift), {.sizes_any = size}, Wanted{.sizes_none = size}};
     }
     for (std::size_t i = 0; i < types_with_a_word; ++i) {
         const MemoryTypes type = only(static_cast<MemoryType>(i));

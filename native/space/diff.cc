@@ -153,7 +153,7 @@ bool is_exact(const Map& map, const Pulse& pulse) {
     Ticker tick(pulse);
     return std::ranges::all_of(map.ranges, [&](const Range& r) {
         tick.looked();
-        return r.contiguous && std::has_single_bit(r.page_sizes) && r.attributes.read;
+        return r.contiguous && r.page_sizes.is_one() && r.attributes.read;
     });
 }
 
@@ -193,7 +193,7 @@ std::vector<Difference> diff(const Map& before, const Map& after, const DiffOpti
 }
 
 DiffCounts count(std::span<const Difference> differences, const Pulse& pulse) {
-    DiffCounts counts;
+    DiffCounts totals;
     Ticker tick(pulse);
     const auto add = [](DiffCounts::Count& to, const Difference& d) {
         ++to.stretches;
@@ -201,11 +201,11 @@ DiffCounts count(std::span<const Difference> differences, const Pulse& pulse) {
     };
     for (const Difference& d : differences) {
         tick();
-        add(counts.what[static_cast<std::size_t>(d.what)], d);
+        add(totals.what[static_cast<std::size_t>(d.what)], d);
         for (std::size_t i = 0; i < change_names.size(); ++i)
-            if (d.changed >> i & 1) add(counts.changed[i], d);
+            if (d.changed >> i & 1) add(totals.changed[i], d);
     }
-    return counts;
+    return totals;
 }
 
 }  // namespace ptmap

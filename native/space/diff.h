@@ -34,7 +34,7 @@ constexpr std::uint8_t change_bit(Change change) {
 struct Side {
     PhysAddr pa;              ///< of its first byte; valid only if contiguous
     bool contiguous = false;  ///< physically
-    std::uint8_t page_sizes = 0;
+    PageSizes page_sizes;
     Attributes attributes;
 };
 

@@ -15,7 +15,7 @@ namespace {
 struct Place {
     std::uint64_t first = 0, size = 0;
     Run run;
-    std::array<std::uint64_t, 4> pages{};  // pages that hold a byte of it; only with `frames`
+    PageCounts pages;  // that hold a byte of it, if some frames are meant
 };
 
 // Takes a table whole if it is one run or nothing under the rights of its path.
@@ -31,8 +31,8 @@ public:
         for (unsigned r = 0; r < shown_.size(); ++r)
             shown_[r] = shown_as(space.paging(), options, static_cast<Rights>(r));
         for (const PagingLevel& level : space.paging().levels())
-            size_index_.push_back(level.level->page.empty() ? 0
-                                                            : page_size_index(level.entry_span()));
+            page_size_.push_back(level.level->page.empty() ? PageSizes{}
+                                                           : PageSizes::only(level.level->shift));
     }
 
     // Not for the root: the two halves of a canonical space are never one range.
@@ -65,14 +65,13 @@ public:
         if (!sum.run.contiguous && options_.split_physical) return false;
         sum.run.page_sizes |= next.run.page_sizes;
         sum.size += next.size;
-        for (std::size_t i = 0; i < sum.pages.size(); ++i) sum.pages[i] += next.pages[i];
+        sum.pages += next.pages;
         return true;
     }
 
     void take(std::uint64_t base, const Place& place) {
         if (is_nothing(place)) return;
-        if (frames_)
-            for (std::size_t i = 0; i < place.pages.size(); ++i) map_.pages[i] += place.pages[i];
+        if (frames_) map_.pages += place.pages;
         sink_.emit(base + place.first, place.size, place.run);
     }
 
@@ -118,12 +117,11 @@ private:
         const unsigned first = next_in_frames(pages, pages.first);
         if (first == pages.end) return true;
         const std::uint64_t span = pages.level.entry_span(), begin = pages.part().first;
-        const unsigned size_index = size_index_[pages.node.level];
         Place piece;
         piece.run.attributes = shown_[static_cast<unsigned>(pages.rights())];
         piece.run.attributes.global = pages.raw & rules.global;
         piece.run.attributes.type = options_.types[rules.cache_slot(pages.raw)];
-        piece.run.page_sizes = static_cast<std::uint8_t>(1u << size_index);
+        piece.run.page_sizes = page_size_[pages.node.level];
         for (unsigned i = first; i < pages.end;) {
             const PhysAddr frame = frame_of(pages, i);
             const unsigned follow =
@@ -135,7 +133,7 @@ private:
                 const Interval in_frames =
                     intersection(*frames_, PhysInterval::of_size(frame, size)).from(frame);
                 cut = intersection(cut, {i * span + in_frames.first, i * span + in_frames.last});
-                piece.pages[size_index] = cut.last / span - cut.first / span + 1;
+                piece.pages[pages.level.level->shift] = cut.last / span - cut.first / span + 1;
             }
             if (!cut.empty()) {
                 piece.first = cut.first - begin;
@@ -176,7 +174,7 @@ private:
     RangeSink& sink_;
     Map& map_;
     std::array<Attributes, 8> shown_;   // by Rights
-    std::vector<unsigned> size_index_;  // of pages, by level
+    std::vector<PageSizes> page_size_;  // by level
 };
 
 }  // namespace

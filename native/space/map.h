@@ -20,11 +20,11 @@ namespace ptmap {
 
 /// A maximal run of pages with equal attributes.
 struct Range {
-    VirtAddr va;              ///< of its first byte
-    std::uint64_t size;       ///< bytes
-    PhysAddr pa;              ///< of its first byte; valid only if contiguous
-    bool contiguous;          ///< physically
-    std::uint8_t page_sizes;  ///< bit i: has pages of page_size_names[i]
+    VirtAddr va;         ///< of its first byte
+    std::uint64_t size;  ///< bytes
+    PhysAddr pa;         ///< of its first byte; means something only where contiguous
+    bool contiguous;     ///< physically
+    PageSizes page_sizes;
     Attributes attributes;
     bool operator==(const Range&) const = default;
 
@@ -32,7 +32,9 @@ struct Range {
     PhysInterval frames() const { return PhysInterval::of_size(pa, size); }  ///< where contiguous
 };
 
-/// A part of the space that the map does not know.
+static_assert(sizeof(Range) == 32, "a map may have a million of them");
+
+/// A part of the space that the map cannot speak of.
 struct Gap {
     VirtAddr va;
     std::uint64_t size;  ///< bytes of linear address
@@ -63,10 +65,10 @@ struct MapOptions {
 struct Map {
     Mode mode;
     PhysAddr root;
-    std::size_t tables;                    ///< distinct ones read
-    std::array<std::uint64_t, 4> pages{};  ///< leaves by address, in page_size_names' order
-    bool ram_known = false;                ///< MapOptions::ram was given
-    std::uint64_t outside_ram = 0;         ///< if ram_known: pages without a byte of RAM
+    std::size_t tables;             ///< distinct ones read
+    PageCounts pages;               ///< leaves by address
+    bool ram_known = false;         ///< MapOptions::ram was given
+    std::uint64_t outside_ram = 0;  ///< then, of these, pages without a byte of RAM
     std::optional<Privilege> as;
     Disposed<std::vector<Range>> ranges;  ///< by offset: lower part, then upper
     Disposed<std::vector<Gap>> unreadable, malformed;

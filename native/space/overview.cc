@@ -126,7 +126,7 @@ private:
 
     static char letter(const Range& range) {
         const Rights rights = range.attributes.rights;
-        const bool large = !(range.page_sizes & static_cast<unsigned>(PageSizes::size_4k));
+        const bool large = !range.page_sizes.has(12);
         if (!has(rights, Rights::user)) return large ? 'X' : 'x';
         if (!has(rights, Rights::write)) return large ? 'R' : 'r';
         return large ? '*' : '+';

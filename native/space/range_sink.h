@@ -17,8 +17,8 @@ namespace ptmap {
 struct Run {
     Attributes attributes;
     PhysAddr pa;
-    bool contiguous = true;       ///< physically
-    std::uint8_t page_sizes = 0;  ///< as Range::page_sizes
+    bool contiguous = true;  ///< physically
+    PageSizes page_sizes;
 };
 
 /// Whether the frames of `second` begin where those of `first`, `first_size` bytes, end.

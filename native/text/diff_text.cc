@@ -12,7 +12,7 @@ namespace ptmap {
 namespace {
 
 std::string_view page_size_of(const Side& side) {
-    return page_size_names[static_cast<unsigned>(std::countr_zero(side.page_sizes)) & 3];
+    return page_size_name(side.page_sizes.smallest());
 }
 
 // start, end, size, rights, type, pages, physical

@@ -29,7 +29,7 @@ void put_range(std::string& out, const Range& range, bool view, std::span<const 
     put_hex_member(out, "size", range.size);
     put_pa_member(out, range.contiguous, range.pa);
     put_attribute_members(out, range.attributes, view);
-    put_words_member(out, "page_sizes", [&](auto put) { each_size(range.page_sizes, put); });
+    put_words_member(out, "page_sizes", [&](auto put) { each_size_name(range.page_sizes, put); });
     put_label_members(out, labels, range.interval());
     out += '}';
 }
@@ -91,7 +91,7 @@ public:
         grow(size, size_text(range.size).size());
         grow(type, name(range.attributes.type).size());
         std::size_t names = 0;
-        each_size(range.page_sizes, [&](std::string_view s) { names += s.size() + 1; });
+        each_size_name(range.page_sizes, [&](std::string_view s) { names += s.size() + 1; });
         grow(pages, names - 1);
     }
 
@@ -111,7 +111,7 @@ public:
         cell(out, type, [&] { out += name(a.type); });
         cell(out, pages, [&] {
             const char* comma = "";
-            each_size(range.page_sizes, [&](std::string_view s) {
+            each_size_name(range.page_sizes, [&](std::string_view s) {
                 out.append(comma).append(s);
                 comma = ",";
             });
@@ -209,8 +209,8 @@ void put_json(const Sink& sink, const Map& map, std::span<const Label> labels,
     put_number_member(out, "tables", map.tables);
     put_key(out, "pages");
     out += '{';
-    for (std::size_t i = 0; i < page_size_names.size(); ++i)
-        put_number_member(out, page_size_names[i], map.pages[i]);
+    for (const unsigned shift : page_shifts)
+        put_number_member(out, page_size_name(shift), map.pages[shift]);
     out += '}';
     if (map.ram_known) put_number_member(out, "outside_ram", map.outside_ram);
     put_list(text, "ranges", map.ranges,

@@ -180,13 +180,13 @@ TEST(SnapshotTest, MapsThatCannotBe) {
     EXPECT_NE(with([](Snapshot& s) { s.registers.cr4 = 0; }), "");
     EXPECT_NE(with([](Snapshot& s) { s.registers.maxphyaddr = 53; }), "");
     EXPECT_NE(with([](Snapshot& s) { s.map.root.value |= 8; }), "");
-    EXPECT_NE(with([](Snapshot& s) { ++s.map.pages[0]; }), "");
+    EXPECT_NE(with([](Snapshot& s) { ++s.map.pages[12]; }), "");
     EXPECT_NE(with([](Snapshot& s) { std::swap(s.map.ranges[0], s.map.ranges[1]); }), "");
     EXPECT_NE(with([](Snapshot& s) { s.map.ranges[0].size += 4 * GiB; }), "");
     EXPECT_NE(with([](Snapshot& s) { s.map.ranges.back().va.value -= 4096; }), "");
     EXPECT_NE(with([](Snapshot& s) { s.map.ranges.back().pa.value -= 4096; }), "");
     EXPECT_NE(with([](Snapshot& s) { s.map.ranges[0].pa.value += std::uint64_t{1} << 52; }), "");
-    EXPECT_NE(with([](Snapshot& s) { s.map.ranges[0].page_sizes = 4; }), "");  // 4M
+    EXPECT_NE(with([](Snapshot& s) { s.map.ranges[0].page_sizes = {22}; }), "");  // 4M
     EXPECT_NE(with([](Snapshot& s) { s.map.end = VirtAddr{0x2000}; }), "");
     EXPECT_NE(with([](Snapshot& s) {
                   s.map.malformed.push_back({s.map.ranges[0].va, 4096, {0x1000}, 1, "reserved PS"});
@@ -273,10 +273,10 @@ TEST(SnapshotTest, AMillionRanges) {
                                 0x1000,
                                 {frame << 12},
                                 true,
-                                1,
+                                {12},
                                 {i / 1000 % 2 ? Rights::all : Rights::user}});
     }
-    s.map.pages[0] = s.map.ranges.size();
+    s.map.pages[12] = s.map.ranges.size();
     const auto begin = std::chrono::steady_clock::now();
     const std::string bytes = write_snapshot(s);
     const auto middle = std::chrono::steady_clock::now();
