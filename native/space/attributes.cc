@@ -5,7 +5,7 @@
 namespace ptmap {
 namespace {
 
-// All but the memory type.
+// Whether all but the memory type holds.
 bool others_hold(const Wanted& w, const Attributes& a, PageSizes page_sizes) {
     return has(a.rights, w.rights_set) && (a.rights & w.rights_clear) == Rights::none &&
            (!w.global || *w.global == a.global) && page_sizes.has_all(w.sizes_any) &&

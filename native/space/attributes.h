@@ -34,7 +34,7 @@ PageAttributes page_attributes(const Walk& walk, const std::array<MemoryType, 8>
 /// Those that are called large.
 inline constexpr PageSizes large_pages = PageSizes::all().without({12});
 
-/// One way for pages to be wanted: all of it must hold of them.
+/// One term of a condition: all members must hold for a page.
 struct Wanted {
     Rights rights_set = Rights::none, rights_clear = Rights::none;
     std::optional<bool> global;
@@ -50,15 +50,15 @@ struct Wanted {
 /// truths, "and" the least (Kleene's three values).
 enum class Truth : std::uint8_t { no, unknown, yes };
 
-/// Whether that holds of pages with these attributes and sizes (Range::page_sizes). It is not known
-/// if a memory type decides that is not known (unknown_types): PAT1 may be WC or not.
+/// Whether a term holds for pages with these attributes and sizes (Range::page_sizes). Unknown if a
+/// memory type decides that is not known (unknown_types): PAT1 may be WC or not.
 Truth truth(const Wanted& wanted, const Attributes& attributes, PageSizes page_sizes);
 
-/// Whether one of several holds; of none it is `no`.
+/// Whether one of several terms holds; `no` without a term.
 Truth truth(std::span<const Wanted> wanted, const Attributes& attributes, PageSizes page_sizes);
 
-/// The same for those who look for pages and do not judge them: a type that is not known is a type
-/// of its own. So PAT1 is not WC.
+/// The same for a filter, which has no "unknown": a type that is not known is a type of its own. So
+/// PAT1 is not WC.
 bool is_wanted(const Wanted& wanted, const Attributes& attributes, PageSizes page_sizes);
 
 }  // namespace ptmap

@@ -34,7 +34,7 @@ struct Range {
 
 static_assert(sizeof(Range) == 32, "a map may have a million of them");
 
-/// A part of the space that the map cannot speak of.
+/// A part of the space that the map does not know.
 struct Gap {
     VirtAddr va;
     std::uint64_t size;  ///< bytes of linear address

@@ -219,10 +219,9 @@ private:
         std::unordered_set<std::uint64_t> seen;
         for (Range& r : list) {
             const std::uint64_t sort = number(), type = sort >> 4 & 0xf, size = sort >> 8;
-            require(type <= static_cast<std::uint64_t>(MemoryType::invalid),
-                    "a memory type is none");
+            require(type <= static_cast<std::uint64_t>(MemoryType::invalid), "invalid memory type");
             require(size < shift_of_index.size() && sizes.has(shift_of_index[size]),
-                    "a page size is none of its mode");
+                    "its paging mode has no such page size");
             require(seen.insert(sort).second, "a sort of range is there twice");
             r.contiguous = true;
             r.page_sizes = PageSizes::only(shift_of_index[size]);
