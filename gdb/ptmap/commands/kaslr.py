@@ -19,7 +19,7 @@ from ..machine.remote import takes_packets
 from ..machine import question
 from ..machine.sources import direct_map
 from ..spaces.address_space import AddressSpace
-from ..spaces.labels import Label
+from ..spaces.labels import Label, Part
 from .command import Command, write, write_json
 
 # The default of CONFIG_PHYSICAL_START, for which a kernel is linked (arch/x86/Kconfig).
@@ -86,9 +86,11 @@ def _linux(space: AddressSpace) -> Kernel:
 def _direct_map(linux: Kernel) -> Label | None:
     place = linux.place
     if place is not None:
-        return Label(place.page_offset, place.page_offset + place.end, "direct map", "read")
-    parts = {label.name: label for label in reversed(layout.labels(linux))}
-    return parts.get("direct map") or parts.get("lowmem")
+        return Label(
+            place.page_offset, place.page_offset + place.end, "direct map", "read", Part.DIRECT_MAP
+        )
+    parts = {label.part: label for label in reversed(layout.labels(linux))}
+    return parts.get(Part.DIRECT_MAP) or parts.get(Part.LOWMEM)
 
 
 def _found(linux: Kernel) -> dict[str, str | None]:

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 80
 _TYPES = {4: "unsigned int", 8: "unsigned long long"}  # GDB knows these for every architecture
-_DIRECT_64 = "direct map"  # the label of the map of all memory
-_DIRECT = (_DIRECT_64, "lowmem")
+_DIRECT = (labels.Part.DIRECT_MAP, labels.Part.LOWMEM)
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def _alias(space: AddressSpace, step: Step, size: int) -> _Alias:
     if not len(made):
         raise _unreached(space, step, "" if made.complete else " (as far as it could be read)")
     known = space_labels.of(space).all
-    direct = [one for one in known if one.name in _DIRECT]
+    direct = [one for one in known if one.part in _DIRECT]
 
     def rank(r: Range) -> tuple[bool, bool, bool, int]:
         return (r.user or not r.write, not r.write, labels.at(direct, r.va) is None, r.va)
@@ -112,7 +111,7 @@ def _alias(space: AddressSpace, step: Step, size: int) -> _Alias:
     best = min(made, key=rank)
     label = labels.at(known, best.va)
     what = f"{printable(label.name)} ({label.source})" if label else "an alias"
-    what = f"the {what}" if label and label.name == _DIRECT_64 else what
+    what = f"the {what}" if label and label.part is labels.Part.DIRECT_MAP else what
     rights = (
         f"{'user' if best.user else 'supervisor'}, " f"{'writable' if best.write else 'read-only'}"
     )

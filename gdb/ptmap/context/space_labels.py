@@ -9,14 +9,13 @@ from ..base.text import printable
 from ..linux import kernel, layout, recognition, tasks, user_stack, vmas
 from ..machine import target
 from ..spaces.address_space import AddressSpace
-from ..spaces.labels import Label, layered, to_pages
+from ..spaces.labels import Label, Part, layered, to_pages
 from . import elf_sections
 
 if TYPE_CHECKING:
     from .. import _core
 
-_STACK = {"stack", "[stack]"}
-_APART = _STACK | {"[heap]", "[vdso]"}  # an overview never joins these with others
+_APART = (Part.STACK, Part.HEAP, Part.VDSO)  # an overview never joins these with others
 
 
 class Known:
@@ -39,12 +38,12 @@ class Known:
     def core(self) -> list[_core.Label]:
         """As the native module takes them: last byte included, printable."""
         kernels = set(self.kernel)
-        return [_label(one, one in kernels or one.name in _APART) for one in self.all]
+        return [_label(one, one in kernels or one.part in _APART) for one in self.all]
 
     def parts(self) -> list[_core.Label]:
         """The labels of the kernel and of the stack, as core() has them."""
         kernels = set(self.kernel)
-        return [_label(one, True) for one in self.all if one in kernels or one.name in _STACK]
+        return [_label(one, True) for one in self.all if one in kernels or one.part is Part.STACK]
 
 
 def _label(one: Label, apart: bool) -> _core.Label:
@@ -66,6 +65,6 @@ def _process(
         task = tasks.task_of_root(linux, linux.space.root)
         if task is not None and task.mm:
             named = vmas.labels(linux, task.mm)
-    if any(label.name == "[stack]" for label in named):
+    if any(label.part is Part.STACK for label in named):
         return named
     return named + user_stack.labels(space, linux, target.registers(), shown)

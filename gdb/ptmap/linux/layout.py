@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
-from ..spaces.labels import Label
+from ..spaces.labels import Label, Part
 from ..spaces.maps import pa
 from .kernel import Kernel
 from .shape import (
@@ -150,7 +150,7 @@ def _big_areas(kernel: Kernel) -> list[Label]:
         source = "documented"
         found.append(Label(kasan, kasan_end, "KASAN shadow", source))
     elif kernel.upper.cut:
-        return [Label(memory.start, memory.end, "direct map", "deduced")]
+        return [Label(memory.start, memory.end, "direct map", "deduced", Part.DIRECT_MAP)]
     else:
         direct, source = memory.start, "deduced"
         others = [r for r in kernel.ranges if memory.end <= r.va < CPU_ENTRY_AREA_64]
@@ -161,7 +161,7 @@ def _big_areas(kernel: Kernel) -> list[Label]:
         if any(vmalloc_end <= r.va < vmemmap for r in others):
             vmalloc_end = vmalloc  # a range that Linux does not have there: then nothing is certain
     found += [
-        Label(direct, memory.end, "direct map", source),
+        Label(direct, memory.end, "direct map", source, Part.DIRECT_MAP),
         Label(vmalloc, vmalloc_end, "vmalloc", source),
         Label(vmemmap, vmemmap_end, "vmemmap", source),
     ]
@@ -211,9 +211,9 @@ def _labels_32(kernel: Kernel) -> list[Label]:
     image = [label for label in _image_32(kernel) if start <= label.start < end]
     at = start
     for label in sorted(image, key=lambda label: label.start):
-        found += [Label(at, label.start, "lowmem", "deduced"), label]
+        found += [Label(at, label.start, "lowmem", "deduced", Part.LOWMEM), label]
         at = label.end
-    found.append(Label(at, end, "lowmem", "deduced"))
+    found.append(Label(at, end, "lowmem", "deduced", Part.LOWMEM))
     area = cpu_entry_area_32(kernel.ranges, span)
     above = [r for r in kernel.ranges if area is not None and r.va >= area]
     if area is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..spaces import scanned, split
 from ..spaces.address_space import AddressSpace
-from ..spaces.labels import Label
+from ..spaces.labels import Label, Part
 from ..spaces.registers import Registers
 from .kernel import Kernel, is_special
 
@@ -31,7 +31,7 @@ def labels(
         found = None
     if found is None and linux is not None:
         found = of_linux(space, linux, shown)
-    return [Label(*found, "stack", "deduced")] if found else []
+    return [Label(*found, "stack", "deduced", Part.STACK)] if found else []
 
 
 def _touch(space: AddressSpace, shown: tuple[int, int], first: int, last: int) -> bool:

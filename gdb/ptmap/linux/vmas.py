@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Iterator
 
 from ..base.text import printable
-from ..spaces.labels import Label
+from ..spaces.labels import Label, Part
 from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
 from .structures import NoType, Structures
+
+_PARTS = {"[stack]": Part.STACK, "[heap]": Part.HEAP, "[vdso]": Part.VDSO}  # Linux's names
 
 _MAX_VMAS = 1 << 16
 _MAX_DEPTH = 16  # levels of a maple tree; 4 hold more than _MAX_VMAS
@@ -35,7 +37,7 @@ def labels(kernel: Kernel, mm_address: int) -> list[Label]:
             start, end = vmas.span(vma)
             name = vmas.name(vma)
             if name and start < end:
-                found.append(Label(start, end, name, "read"))
+                found.append(Label(start, end, name, "read", _PARTS.get(name, Part.OTHER)))
     except (NoType, Unreadable):
         pass
     return sorted(found, key=lambda label: label.start)

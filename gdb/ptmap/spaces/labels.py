@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Iterable, Sequence
+
+
+class Part(Enum):
+    """What a label names, as far as something depends on it."""
+
+    OTHER = 0
+    DIRECT_MAP = 1  # the kernel's map of all memory
+    LOWMEM = 2  # the same of 32-bit Linux, of the memory that has room in it
+    STACK = 3
+    HEAP = 4
+    VDSO = 5
 
 
 @dataclass(frozen=True)
@@ -15,6 +27,7 @@ class Label:
     end: int
     name: str
     source: str
+    part: Part = Part.OTHER
 
 
 def layered(*layers: Iterable[Label]) -> list[Label]:
