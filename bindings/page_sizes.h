@@ -1,4 +1,4 @@
-// Page sizes as Python has them: bits of a number, which stay the same whatever sizes come.
+// Page sizes for Python: bits of a number, which stay the same when sizes are added.
 #pragma once
 
 #include <array>
@@ -6,7 +6,7 @@
 
 #include "arch/page_size.h"
 
-/// The shift of the page size that each bit stands for. New ones come last.
+/// The shift of the page size for each bit. New sizes come last.
 inline constexpr std::array<std::uint8_t, 4> shift_of_bit{12, 21, 22, 30};
 
 constexpr unsigned bits_of(ptmap::PageSizes sizes) {

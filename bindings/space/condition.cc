@@ -19,13 +19,13 @@ using namespace ptmap;
 
 namespace {
 
-// A ConditionError that has its text, so that it outlives what it is about.
+// A ConditionError with a copy of its text.
 struct BadCondition {
     ConditionError error;
     std::string part;
 };
 
-// A str may have surrogates: what a terminal sent that was no UTF-8.
+// A str may have surrogates, for a terminal's bytes that are not UTF-8.
 constexpr const char* lone_surrogates = "surrogatepass";
 
 py::str str_of(const std::string& utf8) {

@@ -17,7 +17,7 @@ using namespace ptmap;
 
 namespace {
 
-// Differences for Python, with what can be asked of all of them at once.
+// Differences for Python, with counts of all of them.
 struct Differences {
     std::vector<Difference> all;
 };
@@ -61,7 +61,7 @@ void bind_side(py::module_& m) {
     side.def_property_readonly(
             "pa",
             [](const Side& s) { return s.contiguous ? std::optional(s.pa.value) : std::nullopt; },
-            "Of the first byte, None where the frames are not contiguous.")
+            "Of the first byte, None if the frames are not contiguous.")
         .def_property_readonly("global_", [](const Side& s) { return s.attributes.global; })
         .def_property_readonly("cache",
                                [](const Side& s) { return ptmap::name(s.attributes.type); })

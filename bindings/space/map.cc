@@ -84,7 +84,7 @@ void bind_range(py::module_& m) {
         .def_property_readonly(
             "pa",
             [](const Range& r) { return r.contiguous ? std::optional(r.pa.value) : std::nullopt; },
-            "Of its first byte, None where the frames are not contiguous.")
+            "Of its first byte, None if the frames are not contiguous.")
         .def_property_readonly("global_", [](const Range& r) { return r.attributes.global; })
         .def_property_readonly("cache",
                                [](const Range& r) { return ptmap::name(r.attributes.type); })

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t no_pa = ~std::uint64_t{0};
 
-// Numbers in rows, of their own: what they were made of may be gone.
+// Rows of numbers, copied: their source may be freed before them.
 struct Rows {
     std::size_t columns;
     std::vector<std::uint64_t> numbers;

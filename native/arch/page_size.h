@@ -13,10 +13,10 @@
 
 namespace ptmap {
 
-/// A page has 1 << shift bytes. The smallest first. Another architecture's sizes are more of them.
+/// A page has 1 << shift bytes. The smallest comes first. Another architecture adds its sizes here.
 inline constexpr std::array<std::uint8_t, 4> page_shifts{12, 21, 22, 30};
 
-/// Of a page of so many bytes.
+/// The shift of a page size in bytes.
 constexpr unsigned page_shift_of(std::uint64_t bytes) {
     return static_cast<unsigned>(std::countr_zero(bytes));
 }
@@ -59,7 +59,7 @@ constexpr std::string_view page_size_name(unsigned shift) {
     return {name.text.data(), name.size};
 }
 
-/// A set of page sizes. Small, as a map may have a million ranges.
+/// A set of page sizes. It is small because a map may have a million ranges.
 class PageSizes {
 public:
     constexpr PageSizes() = default;
@@ -117,7 +117,7 @@ void each_size_name(PageSizes sizes, Put put) {
     sizes.each([&](unsigned shift) { put(page_size_name(shift)); });
 }
 
-/// How many pages there are of each size.
+/// The number of pages of each size.
 class PageCounts {
 public:
     constexpr PageCounts() = default;

@@ -7,11 +7,11 @@
 namespace ptmap {
 namespace {
 
-// A word, and what it says.
+// A word and its meaning.
 struct Word {
     std::string_view word;
     Wanted says;
-    std::optional<Wanted> negated;  // what "no-" before it says; nothing if it has one already
+    std::optional<Wanted> negated;  // the meaning with "no-"; nothing if the word begins with "no-"
 };
 
 // clang-format off
@@ -51,7 +51,7 @@ const Word* row_of(std::string_view word) {
     return found == vocabulary.end() ? nullptr : found;
 }
 
-// What a word says, with its "no-"; null for no word.
+// The meaning of a word, with its "no-"; null if there is no such word.
 const Wanted* meaning(std::string_view word) {
     if (const Word* row = row_of(word)) return &row->says;
     if (!word.starts_with("no-")) return nullptr;
@@ -64,7 +64,7 @@ void add(std::vector<Rights>& rights, Rights right) {
         rights.push_back(right);
 }
 
-// Calls `part(part of the text, its offset)` for what is between separators, until it is false.
+// Calls `part(text between separators, its offset)` until it returns false.
 template <typename Part>
 bool split(std::string_view text, char separator, Part part) {
     for (std::size_t begin = 0;;) {
@@ -109,7 +109,7 @@ private:
         return true;
     }
 
-    // False if one says "global" and the other does not.
+    // False if one says "global" and the other "no-global".
     static bool merge(Wanted& all, const Wanted& one) {
         if (all.global && one.global && *all.global != *one.global) return false;
         if (one.global) all.global = one.global;

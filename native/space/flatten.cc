@@ -10,15 +10,15 @@
 namespace ptmap {
 namespace {
 
-// One run of pages, `first` so many bytes behind the beginning of whatever it is in. Nothing if
-// its size is 0.
+// One run of pages, `first` bytes behind the beginning of a table or of entries. Empty if its size
+// is 0.
 struct Place {
     std::uint64_t first = 0, size = 0;
     Run run;
     PageCounts pages;  // that hold a byte of it, if some frames are meant
 };
 
-// Takes whole what is one run or none under the rights of its path.
+// Takes a table whole if it is one run or nothing under the rights of its path.
 class Flattener {
 public:
     using Value = Place;
@@ -35,7 +35,7 @@ public:
                                                            : PageSizes::only(level.level->shift));
     }
 
-    // The root never: the two halves of a canonical space are no one range, whatever their pages.
+    // Not for the root: the two halves of a canonical space are never one range.
     bool asks(const Node& node, const Interval& part) const {
         return node.level > 0 && is_whole(space_.level(node), part);
     }
@@ -92,7 +92,7 @@ public:
 
     bool done() const { return sink_.full(); }
 
-    // Most pages are in no frame that is asked for.
+    // Most pages are outside of the frames.
     unsigned skip(const Node& node, const PagingLevel& level, unsigned i, unsigned end) const {
         if (!frames_) return i;
         const std::uint64_t size = level.entry_span();
@@ -108,9 +108,9 @@ public:
     }
 
 private:
-    // Cuts pages with equal attributes where their frames end a range, and to `part` (offsets
-    // inside the table). Pieces count from the first page's first byte. Until each(piece) is false;
-    // then so is this.
+    // Cuts pages with equal attributes where a range ends because of their frames, and to `part`
+    // (offsets inside the table). Pieces count from the first page's first byte. Stops and returns
+    // false if each(piece) does.
     template <typename Each>
     bool each_piece(const Entries& pages, const Interval& part, Each each) const {
         const EntryRules& rules = pages.level.page;
@@ -147,7 +147,7 @@ private:
         return true;
     }
 
-    // The next page from `i` on that is asked for, or the end.
+    // The next page from `i` on that is in the frames, or the end.
     unsigned next_in_frames(const Entries& pages, unsigned i) const {
         if (!frames_) return i;
         const std::uint64_t size = pages.level.entry_span();

@@ -21,8 +21,8 @@ struct Counts {
     }
 };
 
-// Pages by address: a table that a million entries name counts a million times, and is looked at
-// once.
+// Counts pages by address: a table that a million entries name counts a million times, but is
+// looked at once.
 class PageCounter {
 public:
     using Value = Counts;
@@ -62,7 +62,7 @@ public:
 private:
     // Whether no byte of a page is RAM.
     bool is_outside(PhysAddr page, std::uint64_t size) {
-        // Nearly always where the one before was.
+        // Nearly always it is in the same part of RAM as the page before.
         if (last_ && last_->contains(page)) return false;
         tick_.looked(16);
         const auto next = std::ranges::lower_bound(ram_, page, {}, &PhysInterval::last);

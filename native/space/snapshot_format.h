@@ -1,4 +1,4 @@
-// What the writer and the reader of snapshots have in common: see snapshot.h for the form.
+// Shared by the writer and the reader of snapshots; snapshot.h describes the form.
 #pragma once
 
 #include <array>
@@ -9,7 +9,7 @@ namespace ptmap::snapshot {
 inline constexpr std::array<unsigned char, 8> magic{0x8f, 'p', 't', 'm', 'a', 'p', '\r', '\n'};
 inline constexpr std::uint64_t version = 1;
 inline constexpr unsigned page_shift = 12;
-/// Of the page sizes, by their indices in a file. New ones come last.
+/// The page sizes by their index in a file. New sizes come last.
 inline constexpr std::array<std::uint8_t, 4> shift_of_index{12, 21, 22, 30};
 
 /// Flags.

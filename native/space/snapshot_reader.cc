@@ -13,7 +13,7 @@ namespace {
 
 using namespace snapshot;
 
-constexpr std::uint64_t frames = std::uint64_t{1} << (52 - page_shift);  // that there can be
+constexpr std::uint64_t frames = std::uint64_t{1} << (52 - page_shift);  // in 52 bits of address
 
 PageSizes sizes_of(const Format& format) {
     PageSizes sizes;
@@ -44,14 +44,14 @@ public:
             bytes_.size() > magic.size() &&
             std::ranges::equal(magic, bytes_.first(magic.size()), {}, {},
                                [](std::byte b) { return std::to_integer<unsigned char>(b); });
-        if (!begins) throw BadSnapshot("no ptmap snapshot");
+        if (!begins) throw BadSnapshot("not a ptmap snapshot");
         at_ = magic.size();
         const std::uint64_t found = number();
         if (found > version)
             throw BadSnapshot("a ptmap snapshot of version " + std::to_string(found) +
                               ", newer than this ptmap, which reads version " +
                               std::to_string(version));
-        require(found == version, "its version is 0");
+        require(found == version, "invalid version 0");
     }
 
     Snapshot run() {
@@ -63,14 +63,14 @@ public:
         into_.map.tables = number();
         for (const unsigned shift : shift_of_index) into_.map.pages[shift] = number();
         ranges();
-        require(into_.map.end || counted_ == into_.map.pages, "its pages are not those it counts");
+        require(into_.map.end || counted_ == into_.map.pages, "its count of pages is wrong");
         const std::vector<std::string> reasons = this->reasons();
         gaps(into_.map.unreadable, reasons);
         gaps(into_.map.malformed, reasons);
         require(used_ == reasons.size(), "a reason is not used");
         disjoint();
         labels();
-        require(at_ == bytes_.size(), "there are bytes behind its end");
+        require(at_ == bytes_.size(), "there are bytes after its end");
         return std::move(into_);
     }
 
@@ -92,7 +92,7 @@ private:
         }
     }
 
-    // A list's length, where an element has so many bytes or more.
+    // A list's length; an element has at least `least` bytes.
     std::size_t length(std::size_t least) {
         const std::uint64_t count = number();
         require(count <= (bytes_.size() - at_) / least, "a list is longer than the file");
@@ -129,33 +129,33 @@ private:
         Map& map = into_.map;
         ControlRegisters& r = into_.registers;
         const std::uint64_t mode = number();
-        require(mode >= 1 && mode <= 4, "its mode is none");
+        require(mode >= 1 && mode <= 4, "invalid paging mode");
         map.mode = static_cast<Mode>(mode);
         map.root = {number()};
         r.cr0 = number(), r.cr3 = number(), r.cr4 = number(), r.efer = number();
         const std::uint64_t maxphyaddr = number();
-        require(maxphyaddr >= 32 && maxphyaddr <= 52, "its MAXPHYADDR is none");
+        require(maxphyaddr >= 32 && maxphyaddr <= 52, "invalid MAXPHYADDR");
         r.maxphyaddr = static_cast<unsigned>(maxphyaddr);
-        require(paging_mode(r) == map.mode, "its registers are of another mode");
+        require(paging_mode(r) == map.mode, "its registers select another paging mode");
         paging_.emplace(r);
-        require(paging_->root_of(map.root.value) == map.root, "its root can be none");
+        require(paging_->root_of(map.root.value) == map.root, "invalid root");
     }
 
     void flags() {
         const std::uint64_t set = number();
-        require((set & ~all_flags) == 0, "it has flags that there are not");
+        require((set & ~all_flags) == 0, "unknown flags");
         Map& map = into_.map;
         if (set & has_pat) into_.pat = number();
         map.truncated = set & is_truncated;
         if (set & has_end) map.end = VirtAddr{number()};
         require(!map.end || (map.truncated && map.end->value % (1u << page_shift) == 0 &&
                              paging_->translatable(*map.end)),
-                "its end can be none");
+                "invalid end");
     }
 
     // `pages` pages of `size` bytes from `va` on, in one half of the space or in `both`.
     void require_place(std::uint64_t va, std::uint64_t pages, std::uint64_t size, bool both) const {
-        require(va % size == 0 && paging_->translatable({va}), "an address can be none");
+        require(va % size == 0 && paging_->translatable({va}), "invalid address");
         const std::uint64_t offset = paging_->offset_of({va}), upper = paging_->upper_part();
         const std::uint64_t last = offset < upper && !both ? upper - 1 : paging_->last_offset();
         require(pages && pages - 1 <= (last - offset) / size, "a size leads out of the space");
@@ -163,12 +163,12 @@ private:
 
     // `units` of 2^shift behind `va`, where something ended; 0 is also behind the last address.
     static std::uint64_t after(std::uint64_t va, bool first, std::uint64_t units, unsigned shift) {
-        require(first || va, "there is more behind the last address");
-        require(units <= ~va >> shift, "an address can be none");
+        require(first || va, "there is more after the last address");
+        require(units <= ~va >> shift, "invalid address");
         return va + (units << shift);
     }
 
-    // An index that is new or was used; `used` counts.
+    // An index that was used before, or the next new one; `used` counts.
     static std::size_t by_first_use(std::uint64_t index, std::size_t& used, std::size_t size) {
         require(index <= used && index < size, "an index is out of order");
         used += index == used;
@@ -191,19 +191,19 @@ private:
             const std::uint64_t size = std::uint64_t{1} << shift;
             const std::uint64_t apart = head & 2 ? number() : 0, more = head & 1 ? number() : 0;
             require((apart != 0) == ((head & 2) != 0) && (more != 0) == ((head & 1) != 0) && ~more,
-                    "a number is 0 that cannot be");
+                    "a number must not be 0");
             r.va = {after(va, i == 0, apart, page_shift)};
             require_place(r.va.value, more + 1, size, false);
             r.size = (more + 1) * size;
             const std::uint64_t frame = (pa >> page_shift) + unzigzag(number());
             require(frame < frames && frame % (size >> page_shift) == 0 &&
                         r.size >> page_shift <= frames - frame,
-                    "a frame can be none");
+                    "invalid frame");
             r.pa = {frame << page_shift};
             require(!into_.map.end || r.va.value + (r.size - 1) < into_.map.end->value,
                     "a range lies behind its end");
             const bool goes_on = i && !apart && r.pa.value == pa && head >> 2 == before;
-            require(!goes_on, "two ranges are one");
+            require(!goes_on, "two ranges should be one");
             before = head >> 2;
             counted_[shift] += more + 1;
             list.push_back(r);
@@ -219,10 +219,9 @@ private:
         std::unordered_set<std::uint64_t> seen;
         for (Range& r : list) {
             const std::uint64_t sort = number(), type = sort >> 4 & 0xf, size = sort >> 8;
-            require(type <= static_cast<std::uint64_t>(MemoryType::invalid),
-                    "a memory type is none");
+            require(type <= static_cast<std::uint64_t>(MemoryType::invalid), "invalid memory type");
             require(size < shift_of_index.size() && sizes.has(shift_of_index[size]),
-                    "a page size is none of its mode");
+                    "its paging mode has no such page size");
             require(seen.insert(sort).second, "a sort of range is there twice");
             r.contiguous = true;
             r.page_sizes = PageSizes::only(shift_of_index[size]);
@@ -249,11 +248,11 @@ private:
             gap.size = pages << page_shift;
             require(level && paging_->position(
                                  static_cast<unsigned>(std::min(level, std::uint64_t{9}))) >= 0,
-                    "a level is none of its mode");
+                    "its paging mode has no such level");
             gap.level = static_cast<unsigned>(level);
             const unsigned alignment = into_.map.mode == Mode::pae && level == 3 ? 32 : 4096;
             require(table < frames << (page_shift - 5) && (table << 5) % alignment == 0,
-                    "a table's address can be none");
+                    "invalid table address");
             gap.table = {table << 5};
             gap.why = reasons.empty() ? "" : reasons[by_first_use(number(), used_, reasons.size())];
             require(!reasons.empty(), "an index is out of order");
@@ -292,7 +291,7 @@ private:
             VirtInterval& interval = label.interval;
             interval.first = {after(va, i == 0, number(), 0)};
             const std::uint64_t more = number(), apart = number();
-            require(more <= ~interval.first.value && apart <= 1, "a label can be none");
+            require(more <= ~interval.first.value && apart <= 1, "invalid label");
             interval.last = {interval.first.value + more};
             label.apart = apart != 0;
             label.name = text();

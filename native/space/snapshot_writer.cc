@@ -17,7 +17,7 @@ std::uint64_t page_size_index(PageSizes size) {
     return static_cast<std::uint64_t>(found - shift_of_index.begin());
 }
 
-// What tells ranges apart, in one number.
+// The attributes and page sizes of a range in one number.
 std::uint64_t sort_of(const Range& r) {
     return static_cast<std::uint64_t>(r.attributes.rights) | r.attributes.global << 3 |
            static_cast<std::uint64_t>(r.attributes.type) << 4 | page_size_index(r.page_sizes) << 8;

@@ -548,7 +548,7 @@ ptmap.pae = ptmap.space(0x3000000, mode="pae").map(sizes=True)
     fails(gdb, f"ptmap.exact.save('{tmp_path}/none/such')", "No such file")
     fails(gdb, f"ptmap.load('{tmp_path}/no')", "No such file")
     (tmp_path / "text").write_text("no map\n" * 100)
-    fails(gdb, f"ptmap.load('{tmp_path}/text')", "no ptmap snapshot")
+    fails(gdb, f"ptmap.load('{tmp_path}/text')", "not a ptmap snapshot")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["text"]
 
 

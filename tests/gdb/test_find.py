@@ -353,7 +353,7 @@ def test_recursive(machine: BareMachine, gdb: GdbSession) -> None:
         assert document["aliases"][0]["count"] == 100000
         assert len(document["aliases"][0]["mappings"]) <= 32
         text = gdb.run(f"ptmap find {space.root:#x}")
-        assert "and the same frame 99999 times more, 4K on from one another\n" in text
+        assert "and the same frame 99999 times more, every 4K\n" in text
         assert "the limit of ranges is reached" in text
         text = gdb.run("ptmap find -aliases")
         assert "  and 99996 more: ptmap find 0x100000\n" in text

@@ -412,7 +412,7 @@ def test_what_is_no_dump(gdb: GdbSession, tmp_path: Path) -> None:
     with pytest.raises(GdbFailure, match="not an ordinary file"):
         gdb.run("ptmap")
     by_path(gdb, Path("/bin/true"))
-    with pytest.raises(GdbFailure, match="an ELF file, but no core"):
+    with pytest.raises(GdbFailure, match="an ELF file, but not a core file"):
         gdb.run("ptmap")
     (tmp_path / "text").write_text("text")
     by_path(gdb, tmp_path / "text")

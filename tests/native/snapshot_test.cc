@@ -109,7 +109,7 @@ TEST_P(SnapshotOf, AnyOtherByteIsRefusedOrAnotherMap) {
             if (other == bytes) continue;
             if (const std::string why = refusal(other); !why.empty()) {
                 EXPECT_TRUE(why.starts_with("a damaged ptmap snapshot: ") ||
-                            why.find("of version") != why.npos || why == "no ptmap snapshot")
+                            why.find("of version") != why.npos || why == "not a ptmap snapshot")
                     << why;
                 ++refused;
                 continue;
@@ -148,8 +148,8 @@ TEST_P(SnapshotOf, RandomDamageIsRefusedOrAnotherMap) {
 }
 
 TEST(SnapshotTest, SaysWhatItIsNot) {
-    EXPECT_EQ(refusal(""), "no ptmap snapshot");
-    EXPECT_EQ(refusal("{\"schema\": \"ptmap/1\"}"), "no ptmap snapshot");
+    EXPECT_EQ(refusal(""), "not a ptmap snapshot");
+    EXPECT_EQ(refusal("{\"schema\": \"ptmap/1\"}"), "not a ptmap snapshot");
     std::string bytes = write_snapshot(sample(Mode::pae));
     bytes[8] = 2;
     EXPECT_EQ(refusal(bytes),
@@ -215,7 +215,7 @@ TEST(SnapshotTest, AMapHasOneForm) {
     s.map.ranges[0].size = 4096;
     Range& rest = s.map.ranges[1];
     rest.va.value += 4096, rest.pa.value += 4096, rest.size -= 4096;
-    EXPECT_EQ(refusal(write_snapshot(s)), "a damaged ptmap snapshot: two ranges are one");
+    EXPECT_EQ(refusal(write_snapshot(s)), "a damaged ptmap snapshot: two ranges should be one");
     rest.pa.value += 4096;  // another frame
     EXPECT_EQ(refusal(write_snapshot(s)), "");
 

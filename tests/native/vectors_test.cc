@@ -46,7 +46,7 @@ std::string mapped(const Walk& walk, const VectorCase& vectors) {
     text += has(walk.rights, Rights::exec) ? " exec" : " no-exec";
     if (walk.global) text += " global";
     (text += " cache=") += name(memory_types(vectors.pat)[walk.cache_slot]);
-    if (walk.key) text += " key=" + std::to_string(walk.key);
+    if (walk.key && has(walk.rights, Rights::user)) text += " key=" + std::to_string(walk.key);
     return text;
 }
 

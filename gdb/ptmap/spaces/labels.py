@@ -9,11 +9,11 @@ from typing import Iterable, Sequence
 
 
 class Part(Enum):
-    """What a label names, as far as something depends on it."""
+    """What a label names, if code depends on it."""
 
     OTHER = 0
     DIRECT_MAP = 1  # the kernel's map of all memory
-    LOWMEM = 2  # the same of 32-bit Linux, of the memory that has room in it
+    LOWMEM = 2  # 32-bit Linux's: only of the memory that fits
     STACK = 3
     HEAP = 4
     VDSO = 5
