@@ -29,7 +29,7 @@ gc.set_threshold(1_000_000, 100, 100)
 
 # The groups of tests/run.sh: a test is in one of them. The default's guests stand for all: 32-bit
 # and 64-bit, without KPTI and with it.
-GROUPS = ("default", "long", "guests", "kernels")
+GROUPS = ("default", "long", "guests", "symbols", "kernels")
 DEFAULT_GUESTS = {"686", "4-level-pti"}
 # What takes long on bare machines: of a file, or a test in it, the default run has only the cases
 # that have one of these words in their name.
@@ -111,6 +111,8 @@ def group_of(item: pytest.Item) -> str:
     assert guests, f"{item.nodeid}: which guests does it boot? @pytest.mark.linux(NAME...)"
     if any(KERNELS[GUESTS[name].kernel].built for name in guests):
         return "kernels"
+    if any(KERNELS[GUESTS[name].kernel].symbols for name in guests):
+        return "symbols"
     # Each stop in another place is another boot.
     is_default = guests <= DEFAULT_GUESTS and "kernel" not in _words(parameters)
     return "default" if is_default else "guests"

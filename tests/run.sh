@@ -24,6 +24,7 @@ groups='
 default    10      686,4-level-pti      native tests, every command on bare machines, two Linux kernels
 long       3       none                 whole matrices on bare machines, the CPU as judge
 guests     5       --packaged           every packaged Linux, from 6.1 to the newest
+symbols    3       amd64-6.12-dbg,amd64-sid-dbg  packaged kernels with their vmlinux and modules
 kernels    7       --built              kernels of our own: kgdb, symbols, the dump of their own tables
 roots      18      --packaged           the default run in bare roots of Debian 13 and unstable
 mutants    13      --packaged,--built   ptmap broken on purpose: does a test notice?
@@ -174,6 +175,7 @@ group_default() {
 }
 group_long() { tests long; }
 group_guests() { tests guests; }
+group_symbols() { tests symbols; }
 group_kernels() { tests kernels; }
 group_mutants() { run 'mutants' tests/mutants/run.py; }
 group_roots() {
