@@ -106,7 +106,7 @@ class Walked:
                 "exec" if walk.exec else "no-exec",
                 *["global"] * walk.global_,
                 "cache=" + core.memory_types(self.case.registers.get("pat"))[walk.cache_slot],
-                *[f"key={walk.key}"] * bool(walk.key),
+                *[f"key={walk.key}"] * (walk.key != 0 and walk.user),
             ]
             return "mapped " + " ".join(words)
         end = walk.steps[-1]

@@ -437,7 +437,7 @@ def test_malformed_rules(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
         (b"no user\n\0", "is not a text file: it has NUL bytes"),
         (b"no user\n" * (10 << 17), "more than 1 MiB"),
         ("folder", "is a folder"),
-        ("/dev/zero", "is no regular file"),
+        ("/dev/zero", "is not a regular file"),
     ],
     ids=str.split("missing empty comments NUL large folder device"),
 )

@@ -128,8 +128,9 @@ def test_arguments(loop: Looping) -> None:
 @pytest.mark.parametrize(
     "expression, words",
     [
-        ("$ptmap_pa()", "takes an address"),
-        ("$ptmap_pa(1, 2)", "takes an address"),
+        ("$ptmap_pa()", "takes VA or VA, HALF"),
+        ("$ptmap_pa(1, 2)", 'HALF is "kernel" or "user"'),
+        ("$ptmap_pa(1, 2, 3)", "takes VA or VA, HALF"),
         ("$ptmap_entry(1, 2, 3)", "takes VA or VA, LEVEL"),
         ("$ptmap_pa(1.5)", "not an integer"),
         ("$ptmap_pa($never_set)", "no value"),

@@ -203,6 +203,7 @@ def test_newest_takes_a_kernel_that_passed_and_reports_one_that_did_not(
         return results
 
     monkeypatch.setattr(newest, "run_tests", run_tests)
+    monkeypatch.setattr(newest, "KERNELS", {MOVING: kernels.KERNELS[MOVING]})
     monkeypatch.setattr(sys, "argv", ["newest"])
     newest.main()
     assert f"ptmap: amd64-sid: amd64-sid-2: {said}\n" in capsys.readouterr().out

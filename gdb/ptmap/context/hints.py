@@ -6,6 +6,8 @@ from ..linux import kernel, recognition
 from ..spaces.address_space import AddressSpace
 from ..spaces.virtual_memory import VirtualMemory
 
+_LOWEST_SPLIT = 1 << 31  # 32-bit and PAE: VMSPLIT_2G
+
 
 def of(space: AddressSpace, va: int) -> str | None:
     """One sentence, with the command that mends it; None if there is nothing to say.
@@ -13,6 +15,8 @@ def of(space: AddressSpace, va: int) -> str | None:
     The commonest traps: a symbol at its link address though KASLR has moved the kernel, and a
     kernel's address under KPTI's user root.
     """
+    if va < (space.paging.upper_part if space.paging.canonical else _LOWEST_SPLIT):
+        return None  # a process's address
     if kernel.is_in_image(va):
         linux = recognition.find(space)
         if linux is not None and linux.offset:

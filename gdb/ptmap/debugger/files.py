@@ -145,4 +145,4 @@ def _require_regular(status: os.stat_result, path: str) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise Refusal(f"{printable(path)} is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise Refusal(f"{printable(path)} is no regular file")
+        raise Refusal(f"{printable(path)} is not a regular file")
