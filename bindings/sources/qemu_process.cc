@@ -19,7 +19,7 @@ using Blocks = std::vector<std::tuple<std::uint64_t, std::uint64_t, std::uint64_
 
 std::vector<RamBlock> blocks_of(const Blocks& blocks) {
     std::vector<RamBlock> ram;
-    for (const auto& [first, last, at] : blocks) ram.push_back({first, last, at});
+    for (const auto& [first, last, at] : blocks) ram.push_back({{{first}, {last}}, at});
     return ram;
 }
 

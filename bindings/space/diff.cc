@@ -49,7 +49,7 @@ Sharing make_share(const Space& before, const Space& after,
                    std::size_t max_steps, const Pulse& pulse) {
     if (mode_of(before.paging().format()) != mode_of(after.paging().format()))
         throw py::value_error("spaces of different modes");
-    std::vector<Window> windows;
+    std::vector<Interval> windows;
     for (const auto& [first, last] : parts) windows.push_back({first, last});
     return share(before, after, windows, max_steps, pulse);
 }
@@ -149,10 +149,10 @@ void bind_sharing(py::module_& m) {
         .def_readonly("shared", &PartShare::shared, "The same table or page, the same rights.")
         .def_readonly("other_rights", &PartShare::other_rights, "The same with other rights.");
 
-    py::class_<Extent>(m, "Extent", "Linear memory.")
-        .def_property_readonly("va", [](const Extent& e) { return e.va.value; })
-        .def_readonly("size", &Extent::size, "Bytes.");
-    bind_list<Extent>(m, "Extents");
+    py::class_<VirtInterval>(m, "Extent", "Linear memory.")
+        .def_property_readonly("va", [](const VirtInterval& e) { return e.first.value; })
+        .def_property_readonly("size", &VirtInterval::size, "Bytes.");
+    bind_list<VirtInterval>(m, "Extents");
 
     py::class_<Sharing>(m, "Sharing", "What two spaces have physically in common.")
         .def_readonly("parts", &Sharing::parts)

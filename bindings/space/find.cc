@@ -37,7 +37,7 @@ void bind_groups(py::module_& m) {
         .def_property_readonly(
             "run",
             [](const SharedGroup::Mapping& a) {
-                return py::make_tuple(a.run.va.value, a.run.size);
+                return py::make_tuple(a.run.first.value, a.run.size());
             },
             "(start, bytes) of the neighbouring ranges with equal attributes.");
 
@@ -109,7 +109,7 @@ void bind_find(py::module_& m) {
     m.def(
         "find",
         [](const Map& map, std::uint64_t first, std::uint64_t last) {
-            return find(map, PhysSpan{{first}, {last}});
+            return find(map, PhysInterval{{first}, {last}});
         },
         py::arg("map"), py::arg("first"), py::arg("last"),
         "[Range, ...] by rising address: what of a map, made with split_physical, lies in the "

@@ -107,7 +107,7 @@ void bind_label(py::module_& m) {
     py::class_<Label>(m, "Label")
         .def(py::init([](std::uint64_t first, std::uint64_t last, std::string name_,
                          std::string source, bool apart) {
-                 return Label{{first}, {last}, std::move(name_), std::move(source), apart};
+                 return Label{{{first}, {last}}, std::move(name_), std::move(source), apart};
              }),
              py::arg("first"), py::arg("last"), py::arg("name"), py::arg("source"),
              py::arg("apart") = true)
@@ -175,7 +175,7 @@ void def_queries(py::class_<Map>& map_class) {
                std::uint64_t hole) -> std::optional<std::pair<std::uint64_t, std::uint64_t>> {
                 const auto found = user_write_around(map, {va}, hole);
                 if (!found) return std::nullopt;
-                return std::pair(found->va.value, found->va.value + found->size);
+                return std::pair(found->first.value, found->last.value + 1);
             },
             py::arg("va"), py::arg("hole"),
             "All that the user may write around an address, over holes of so many bytes: (start, "

@@ -38,14 +38,14 @@ public:
 
 private:
     // The node of a table at a level, made if there is none; what it must show grows by `needed`.
-    std::uint32_t reach(PhysAddr table, std::uint8_t level, const Window& needed) {
+    std::uint32_t reach(PhysAddr table, std::uint8_t level, const Interval& needed) {
         const auto [found, fresh] = node_of_.try_emplace(
             table.value << 3 | level, static_cast<std::uint32_t>(space_.nodes_.size()));
         if (fresh) {
             space_.nodes_.push_back({.table = table, .level = level, .needed = needed});
         } else {
-            Window& known = space_.nodes_[found->second].needed;
-            known = {std::min(known.first, needed.first), std::max(known.last, needed.last)};
+            Interval& known = space_.nodes_[found->second].needed;
+            known = around(known, needed);
         }
         return found->second;
     }
@@ -120,7 +120,7 @@ private:
         if (!space_.nodes_[n].readable) return;
         const PagingLevel& level = space_.level(space_.nodes_[n]);
         if (level.level->table.empty()) return;
-        const Window needed = space_.nodes_[n].needed;
+        const Interval needed = space_.nodes_[n].needed;
         const std::uint64_t span = level.entry_span();
         std::vector<Node::Child> children;
         for (unsigned i = level.index(needed.first); i <= level.index(needed.last); ++i) {
@@ -130,8 +130,7 @@ private:
             tick_.looked(lookup);
             if (!space_.follows(level, raw)) continue;
             const std::uint64_t begin = i * span;
-            const Window below{std::max(needed.first, begin) - begin,
-                               std::min(needed.last, begin + span - 1) - begin};
+            const Interval below = intersection(needed, Interval::of_size(begin, span)).from(begin);
             children.push_back(
                 {static_cast<std::uint16_t>(i),
                  reach(level.table.target(raw),
@@ -161,7 +160,7 @@ const Node& Space::child(const Node& node, unsigned index) const {
     return nodes_[child_index(node, index)];
 }
 
-Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Window& window,
+Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Interval& window,
            std::size_t max_tables, Reach reach, const Pulse& pulse) {
     ++counts.scans;
     Space space(paging, window, reach);

@@ -16,16 +16,12 @@
 
 #include "paging/block.h"
 #include "paging/disposal.h"
+#include "paging/interval.h"
 #include "paging/memory.h"
 #include "paging/paging.h"
 #include "paging/pulse.h"
 
 namespace ptmap {
-
-/// A stretch of the space in offsets (linear addresses without sign extension), both ends in it.
-struct Window {
-    std::uint64_t first = 0, last = ~std::uint64_t{0};
-};
 
 /// One table, used at one level.
 struct Node {
@@ -34,7 +30,7 @@ struct Node {
     bool readable = false;
     std::uint32_t bytes = 0;  ///< readable: which of the Space's tables; else which of its reasons
     /// The part of the table that any path needs, in bytes of linear address from its beginning.
-    Window needed;
+    Interval needed;
     /// The tables that its entries name, by rising index.
     struct Child {
         std::uint16_t index;
@@ -54,7 +50,8 @@ public:
 
     const Paging& paging() const { return *paging_; }
     PhysAddr root() const { return nodes_.front().table; }
-    const Window& window() const { return window_; }
+    /// What was asked for, in offsets, as far as the mode has them.
+    const Interval& window() const { return window_; }
     const Node& node(std::uint32_t index) const { return nodes_[index]; }
     std::size_t nodes() const { return nodes_.size(); }
     const PagingLevel& level(const Node& node) const { return paging_->levels()[node.level]; }
@@ -89,14 +86,14 @@ public:
     const std::string& why(const Node& node) const { return reasons_[node.bytes]; }
 
 private:
-    friend Space scan(const Paging&, PhysAddr, PhysicalMemory&, const Window&, std::size_t, Reach,
+    friend Space scan(const Paging&, PhysAddr, PhysicalMemory&, const Interval&, std::size_t, Reach,
                       const Pulse&);
     friend class Scanner;
-    Space(const Paging& paging, const Window& window, Reach reach)
+    Space(const Paging& paging, const Interval& window, Reach reach)
         : paging_(paging.copy()), window_(window), reach_(reach) {}
 
     std::shared_ptr<const Paging> paging_;
-    Window window_;
+    Interval window_;
     Reach reach_;
     Disposed<std::vector<Node>> nodes_;
     std::vector<std::span<const std::byte>> tables_;
@@ -106,10 +103,11 @@ private:
     bool cut_ = false;
 };
 
-/// Reads every table below `root` that `window` needs: one PhysicalMemory::fetch per level for up
-/// to 4096 tables, each table once, `max_tables` at most. A table that cannot be read is a Node
-/// that says why. The pulse is by tables read. Exceptions: those of `memory` and of the pulse.
-Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Window& window = {},
+/// Reads every table below `root` that `window` (offsets) needs: one PhysicalMemory::fetch per
+/// level for up to 4096 tables, each table once, `max_tables` at most. A table that cannot be read
+/// is a Node that says why. The pulse is by tables read. Exceptions: those of `memory` and of the
+/// pulse.
+Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Interval& window = {},
            std::size_t max_tables = std::numeric_limits<std::size_t>::max(),
            Reach reach = Reach::all, const Pulse& pulse = {});
 

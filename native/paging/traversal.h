@@ -65,20 +65,15 @@ struct Entries {
     /// The rights of the way that goes on through them.
     Rights rights() const { return path & level.rules(raw).rights(raw); }
     /// What they translate, in bytes from the beginning of what the table does.
-    Window part() const {
+    Interval part() const {
         const std::uint64_t span = level.entry_span();
         return {first * span, end * span - 1};
     }
 };
 
 /// Whether a part (offsets inside the table) is all that a node translates.
-inline bool is_whole(const PagingLevel& level, const Window& part) {
+inline bool is_whole(const PagingLevel& level, const Interval& part) {
     return part.first == 0 && part.last == level.table_span() - 1;
-}
-
-/// What of two windows is the same; `first` is behind `last` if that is nothing.
-inline Window both(const Window& a, const Window& b) {
-    return {std::max(a.first, b.first), std::min(a.last, b.last)};
 }
 
 namespace detail {
@@ -105,7 +100,7 @@ public:
         : space_(space), visitor_(visitor), tick_(tick) {}
 
     /// All of a window (offsets, within the Space's own), by rising offset.
-    void run(const Window& window) { enter(0, 0, window, Rights::all); }
+    void run(const Interval& window) { enter(0, 0, window, Rights::all); }
 
 private:
     struct Known {
@@ -120,7 +115,7 @@ private:
     static constexpr std::size_t few = 32;  // parts; of a table with more something comes out
 
     // A node that lies at offset `base`; `part` in offsets inside the table.
-    void enter(std::uint32_t n, std::uint64_t base, const Window& part, Rights path) {
+    void enter(std::uint32_t n, std::uint64_t base, const Interval& part, Rights path) {
         const Node& node = space_.node(n);
         if constexpr (has_values) {
             if (visitor_.asks(node, part)) {
@@ -150,17 +145,17 @@ private:
         }
     }
 
-    void pass(const Node& node, std::uint64_t base, const Window& part, Rights path) {
+    void pass(const Node& node, std::uint64_t base, const Interval& part, Rights path) {
         const PagingLevel& level = space_.level(node);
         const unsigned first = level.index(part.first), end = level.index(part.last) + 1;
         each_run(node, first, end, path, [&](const Entries& entries) {
-            const Window inner = both(part, entries.part());
+            const Interval inner = intersection(part, entries.part());
             if (entries.kind != Kind::table) {
                 visitor_.take(base, entries, inner);
             } else if (space_.follows(level, entries.raw)) {
                 const std::uint64_t begin = entries.part().first;
-                enter(space_.child_index(node, entries.first), base + begin,
-                      {inner.first - begin, inner.last - begin}, entries.rights());
+                enter(space_.child_index(node, entries.first), base + begin, inner.from(begin),
+                      entries.rights());
             }
             return !visitor_.done();
         });

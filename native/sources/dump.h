@@ -18,9 +18,10 @@ namespace ptmap {
 class Dump : public PhysicalMemory {
 public:
     virtual std::string_view format() const = 0;  ///< "ELF", "kdump"
-    virtual PhysRanges ram() const = 0;           ///< RAM and ROM, also what the file lacks of it
-    virtual std::uint64_t requests() const = 0;   ///< reads of the file
-    virtual bool cut() const = 0;                 ///< the file ends before its memory does
+    /// RAM and ROM, also what the file lacks of it; by rising address.
+    virtual std::vector<PhysInterval> ram() const = 0;
+    virtual std::uint64_t requests() const = 0;  ///< reads of the file
+    virtual bool cut() const = 0;                ///< the file ends before its memory does
     virtual const DumpNotes& notes() const = 0;
     virtual const InputFile& file() const = 0;
 };

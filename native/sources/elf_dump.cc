@@ -116,7 +116,7 @@ public:
 
     void fetch(std::span<Fetch> reads) override { memory_.fetch(reads); }
     std::string_view format() const override { return "ELF"; }
-    PhysRanges ram() const override { return memory_.ram(); }
+    std::vector<PhysInterval> ram() const override { return memory_.ram(); }
     std::uint64_t requests() const override { return memory_.requests(); }
     bool cut() const override { return memory_.missing() != 0; }
     const DumpNotes& notes() const override { return notes_; }

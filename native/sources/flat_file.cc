@@ -71,14 +71,14 @@ void FileMemory::read(Fetch& read) {
     read.ok = true;
 }
 
-PhysRanges FileMemory::ram() const {
-    PhysRanges ranges;
+std::vector<PhysInterval> FileMemory::ram() const {
+    std::vector<PhysInterval> ranges;
     for (const FilePiece& piece : pieces_) {
-        const std::uint64_t last = piece.address + (piece.size - 1);
-        if (!ranges.empty() && ranges.back().second + 1 == piece.address)
-            ranges.back().second = last;
+        const auto next = PhysInterval::of_size({piece.address}, piece.size);
+        if (!ranges.empty() && ranges.back().last.value + 1 == piece.address)
+            ranges.back().last = next.last;
         else
-            ranges.emplace_back(piece.address, last);
+            ranges.push_back(next);
     }
     return ranges;
 }

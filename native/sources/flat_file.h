@@ -3,9 +3,9 @@
 
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "paging/interval.h"
 #include "paging/memory.h"
 #include "sources/input_file.h"
 
@@ -21,9 +21,6 @@ struct FilePiece {
 /// given have the same address it is the one that begins first, or is given first.
 std::vector<FilePiece> in_order(std::vector<FilePiece> pieces);
 
-/// (first, last) of what neighbouring pieces cover together, by rising address.
-using PhysRanges = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
-
 class FileMemory final : public PhysicalMemory {
 public:
     /// `pieces` as in_order() has them. `absent` is the reason why there is nothing at an address
@@ -35,7 +32,8 @@ public:
 
     std::uint64_t requests() const { return file_->requests(); }
     const InputFile& file() const { return *file_; }
-    PhysRanges ram() const;
+    /// What neighbouring pieces cover together, by rising address.
+    std::vector<PhysInterval> ram() const;
     /// Bytes of the pieces that are beyond the file's end.
     std::uint64_t missing() const;
 

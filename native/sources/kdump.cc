@@ -177,10 +177,10 @@ public:
 
     std::string_view format() const override { return "kdump"; }
 
-    PhysRanges ram() const override {
-        PhysRanges ranges;
+    std::vector<PhysInterval> ram() const override {
+        std::vector<PhysInterval> ranges;
         for (const Run& run : runs_of(context_.get(), KDUMP_ATTR_MEMORY_PAGEMAP))
-            ranges.emplace_back(run.first * block, run.end * block - 1);
+            ranges.push_back({{run.first * block}, {run.end * block - 1}});
         return ranges;
     }
 

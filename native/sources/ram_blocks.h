@@ -5,14 +5,14 @@
 #include <span>
 #include <vector>
 
+#include "paging/interval.h"
 #include "paging/memory.h"
 
 namespace ptmap {
 
-/// The physical addresses first .. last; the byte of the first is at `at` there.
+/// Some of the physical memory; its first byte is at `at` there.
 struct RamBlock {
-    std::uint64_t first = 0;
-    std::uint64_t last = 0;
+    PhysInterval interval;
     std::uint64_t at = 0;
 };
 

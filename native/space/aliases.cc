@@ -109,12 +109,12 @@ private:
 // Neighbouring ranges with equal attributes: the number of the run that each is of, and the runs.
 struct Runs {
     Disposed<std::vector<std::uint32_t>> of;
-    Disposed<std::vector<Extent>> extents;
+    Disposed<std::vector<VirtInterval>> runs;
 
     Runs(const Map& map, const Pulse& pulse) {
         Ticker tick(pulse);
         of.reserve(map.ranges.size());
-        extents.reserve(map.ranges.size());
+        runs.reserve(map.ranges.size());
         for (std::size_t i = 0; i < map.ranges.size(); ++i) {
             tick();
             const Range& r = map.ranges[i];
@@ -122,10 +122,10 @@ struct Runs {
                 i && map.ranges[i - 1].va.value + map.ranges[i - 1].size == r.va.value &&
                 map.ranges[i - 1].attributes == r.attributes;
             if (goes_on)
-                extents.back().size += r.size;
+                runs.back().last = r.interval().last;
             else
-                extents.push_back({r.va, r.size});
-            of.push_back(static_cast<std::uint32_t>(extents.size() - 1));
+                runs.push_back(r.interval());
+            of.push_back(static_cast<std::uint32_t>(runs.size() - 1));
         }
     }
 };
@@ -172,7 +172,7 @@ Aliases aliases(const Map& map, Conflict wanted, const Pulse& pulse, std::size_t
         group.count = shared.count;
         for (const std::uint32_t i : shared.ranges)
             group.mappings.push_back(
-                {address_in(map.ranges[i], shared.pa), i, runs.extents[runs.of[i]]});
+                {address_in(map.ranges[i], shared.pa), i, runs.runs[runs.of[i]]});
         return group;
     };
     const auto add = [&](Aliases::Total& total, const Shared& shared) {

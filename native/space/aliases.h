@@ -63,7 +63,7 @@ struct SharedGroup {
     struct Mapping {
         VirtAddr va;          ///< of the first stretch
         std::uint32_t range;  ///< that maps it: an index in the map
-        Extent run;           ///< all of the run
+        VirtInterval run;     ///< all of it
     };
     std::vector<Mapping> mappings;  ///< see Shared::ranges
 };

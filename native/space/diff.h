@@ -46,6 +46,8 @@ struct Difference {
     std::uint8_t changed = 0;  ///< What::changed: a set of Change
     std::uint8_t unknown = 0;  ///< What::unknown: bit 0 before, bit 1 after
     Side before, after;        ///< as far as `what` has them
+
+    VirtInterval interval() const { return VirtInterval::of_size(va, size); }
 };
 
 struct DiffOptions {

@@ -19,15 +19,15 @@ Map find(const Space& space, const FindOptions& options) {
     return map;
 }
 
-std::vector<Range> find(const Map& map, const PhysSpan& frames) {
+std::vector<Range> find(const Map& map, const PhysInterval& frames) {
     std::vector<Range> found;
     for (const Range& r : map.ranges) {
-        if (!r.contiguous || !overlaps(frames, r.pa, r.size)) continue;
-        const Window cut = inside(frames, r.pa, r.size);
+        if (!r.contiguous || !frames.overlaps(r.frames())) continue;
+        const Interval cut = intersection(frames, r.frames()).from(r.pa);
         Range& part = found.emplace_back(r);
         part.va.value += cut.first;
         part.pa.value += cut.first;
-        part.size = cut.last - cut.first + 1;
+        part.size = cut.size();
     }
     return found;
 }

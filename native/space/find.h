@@ -13,7 +13,7 @@
 namespace ptmap {
 
 struct FindOptions {
-    PhysSpan frames;  ///< what is looked for, both ends in it
+    PhysInterval frames;  ///< what is looked for
     std::array<MemoryType, 8> types = memory_types(std::nullopt);
     /// Of ranges and gaps; the map is truncated there.
     std::size_t max_ranges = std::numeric_limits<std::size_t>::max();
@@ -33,6 +33,6 @@ Map find(const Space& space, const FindOptions& options);
 /// The same of a map that is there already, as ranges by rising address, each with the page sizes
 /// of the whole range that it is cut from; one look at each range.
 /// Ranges that are not contiguous (a map without MapOptions::split_physical) are not looked into.
-std::vector<Range> find(const Map& map, const PhysSpan& frames);
+std::vector<Range> find(const Map& map, const PhysInterval& frames);
 
 }  // namespace ptmap

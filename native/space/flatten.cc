@@ -25,8 +25,8 @@ public:
     static constexpr bool by_rights = true;
     static constexpr Parts parts = Parts::of_tables;
 
-    Flattener(const Space& space, const MapOptions& options, const std::optional<PhysSpan>& frames,
-              RangeSink& sink, Map& map)
+    Flattener(const Space& space, const MapOptions& options,
+              const std::optional<PhysInterval>& frames, RangeSink& sink, Map& map)
         : space_(space), options_(options), frames_(frames), sink_(sink), map_(map) {
         for (unsigned r = 0; r < shown_.size(); ++r)
             shown_[r] = shown_as(space.paging(), options, static_cast<Rights>(r));
@@ -36,7 +36,7 @@ public:
     }
 
     // The root never: the two halves of a canonical space are no one range, whatever their pages.
-    bool asks(const Node& node, const Window& part) const {
+    bool asks(const Node& node, const Interval& part) const {
         return node.level > 0 && is_whole(space_.level(node), part);
     }
     bool is_nothing(const Place& place) const { return place.size == 0; }
@@ -76,7 +76,7 @@ public:
         sink_.emit(base + place.first, place.size, place.run);
     }
 
-    void take(std::uint64_t base, const Entries& entries, const Window& part) {
+    void take(std::uint64_t base, const Entries& entries, const Interval& part) {
         if (entries.kind == Kind::malformed)
             gap(map_.malformed, base, entries.node, part,
                 reserved_bits(space_.paging(), entries.level, entries.raw));
@@ -87,7 +87,7 @@ public:
         });
     }
 
-    void unreadable(std::uint64_t base, const Node& node, const Window& part) {
+    void unreadable(std::uint64_t base, const Node& node, const Interval& part) {
         gap(map_.unreadable, base, node, part, space_.why(node));
     }
 
@@ -101,7 +101,9 @@ public:
             const std::uint64_t raw = space_.entry(node, i);
             const Kind kind = level.kind(raw);
             if (kind == Kind::not_present) continue;
-            if (kind != Kind::page || overlaps(*frames_, level.page.target(raw), size)) break;
+            if (kind != Kind::page ||
+                frames_->overlaps(PhysInterval::of_size(level.page.target(raw), size)))
+                break;
         }
         return i;
     }
@@ -111,7 +113,7 @@ private:
     // inside the table). Pieces count from the first page's first byte. Until each(piece) is false;
     // then so is this.
     template <typename Each>
-    bool each_piece(const Entries& pages, const Window& part, Each each) const {
+    bool each_piece(const Entries& pages, const Interval& part, Each each) const {
         const EntryRules& rules = pages.level.page;
         const unsigned first = next_in_frames(pages, pages.first);
         if (first == pages.end) return true;
@@ -127,15 +129,17 @@ private:
             const unsigned follow =
                 i + 1 == pages.end ? pages.end : space_.contiguous_end(pages.node, i, pages.end);
             const unsigned after = options_.split_physical ? follow : pages.end;
-            Window cut = both(part, {i * span, after * span - 1});
+            Interval cut = intersection(part, {i * span, after * span - 1});
             if (frames_) {
-                const Window in_frames = inside(*frames_, frame, (after - i) * span);
-                cut = both(cut, {i * span + in_frames.first, i * span + in_frames.last});
+                const auto size = (after - i) * span;
+                const Interval in_frames =
+                    intersection(*frames_, PhysInterval::of_size(frame, size)).from(frame);
+                cut = intersection(cut, {i * span + in_frames.first, i * span + in_frames.last});
                 piece.pages[size_index] = cut.last / span - cut.first / span + 1;
             }
-            if (cut.first <= cut.last) {
+            if (!cut.empty()) {
                 piece.first = cut.first - begin;
-                piece.size = cut.last - cut.first + 1;
+                piece.size = cut.size();
                 piece.run.pa = {frame.value + (cut.first - i * span)};
                 piece.run.contiguous = follow == after;
                 if (!each(piece)) return false;
@@ -149,7 +153,8 @@ private:
     unsigned next_in_frames(const Entries& pages, unsigned i) const {
         if (!frames_) return i;
         const std::uint64_t size = pages.level.entry_span();
-        while (i < pages.end && !overlaps(*frames_, frame_of(pages, i), size)) ++i;
+        while (i < pages.end && !frames_->overlaps(PhysInterval::of_size(frame_of(pages, i), size)))
+            ++i;
         return i;
     }
 
@@ -157,17 +162,17 @@ private:
         return pages.level.page.target(i == pages.first ? pages.raw : space_.entry(pages.node, i));
     }
 
-    void gap(std::vector<Gap>& gaps, std::uint64_t base, const Node& node, const Window& part,
+    void gap(std::vector<Gap>& gaps, std::uint64_t base, const Node& node, const Interval& part,
              std::string why) {
         const std::uint64_t offset = base + part.first;
         sink_.gap(gaps, offset,
-                  {space_.paging().address_of(offset), part.last - part.first + 1, node.table,
+                  {space_.paging().address_of(offset), part.size(), node.table,
                    space_.level(node).level->number, std::move(why)});
     }
 
     const Space& space_;
     const MapOptions& options_;
-    const std::optional<PhysSpan>& frames_;
+    const std::optional<PhysInterval>& frames_;
     RangeSink& sink_;
     Map& map_;
     std::array<Attributes, 8> shown_;   // by Rights
@@ -188,8 +193,8 @@ Attributes shown_as(const Paging& paging, const MapOptions& options, Rights path
     return {rights, may(Access::read)};
 }
 
-void flatten(const Space& space, const MapOptions& options, const Window& window, RangeSink& sink,
-             Map& map, const std::optional<PhysSpan>& frames) {
+void flatten(const Space& space, const MapOptions& options, const Interval& window, RangeSink& sink,
+             Map& map, const std::optional<PhysInterval>& frames) {
     Flattener flattener(space, options, frames, sink, map);
     Traversal(space, flattener, sink.tick()).run(window);
     sink.close();

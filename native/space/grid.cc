@@ -33,7 +33,7 @@ public:
         : position_(position), grid_(grid), tick_(tick) {}
 
     // A table below the cells is one cell.
-    bool asks(const Node& node, const Window&) const { return node.level > position_; }
+    bool asks(const Node& node, const Interval&) const { return node.level > position_; }
 
     bool settles(const Value&, std::uint64_t) const { return true; }
     std::optional<Value> value_of_unreadable() const { return Value{.unreadable_first = true}; }
@@ -68,7 +68,7 @@ public:
         put(cell);
     }
 
-    void take(std::uint64_t, const Entries& entries, const Window& part) {
+    void take(std::uint64_t, const Entries& entries, const Interval& part) {
         char cell = '.';
         if (entries.kind == Kind::malformed) cell = '!';
         if (entries.kind == Kind::page)
@@ -77,12 +77,12 @@ public:
         fill(part, cell);
     }
 
-    void unreadable(std::uint64_t, const Node&, const Window& part) { fill(part, '?'); }
+    void unreadable(std::uint64_t, const Node&, const Interval& part) { fill(part, '?'); }
     bool done() const { return false; }
 
 private:
     // As many cells as the part touches.
-    void fill(const Window& part, char cell) {
+    void fill(const Interval& part, char cell) {
         for (std::uint64_t i = part.first / grid_.cell_size; i <= part.last / grid_.cell_size; ++i)
             put(cell);
     }
@@ -99,14 +99,14 @@ private:
 
 }  // namespace
 
-Grid draw_grid(const Space& space, unsigned position, const Window& window, const Pulse& pulse) {
+Grid draw_grid(const Space& space, unsigned position, const Interval& window, const Pulse& pulse) {
     const PagingLevel& level = space.paging().levels()[position];
-    const Window shown = both(window, space.window());
+    const Interval shown = intersection(window, space.window());
     Grid grid{level.level->number,
               space.paging().address_of(shown.first & ~(level.entry_span() - 1)),
               level.entry_span(),
               {}};
-    if (shown.first > shown.last) return grid;
+    if (shown.empty()) return grid;
     Ticker tick(pulse);
     Drawer drawer(position, grid, tick);
     Traversal(space, drawer, tick).run(shown);

@@ -29,7 +29,7 @@ struct Grid {
 /// Draws the entries of the level at `position` in Paging::levels() that touch `window`
 /// (offsets). Keep the window to what is meant to be seen: it makes one character per entry. The
 /// pulse is told how many.
-Grid draw_grid(const Space& space, unsigned position, const Window& window,
+Grid draw_grid(const Space& space, unsigned position, const Interval& window,
                const Pulse& pulse = {});
 
 }  // namespace ptmap

@@ -6,22 +6,22 @@
 #include <string>
 #include <vector>
 
-#include "paging/address.h"
+#include "paging/interval.h"
 
 namespace ptmap {
 
-/// A name for the linear addresses first .. last. Labels come sorted and do not overlap.
+/// A name for some linear addresses. Labels come sorted and do not overlap.
 struct Label {
-    VirtAddr first, last;
+    VirtInterval interval;
     std::string name;    ///< printable ASCII
     std::string source;  ///< how it is known: one word
     bool apart = true;   ///< an overview joins it with no other label
 };
 
-/// Those of `labels` that touch size bytes from va on, a subspan.
-std::span<const Label> labels_in(std::span<const Label> labels, VirtAddr va, std::uint64_t size);
+/// Those of `labels` that touch an interval, a subspan.
+std::span<const Label> labels_in(std::span<const Label> labels, VirtInterval interval);
 
 /// Whether they leave no byte of it out.
-bool cover(std::span<const Label> labels, VirtAddr va, std::uint64_t size);
+bool cover(std::span<const Label> labels, VirtInterval interval);
 
 }  // namespace ptmap

@@ -16,7 +16,7 @@ public:
         return seen_[n] = true;
     }
 
-    void take(std::uint64_t base, const Entries& entries, const Window&) {
+    void take(std::uint64_t base, const Entries& entries, const Interval&) {
         if (entries.kind != Kind::page) return;
         const std::uint64_t size = entries.level.entry_span();
         const EntryRules& rules = entries.level.page;
@@ -30,7 +30,7 @@ public:
         }
     }
 
-    void unreadable(std::uint64_t, const Node&, const Window&) { ++leaves_.unreadable; }
+    void unreadable(std::uint64_t, const Node&, const Interval&) { ++leaves_.unreadable; }
     bool done() const { return leaves_.found.size() > limit_; }
 
 private:

@@ -8,7 +8,7 @@
 namespace ptmap {
 namespace {
 
-void flatten_into(Map& map, const Space& space, const MapOptions& options, const Window& window) {
+void flatten_into(Map& map, const Space& space, const MapOptions& options, const Interval& window) {
     RangeSink sink(space.paging(), options, map);
     flatten(space, options, window, sink, map);
 }
@@ -18,9 +18,9 @@ void flatten_into(Map& map, const Space& space, const MapOptions& options, const
 Map make_map(const Space& space, const MapOptions& options) {
     ++counts.flattenings;
     Map map{mode_of(space.paging().format()), space.root(), space.tables()};
-    const Window window = both(options.window, space.window());
+    const Interval window = intersection(options.window, space.window());
     map.as = options.as;
-    if (window.first <= window.last) {
+    if (!window.empty()) {
         if (options.counted) count_pages(space, window, options, map);
         MapOptions merged = options;
         merged.split_physical = merged.split_sizes = false;

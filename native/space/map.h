@@ -27,6 +27,9 @@ struct Range {
     std::uint8_t page_sizes;  ///< bit i: has pages of page_size_names[i]
     Attributes attributes;
     bool operator==(const Range&) const = default;
+
+    VirtInterval interval() const { return VirtInterval::of_size(va, size); }
+    PhysInterval frames() const { return PhysInterval::of_size(pa, size); }  ///< where contiguous
 };
 
 /// A part of the space that the map cannot speak of.
@@ -36,24 +39,21 @@ struct Gap {
     PhysAddr table;      ///< unreadable: that table; malformed: the table that holds the entry
     unsigned level;      ///< of that table, 1 is PT
     std::string why;     ///< "not RAM", "reserved PS"
-};
 
-/// A stretch of physical memory, both ends in it.
-struct PhysSpan {
-    PhysAddr first, last;
+    VirtInterval interval() const { return VirtInterval::of_size(va, size); }
 };
 
 struct MapOptions {
-    Window window;                ///< in offsets, within the Space's own
+    Interval window;              ///< in offsets, within the Space's own
     bool split_physical = false;  ///< ranges end where frames stop being contiguous
     bool split_sizes = false;     ///< and where the page size changes
     /// Both from this offset on only, where two root entries meet: below it ranges are merged.
     std::uint64_t split_from = 0;
     std::array<MemoryType, 8> types = memory_types(std::nullopt);
-    std::optional<Privilege> as;  ///< show what this mode may do now, not what the tables say
-    bool ac = false;              ///< EFLAGS.AC, for `as`
-    std::vector<Wanted> wanted;   ///< ranges for which one of these holds; empty: all
-    std::vector<PhysSpan> ram;    ///< by rising address; empty: not known
+    std::optional<Privilege> as;    ///< show what this mode may do now, not what the tables say
+    bool ac = false;                ///< EFLAGS.AC, for `as`
+    std::vector<Wanted> wanted;     ///< ranges for which one of these holds; empty: all
+    std::vector<PhysInterval> ram;  ///< by rising address; empty: not known
     /// Of ranges, filtered out or not, and gaps; the map is truncated there.
     std::size_t max_ranges = std::numeric_limits<std::size_t>::max();
     bool counted = true;  ///< else Map::pages and outside_ram say nothing
@@ -80,11 +80,5 @@ struct Map {
 /// path is taken whole, be it a subtable or many of a table's entries. Into others it goes for each
 /// path, which makes a range or a gap at least.
 Map make_map(const Space& space, const MapOptions& options);
-
-/// Bytes of a space: from an address on.
-struct Extent {
-    VirtAddr va;
-    std::uint64_t size = 0;
-};
 
 }  // namespace ptmap

@@ -7,9 +7,9 @@
 namespace ptmap {
 namespace {
 
-// A range, or the part of it that has one label or none, in offsets: they do not wrap.
+// A range, or the part of it that has one label or none.
 struct Piece {
-    std::uint64_t begin, end;  ///< end is exclusive
+    Interval offsets;
     const Range* range;
     const Label* label;
 };
@@ -30,11 +30,11 @@ public:
             for (next = first + 1; next < pieces_.size(); ++next) {
                 tick_.looked();
                 const Piece &a = pieces_[next - 1], &b = pieces_[next];
-                if (!same_label(a, b) && !(may_join(a, b) && b.begin - a.end < widest)) break;
+                if (!same_label(a, b) && !(may_join(a, b) && hole(a, b) < widest)) break;
             }
             if (is_upper(pieces_[first]) && end < upper()) end = upper();
             rows.push_back(row({&pieces_[first], next - first}, end));
-            end = pieces_[next - 1].end;
+            end = pieces_[next - 1].offsets.last + 1;
         }
         return rows;
     }
@@ -44,22 +44,27 @@ private:
     std::uint64_t upper() const {
         return format_.canonical ? std::uint64_t{1} << (format_.va_bits - 1) : 0;
     }
-    bool is_upper(const Piece& piece) const { return piece.begin >= upper(); }
+    bool is_upper(const Piece& piece) const { return piece.offsets.first >= upper(); }
 
     void cut(const Range& range, std::span<const Label> labels) {
         tick_();
-        std::uint64_t at = offset(range.va);
-        const std::uint64_t end = at + range.size;
-        for (const Label& label : labels_in(labels, range.va, range.size)) {
-            const std::uint64_t from = std::max(at, offset(label.first));
-            const std::uint64_t to = std::min(end, offset(label.last) + 1);
-            if (at < from) pieces_.push_back({at, from, &range, nullptr});
-            pieces_.push_back({from, to, &range, &label});
-            at = to;
+        // What is not cut off yet; offsets do not wrap.
+        auto rest = Interval::of_size(offset(range.va), range.size);
+        for (const Label& label : labels_in(labels, range.interval())) {
+            const Interval part =
+                intersection(rest, {offset(label.interval.first), offset(label.interval.last)});
+            if (rest.first < part.first)
+                pieces_.push_back({{rest.first, part.first - 1}, &range, nullptr});
+            pieces_.push_back({part, &range, &label});
+            rest.first = part.last + 1;
         }
-        if (at < end) pieces_.push_back({at, end, &range, nullptr});
+        if (!rest.empty()) pieces_.push_back({rest, &range, nullptr});
     }
 
+    // Bytes between one and the next.
+    static std::uint64_t hole(const Piece& a, const Piece& b) {
+        return b.offsets.first - a.offsets.last - 1;
+    }
     bool same_part(const Piece& a, const Piece& b) const { return is_upper(a) == is_upper(b); }
     bool same_label(const Piece& a, const Piece& b) const {
         return a.label && b.label && a.label->name == b.label->name && same_part(a, b);
@@ -78,7 +83,7 @@ private:
             tick_.looked();
             if (same_label(a, b)) continue;
             ++rows;
-            if (may_join(a, b)) holes.push_back(b.begin - a.end);
+            if (may_join(a, b)) holes.push_back(hole(a, b));
         }
         const std::size_t joins = std::min(rows - std::min(rows, limit), holes.size());
         if (joins == 0) return 0;
@@ -92,22 +97,24 @@ private:
     }
 
     Stretch row(std::span<const Piece> pieces, std::uint64_t before) {
-        const std::uint64_t begin = pieces.front().begin, size = pieces.back().end - begin;
+        const Interval all{pieces.front().offsets.first, pieces.back().offsets.last};
+        const std::uint64_t size = all.size();
         constexpr std::uint64_t page = 4096;
         const std::uint64_t cell = ((size + page - 1) / page + cells_ - 1) / cells_ * page;
-        Stretch row{.va = address(begin), .size = size, .empty = begin - before};
+        Stretch row{.interval = {address(all.first), address(all.last)},
+                    .empty = all.first - before};
         row.all_rights = Rights::all;
         row.cells.assign((size + cell - 1) / cell, '.');
         for (const Piece& piece : pieces) {
             tick_.looked(16);
             if (piece.label && (row.labels.empty() || row.labels.back()->name != piece.label->name))
                 row.labels.push_back(piece.label);
-            row.mapped += piece.end - piece.begin;
+            row.mapped += piece.offsets.size();
             row.rights = row.rights | piece.range->attributes.rights;
             row.all_rights = row.all_rights & piece.range->attributes.rights;
             row.labelled &= piece.label != nullptr;
-            for (std::uint64_t at = (piece.begin - begin) / cell;
-                 at <= (piece.end - 1 - begin) / cell; ++at)
+            const Interval cells = piece.offsets.from(all.first);
+            for (std::uint64_t at = cells.first / cell; at <= cells.last / cell; ++at)
                 if (row.cells[at] == '.') row.cells[at] = letter(*piece.range);
         }
         return row;
@@ -141,34 +148,28 @@ std::vector<Stretch> overview(const Map& map, std::span<const Label> labels, std
 Common common(const Map& left, const Map& right, const Pulse& pulse) {
     Common sum;
     Ticker tick(pulse);
-    struct Span {
-        std::uint64_t first, last;
-    };
-    std::vector<Span> frames;
+    std::vector<PhysInterval> frames;
     for (auto a = left.ranges.begin(), b = right.ranges.begin();
          a != left.ranges.end() && b != right.ranges.end();) {
         tick();
-        // Last bytes, not ends: the last range of a space ends at 2^64.
-        const std::uint64_t a_last = a->va.value + (a->size - 1);
-        const std::uint64_t b_last = b->va.value + (b->size - 1);
-        const std::uint64_t first = std::max(a->va.value, b->va.value);
-        const std::uint64_t last = std::min(a_last, b_last);
-        const std::uint64_t pa = a->pa.value + (first - a->va.value);
-        if (first <= last && pa == b->pa.value + (first - b->va.value)) {
-            sum.bytes += last - first + 1;
-            add_to<Span>(frames, {pa, pa + (last - first)});
+        const VirtInterval in_a = a->interval(), in_b = b->interval();
+        const VirtInterval both = intersection(in_a, in_b);
+        const PhysAddr pa{a->pa.value + (both.first.value - a->va.value)};
+        if (!both.empty() && pa.value == b->pa.value + (both.first.value - b->va.value)) {
+            sum.bytes += both.size();
+            add_to(frames, PhysInterval::of_size(pa, both.size()));
         }
-        if (a_last <= b_last) ++a;
-        if (b_last <= a_last) ++b;
+        if (in_a.last <= in_b.last) ++a;
+        if (in_b.last <= in_a.last) ++b;
     }
-    sort(frames, &Span::first, tick);
-    std::uint64_t next = 0;  // the first byte that is not counted yet
-    for (const Span& span : frames) {
+    sort(frames, &PhysInterval::first, tick);
+    PhysInterval uncounted;
+    for (const PhysInterval& one : frames) {
         tick.looked();
-        const std::uint64_t first = std::max(span.first, next);
-        if (first > span.last) continue;
-        sum.frames += span.last - first + 1;
-        next = span.last + 1;
+        const PhysInterval more = intersection(one, uncounted);
+        if (more.empty()) continue;
+        sum.frames += more.size();
+        uncounted.first = {more.last.value + 1};
     }
     return sum;
 }

@@ -14,14 +14,13 @@ namespace ptmap {
 
 /// Neighbouring ranges in one row.
 struct Stretch {
-    VirtAddr va;           ///< of its first mapped byte
-    std::uint64_t size;    ///< bytes, to its last mapped byte
-    std::uint64_t mapped;  ///< bytes of them that are mapped
-    std::uint64_t empty;   ///< bytes before it, to the stretch before or the part's beginning
-    Rights rights;         ///< that some page in it has
-    Rights all_rights;     ///< that every page in it has
-    /// `size` in equal cells by their first page, a capital (or *) where the range that it belongs
-    /// to has large pages only: . x X r R + * as in a Grid.
+    VirtInterval interval;  ///< from its first mapped byte to its last one
+    std::uint64_t mapped;   ///< bytes of them that are mapped
+    std::uint64_t empty;    ///< bytes before it, to the stretch before or the part's beginning
+    Rights rights;          ///< that some page in it has
+    Rights all_rights;      ///< that every page in it has
+    /// The interval in equal cells by their first page, a capital (or *) where the range that it
+    /// belongs to has large pages only: . x X r R + * as in a Grid.
     std::string cells;
     std::vector<const Label*> labels;  ///< in it, no name twice in a row
     bool labelled = true;              ///< all of it is

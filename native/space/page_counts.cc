@@ -29,12 +29,12 @@ public:
     static constexpr bool by_rights = false;
     static constexpr Parts parts = Parts::none;
 
-    PageCounter(const Space& space, std::span<const PhysSpan> ram, Ticker& tick)
+    PageCounter(const Space& space, std::span<const PhysInterval> ram, Ticker& tick)
         : space_(space), ram_(ram), tick_(tick) {}
 
     PageCounts sum;
 
-    bool asks(const Node& node, const Window& part) const {
+    bool asks(const Node& node, const Interval& part) const {
         return is_whole(space_.level(node), part);
     }
     bool settles(const PageCounts&, std::uint64_t) const { return true; }
@@ -55,31 +55,31 @@ public:
     }
 
     void take(std::uint64_t, const PageCounts& counts) { sum += counts; }
-    void take(std::uint64_t, const Entries& entries, const Window&) { add(sum, entries); }
-    void unreadable(std::uint64_t, const Node&, const Window&) {}
+    void take(std::uint64_t, const Entries& entries, const Interval&) { add(sum, entries); }
+    void unreadable(std::uint64_t, const Node&, const Interval&) {}
     bool done() const { return false; }
 
 private:
     // Whether no byte of a page is RAM.
     bool is_outside(PhysAddr page, std::uint64_t size) {
         // Nearly always where the one before was.
-        if (last_ && last_->first <= page && page <= last_->last) return false;
+        if (last_ && last_->contains(page)) return false;
         tick_.looked(16);
-        const auto next = std::ranges::lower_bound(ram_, page, {}, &PhysSpan::last);
+        const auto next = std::ranges::lower_bound(ram_, page, {}, &PhysInterval::last);
         if (next == ram_.end() || next->first.value >= page.value + size) return true;
         last_ = &*next;
         return false;
     }
 
     const Space& space_;
-    std::span<const PhysSpan> ram_;
+    std::span<const PhysInterval> ram_;
     Ticker& tick_;
-    const PhysSpan* last_ = nullptr;  // that a page was found in
+    const PhysInterval* last_ = nullptr;  // that a page was found in
 };
 
 }  // namespace
 
-void count_pages(const Space& space, const Window& window, const MapOptions& options, Map& map) {
+void count_pages(const Space& space, const Interval& window, const MapOptions& options, Map& map) {
     Ticker tick(options.pulse);
     PageCounter counter(space, options.ram, tick);
     Traversal(space, counter, tick).run(window);

@@ -18,7 +18,7 @@ public:
     Collector(const Space& space, std::size_t limit, Pages& pages, Ticker& tick)
         : space_(space), limit_(limit), pages_(pages), tick_(tick) {}
 
-    bool asks(const Node& node, const Window& part) const {
+    bool asks(const Node& node, const Interval& part) const {
         return is_whole(space_.level(node), part);
     }
     bool is_nothing(const Value& value) const { return !value.any; }
@@ -34,7 +34,7 @@ public:
     }
 
     void take(std::uint64_t, const Value&) {}
-    void take(std::uint64_t base, const Entries& entries, const Window& part) {
+    void take(std::uint64_t base, const Entries& entries, const Interval& part) {
         if (entries.kind != Kind::page) return;
         const PagingLevel& level = entries.level;
         const std::uint64_t size = level.entry_span();
@@ -50,7 +50,7 @@ public:
                           raw, entries.rights(), (raw & level.page.global) != 0});
         }
     }
-    void unreadable(std::uint64_t, const Node&, const Window&) {}
+    void unreadable(std::uint64_t, const Node&, const Interval&) {}
     bool done() const { return pages_.cut; }
 
 private:
@@ -62,10 +62,10 @@ private:
 
 }  // namespace
 
-Pages pages(const Space& space, const Window& window, std::size_t limit, const Pulse& pulse) {
+Pages pages(const Space& space, const Interval& window, std::size_t limit, const Pulse& pulse) {
     Pages pages;
-    const Window part = both(window, space.window());
-    if (part.first > part.last) return pages;
+    const Interval part = intersection(window, space.window());
+    if (part.empty()) return pages;
     Ticker tick(pulse);
     Collector collector(space, limit, pages, tick);
     Traversal(space, collector, tick).run(part);

@@ -28,6 +28,6 @@ struct Pages {
 /// Every page that touches `window` (offsets, within the Space's own), `limit` at most. Each table
 /// is looked through once, for the entries that lead to a page: then cost follows the pages that
 /// come out. `pulse` is told how many there are.
-Pages pages(const Space& space, const Window& window, std::size_t limit, const Pulse& pulse = {});
+Pages pages(const Space& space, const Interval& window, std::size_t limit, const Pulse& pulse = {});
 
 }  // namespace ptmap

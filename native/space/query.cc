@@ -10,7 +10,7 @@ namespace {
 constexpr std::uint64_t top = ~std::uint64_t{0};
 
 // Of a Range or a Gap; it may be the last address there is.
-constexpr auto last_of = [](const auto& one) { return VirtAddr{one.va.value + (one.size - 1)}; };
+constexpr auto last_of = [](const auto& one) { return one.interval().last; };
 
 // The first of a list that ends at an address or behind it.
 template <typename List>
@@ -18,13 +18,11 @@ auto from(const List& list, VirtAddr va) {
     return std::ranges::lower_bound(list, va, {}, last_of);
 }
 
-Range cut(Range range, const Span& span) {
-    const VirtAddr last = std::min(last_of(range), span.last);
-    if (range.va < span.first) {
-        range.pa.value += span.first.value - range.va.value;
-        range.va = span.first;
-    }
-    range.size = last.value - range.va.value + 1;
+Range cut(Range range, const VirtInterval& interval) {
+    const VirtInterval part = intersection(range.interval(), interval);
+    range.pa.value += part.first.value - range.va.value;
+    range.va = part.first;
+    range.size = part.size();
     return range;
 }
 
@@ -60,8 +58,7 @@ std::optional<VirtAddr> last_known(const Map& map) {
 }  // namespace
 
 const Range* range_at(const Map& map, VirtAddr va) {
-    const auto last = [](const Range& r) { return VirtAddr{r.va.value + (r.size - 1)}; };
-    const auto found = std::ranges::lower_bound(map.ranges, va, {}, last);
+    const auto found = from(map.ranges, va);
     return found != map.ranges.end() && found->va <= va ? &*found : nullptr;
 }
 
@@ -73,7 +70,7 @@ const Range* last_user_write(const Map& map, VirtAddr first, VirtAddr end) {
     return nullptr;
 }
 
-std::optional<Extent> user_write_around(const Map& map, VirtAddr va, std::uint64_t hole) {
+std::optional<VirtInterval> user_write_around(const Map& map, VirtAddr va, std::uint64_t hole) {
     const auto writes = [](const Range& r) {
         return has(r.attributes.rights, Rights::user | Rights::write);
     };
@@ -86,33 +83,34 @@ std::optional<Extent> user_write_around(const Map& map, VirtAddr va, std::uint64
         if (writes(map.ranges[i])) start = map.ranges[i].va.value;
     for (std::size_t i = at + 1; i < map.ranges.size() && map.ranges[i].va.value - end <= hole; ++i)
         if (writes(map.ranges[i])) end = end_of(map.ranges[i]);
-    return Extent{{start}, end - start};
+    return VirtInterval{{start}, {end - 1}};
 }
 
-Matches matches(const Map& map, const Span& span, std::span<const Wanted> wanted, Truth asked,
-                const Pulse& pulse) {
+Matches matches(const Map& map, const VirtInterval& interval, std::span<const Wanted> wanted,
+                Truth asked, const Pulse& pulse) {
     Matches found;
     Ticker tick(pulse);
-    for (auto r = from(map.ranges, span.first); r != map.ranges.end() && r->va <= span.last; ++r) {
+    for (auto r = from(map.ranges, interval.first); r != map.ranges.end() && r->va <= interval.last;
+         ++r) {
         tick(1 + wanted.size());
         if (truth(wanted, r->attributes, r->page_sizes) != asked) continue;
-        if (found.count++ == 0) found.first = cut(*r, span);
+        if (found.count++ == 0) found.first = cut(*r, interval);
     }
     return found;
 }
 
-std::optional<VirtAddr> first_hole(const Map& map, const Span& span) {
-    auto range = from(map.ranges, span.first);
+std::optional<VirtAddr> first_hole(const Map& map, const VirtInterval& interval) {
+    auto range = from(map.ranges, interval.first);
     const Unreadable tables(map);
-    auto unreadable = from(tables.gaps(), span.first);
-    auto malformed = from(map.malformed, span.first);
-    VirtAddr at = span.first;
+    auto unreadable = from(tables.gaps(), interval.first);
+    auto malformed = from(map.malformed, interval.first);
+    VirtAddr at = interval.first;
     // Whether the next of a list covers `at`; then `at` is behind it. They never overlap.
     bool full = false;
     const auto covers = [&](auto& next, const auto& list) {
         if (next == list.end() || next->va > at) return false;
         const VirtAddr last = last_of(*next++);
-        full = last >= span.last;
+        full = last >= interval.last;
         at = VirtAddr{last.value + 1};
         return true;
     };
@@ -123,11 +121,11 @@ std::optional<VirtAddr> first_hole(const Map& map, const Span& span) {
     return known && at <= *known ? std::optional(at) : std::nullopt;
 }
 
-Unknown unknown(const Map& map, const Span& span) {
+Unknown unknown(const Map& map, const VirtInterval& interval) {
     Unknown found;
     const auto count = [&](const std::vector<Gap>& gaps, bool malformed) {
-        const auto begin = from(gaps, span.first);
-        const auto end = std::ranges::upper_bound(gaps, span.last, {}, &Gap::va);
+        const auto begin = from(gaps, interval.first);
+        const auto end = std::ranges::upper_bound(gaps, interval.last, {}, &Gap::va);
         if (begin >= end) return;
         found.count += static_cast<std::size_t>(end - begin);
         if (found.first && found.first->va <= begin->va) return;
@@ -138,7 +136,7 @@ Unknown unknown(const Map& map, const Span& span) {
     count(tables.gaps(), false);
     count(map.malformed, true);
     const auto known = last_known(map);
-    found.truncated = !known || *known < span.last;
+    found.truncated = !known || *known < interval.last;
     return found;
 }
 

@@ -10,7 +10,7 @@ namespace ptmap {
 namespace {
 
 // Of entries that a root has for two spaces at one index.
-void compare_roots(const Space& a, const Space& b, std::span<const Window> parts,
+void compare_roots(const Space& a, const Space& b, std::span<const Interval> parts,
                    std::vector<PartShare>& shares) {
     const PagingLevel& level = a.level(a.node(0));
     const auto entry = [](const Space& space, unsigned index) -> std::uint64_t {
@@ -22,7 +22,7 @@ void compare_roots(const Space& a, const Space& b, std::span<const Window> parts
         const std::uint64_t one = entry(a, i), other = entry(b, i), begin = i * level.entry_span();
         if (!((one | other) & 1)) continue;
         for (std::size_t p = 0; p < parts.size(); ++p) {
-            if (begin < parts[p].first || begin > parts[p].last) continue;
+            if (!parts[p].contains(begin)) continue;
             PartShare& share = shares[p];
             share.before += one & 1;
             share.after += other & 1;
@@ -105,11 +105,12 @@ private:
 
     void add(std::uint64_t offset, std::uint64_t size) {
         const VirtAddr va = a_.paging().address_of(offset);
-        std::vector<Extent>& list = sharing_.below;
-        if (!list.empty() && list.back().va.value + list.back().size == va.value)
-            list.back().size += size;
+        std::vector<VirtInterval>& list = sharing_.below;
+        const auto next = VirtInterval::of_size(va, size);
+        if (!list.empty() && list.back().last.value + 1 == va.value)
+            list.back().last = next.last;
         else
-            add_to<Extent>(list, {va, size});
+            add_to(list, next);
     }
 
     const Space &a_, &b_;
@@ -122,7 +123,7 @@ private:
 
 }  // namespace
 
-Sharing share(const Space& before, const Space& after, std::span<const Window> parts,
+Sharing share(const Space& before, const Space& after, std::span<const Interval> parts,
               std::size_t max_steps, const Pulse& pulse) {
     assert(mode_of(before.paging().format()) == mode_of(after.paging().format()));
     Sharing sharing;

@@ -26,14 +26,14 @@ struct Sharing {
     std::vector<std::size_t> levels;  ///< distinct tables both use at a level, root first
     std::size_t tables = 0;           ///< distinct ones that both use at the same level
     /// Below root entries that name different tables: what the same tables translate, merged.
-    std::vector<Extent> below;
+    std::vector<VirtInterval> below;
     bool cut = false;  ///< `below` is not all of it: the limit was reached
 };
 
 /// Compares the graphs of two spaces of one mode. `parts` in offsets; an entry belongs to the part
 /// that it begins in. `max_steps` bounds the pairs of entries looked at for `below`: hostile tables
 /// can make as many as there are paths.
-Sharing share(const Space& before, const Space& after, std::span<const Window> parts,
+Sharing share(const Space& before, const Space& after, std::span<const Interval> parts,
               std::size_t max_steps = std::numeric_limits<std::size_t>::max(),
               const Pulse& pulse = {});
 

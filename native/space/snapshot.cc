@@ -155,12 +155,12 @@ private:
         std::uint64_t va = 0;
         for (const Label& label : labels) {
             tick_(64);
-            number(label.first.value - va);
-            number(label.last.value - label.first.value);
+            number(label.interval.first.value - va);
+            number(label.interval.last.value - label.interval.first.value);
             number(label.apart);
             text(label.name);
             text(label.source);
-            va = label.last.value + 1;
+            va = label.interval.last.value + 1;
         }
     }
 
@@ -432,14 +432,15 @@ private:
         std::uint64_t va = 0;
         for (std::size_t i = 0; i < count; ++i) {
             Label label;
-            label.first = {after(va, i == 0, number(), 0)};
+            VirtInterval& interval = label.interval;
+            interval.first = {after(va, i == 0, number(), 0)};
             const std::uint64_t more = number(), apart = number();
-            require(more <= ~label.first.value && apart <= 1, "a label can be none");
-            label.last = {label.first.value + more};
+            require(more <= ~interval.first.value && apart <= 1, "a label can be none");
+            interval.last = {interval.first.value + more};
             label.apart = apart != 0;
             label.name = text();
             label.source = text();
-            va = label.last.value + 1;
+            va = interval.last.value + 1;
             into_.labels.push_back(std::move(label));
         }
     }

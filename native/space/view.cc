@@ -36,8 +36,8 @@ public:
         const std::uint64_t first = options_.window.first, last = options_.window.last;
         skip(unreadable_);
         skip(malformed_);
-        const auto end_of = [&](const Range& r) { return offset(r.va) + (r.size - 1); };
-        auto range = std::ranges::lower_bound(exact_.ranges, first, {}, end_of);
+        const auto last_of = [&](const Range& r) { return offsets(r).last; };
+        auto range = std::ranges::lower_bound(exact_.ranges, first, {}, last_of);
         for (; range != exact_.ranges.end() && offset(range->va) <= last; ++range) {
             gaps_before(offset(range->va));
             if (sink_.full()) break;
@@ -49,10 +49,12 @@ public:
 
 private:
     std::uint64_t offset(VirtAddr va) const { return paging_.offset_of(va); }
+    // Of a Range or a Gap.
+    Interval offsets(const auto& one) const { return Interval::of_size(offset(one.va), one.size); }
 
     void skip(Gaps& gaps) const {
-        const auto end_of = [&](const Gap& g) { return offset(g.va) + (g.size - 1); };
-        gaps.at = std::ranges::lower_bound(gaps.from, options_.window.first, {}, end_of) -
+        const auto last_of = [&](const Gap& g) { return offsets(g).last; };
+        gaps.at = std::ranges::lower_bound(gaps.from, options_.window.first, {}, last_of) -
                   gaps.from.begin();
     }
 
@@ -68,26 +70,23 @@ private:
             }
             if (!next) return;
             Gap gap = next->from[next->at++];
-            const std::uint64_t first = std::max(begins, options_.window.first);
-            const std::uint64_t last = std::min(begins + (gap.size - 1), options_.window.last);
-            gap.va = paging_.address_of(first);
-            gap.size = last - first + 1;
-            sink_.gap(next->to, first, std::move(gap));
+            const Interval cut = intersection(options_.window, Interval::of_size(begins, gap.size));
+            gap.va = paging_.address_of(cut.first);
+            gap.size = cut.size();
+            sink_.gap(next->to, cut.first, std::move(gap));
         }
     }
 
     void add(const Range& range) {
-        const std::uint64_t begin = offset(range.va);
-        const std::uint64_t first = std::max(begin, options_.window.first);
-        const std::uint64_t last = std::min(begin + (range.size - 1), options_.window.last);
+        const Interval all = offsets(range), cut = intersection(options_.window, all);
         Run run{shown_[static_cast<unsigned>(range.attributes.rights)],
-                {range.pa.value + (first - begin)},
+                {range.pa.value + (cut.first - all.first)},
                 range.contiguous,
                 range.page_sizes};
         run.attributes.global = range.attributes.global;
         run.attributes.type = range.attributes.type;
         sink_.tick().looked(4);
-        sink_.emit(first, last - first + 1, run);
+        sink_.emit(cut.first, cut.size(), run);
     }
 
     const Paging& paging_;
@@ -103,13 +102,12 @@ private:
 Map view(const Space& space, const Map& exact, const MapOptions& options) {
     Map made{mode_of(space.paging().format()), space.root(), space.tables()};
     made.as = options.as;
-    const Window& all = space.window();
+    const Interval& all = space.window();
     MapOptions within = options;
-    within.window = {std::max(options.window.first, all.first),
-                     std::min(options.window.last, all.last)};
-    const Window& window = within.window;
-    if (window.first <= window.last) {
-        const bool whole = window.first == all.first && window.last == all.last;
+    within.window = intersection(options.window, all);
+    const Interval& window = within.window;
+    if (!window.empty()) {
+        const bool whole = window == all;
         if (whole && (exact.ram_known || options.ram.empty())) {
             made.pages = exact.pages;
             made.ram_known = !options.ram.empty();
@@ -124,10 +122,10 @@ Map view(const Space& space, const Map& exact, const MapOptions& options) {
     return made;
 }
 
-std::size_t tables_in(const Space& space, const Window& window) {
+std::size_t tables_in(const Space& space, const Interval& window) {
     struct Part {
         std::uint32_t node;
-        Window needed;
+        Interval needed;
     };
     std::unordered_set<std::uint32_t> tables;
     std::vector<Part> level{{0, window}};
@@ -142,17 +140,15 @@ std::size_t tables_in(const Space& space, const Window& window) {
             const PagingLevel& rows = space.level(node);
             const std::uint64_t span = rows.entry_span();
             for (const Node::Child& child : node.children) {
-                const std::uint64_t begin = child.index * span;
-                if (begin > part.needed.last || begin + (span - 1) < part.needed.first) continue;
-                const Window inner{std::max(part.needed.first, begin) - begin,
-                                   std::min(part.needed.last, begin + (span - 1)) - begin};
+                const auto its_part = Interval::of_size(child.index * span, span);
+                if (!part.needed.overlaps(its_part)) continue;
+                const Interval inner = intersection(part.needed, its_part).from(its_part.first);
                 const auto [known, fresh] = place.try_emplace(child.node, below.size());
                 if (fresh) {
                     below.push_back({child.node, inner});
                 } else {
-                    Window& needed = below[known->second].needed;
-                    needed = {std::min(needed.first, inner.first),
-                              std::max(needed.last, inner.last)};
+                    Interval& needed = below[known->second].needed;
+                    needed = around(needed, inner);
                 }
             }
         }

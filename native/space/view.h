@@ -16,6 +16,6 @@ namespace ptmap {
 Map view(const Space& space, const Map& exact, const MapOptions& options);
 
 /// Distinct tables that a part of a scan's window reads.
-std::size_t tables_in(const Space& space, const Window& window);
+std::size_t tables_in(const Space& space, const Interval& window);
 
 }  // namespace ptmap

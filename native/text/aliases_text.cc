@@ -14,7 +14,7 @@ void put_mapping(std::string& out, const Range& range, PhysAddr pa, std::span<co
     put_hex_member(out, "va", va.value);
     put_attribute_members(out, range.attributes);
     put_words_member(out, "page_sizes", [&](auto put) { each_size(range.page_sizes, put); });
-    put_label_members(out, labels, va, 1);
+    put_label_members(out, labels, {va, va});
     out += '}';
 }
 

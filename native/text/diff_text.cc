@@ -119,7 +119,7 @@ void put_diff_text(const Sink& sink, std::span<const Difference> differences, un
     std::string shown;
     for (const Difference& d : differences) {
         if (const auto named = labels_of(labels, d); !named.empty()) {
-            std::string names = heading(named, d.va, d.size);
+            std::string names = heading(named, d.interval());
             if (names != shown) text.label(names);
             shown = std::move(names);
         }
@@ -147,7 +147,7 @@ void put_diff_json(const Sink& sink, std::span<const Difference> differences,
         if (d.what == What::changed) put_names(out, "changed", d.changed, change_names);
         if (d.what == What::gone || d.what == What::changed) put_side(out, "before", d.before);
         if (d.what == What::added || d.what == What::changed) put_side(out, "after", d.after);
-        put_label_members(out, labels_of(labels, d), d.va, d.size);
+        put_label_members(out, labels_of(labels, d), d.interval());
         out += '}';
         text.next();
     }

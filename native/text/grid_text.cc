@@ -17,7 +17,7 @@ unsigned digits_of(Mode mode) { return format_of(mode).canonical ? 16 : 8; }
 // Labels of one name: lowmem, for one, lies in pieces around the kernel's image.
 struct Part {
     const Label* first;
-    VirtAddr last;
+    VirtInterval interval;  // from the first one to the last one
     std::uint64_t mapped = 0;
 };
 
@@ -27,9 +27,9 @@ std::vector<Part> by_name(std::span<const Label> labels) {
         const auto same =
             std::ranges::find(parts, label.name, [](const Part& p) { return p.first->name; });
         if (same == parts.end())
-            parts.push_back({&label, label.last});
+            parts.push_back({&label, label.interval});
         else
-            same->last = label.last;
+            same->interval.last = label.interval.last;
     }
     return parts;
 }
@@ -63,14 +63,13 @@ void put_parts(Text& text, const Map& map, std::span<const Label> labels,
     if (parts.empty()) return;
     for (const Stretch& stretch : overview(map, labels, labels.size(), 1, pulse))
         for (Part& part : parts)
-            if (part.first->first <= stretch.va && stretch.va <= part.last)
-                part.mapped += stretch.mapped;
+            if (part.interval.contains(stretch.interval.first)) part.mapped += stretch.mapped;
     text.heading("start       size mapped what (= read, ~ deduced)");
     text.out += '\n';
     for (const Part& part : parts) {
-        const std::uint64_t size = part.last.value - part.first->first.value + 1;
-        text.address(part.first->first.value, digits_of(map.mode));
-        text.out += ' ' + right(short_size(size), 5) + ' ' + right(short_size(part.mapped), 6);
+        text.address(part.interval.first.value, digits_of(map.mode));
+        text.out += ' ' + right(short_size(part.interval.size()), 5) + ' ' +
+                    right(short_size(part.mapped), 6);
         text.out += ' ';
         text.label(part.first->name);
         text.out.append(source_mark(*part.first)) += '\n';

@@ -49,8 +49,8 @@ void put_row(Text& text, const Stretch& stretch, std::size_t bar, std::size_t wi
     const std::size_t begin = text.out.size();
     const std::string rights = rights_of(stretch);
     text.out += right(stretch.empty ? short_size(stretch.empty) : "", 5) + ' ';
-    text.address(stretch.va.value, 16);
-    text.out += ' ' + right(short_size(stretch.size), 5);
+    text.address(stretch.interval.first.value, 16);
+    text.out += ' ' + right(short_size(stretch.interval.size()), 5);
     text.out += ' ' + right(short_size(stretch.mapped), 5) + ' ';
     text.rights(rights);
     text.out.append(6 - rights.size(), ' ');
@@ -98,7 +98,8 @@ void put_overview(Text& text, const Space& tables, const Map& map, std::span<con
         put_part(text, upper ? "upper" : "lower",
                  std::string_view(slots).substr(upper ? half : 0, half), root);
         for (const Stretch& stretch : rows)
-            if ((stretch.va.value >> 63 != 0) == upper) put_row(text, stretch, bar, screen.width);
+            if ((stretch.interval.first.value >> 63 != 0) == upper)
+                put_row(text, stretch, bar, screen.width);
     }
     text.out += "x r +: supervisor, user read-only, user write; X R *: large";
     text.out += labels.empty() ? " pages\n" : "; =: read, ~: deduced\n";

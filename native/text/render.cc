@@ -30,7 +30,7 @@ void put_range(std::string& out, const Range& range, bool view, std::span<const 
     put_pa_member(out, range.contiguous, range.pa);
     put_attribute_members(out, range.attributes, view);
     put_words_member(out, "page_sizes", [&](auto put) { each_size(range.page_sizes, put); });
-    put_label_members(out, labels, range.va, range.size);
+    put_label_members(out, labels, range.interval());
     out += '}';
 }
 
@@ -66,8 +66,8 @@ std::size_t aliases(const std::vector<Range>& ranges, std::size_t first,
     const auto alike = [&](std::size_t i) {
         tick.looked(64);
         const Range &a = ranges[first], &b = ranges[i];
-        const auto under_a = labels_in(labels, a.va, a.size);
-        const auto under_b = labels_in(labels, b.va, b.size);
+        const auto under_a = labels_in(labels, a.interval());
+        const auto under_b = labels_in(labels, b.interval());
         if (under_a.data() != under_b.data() || under_a.size() != under_b.size()) return false;
         return b.contiguous && a.pa == b.pa && a.size == b.size && a.attributes == b.attributes &&
                b.va.value - ranges[i - 1].va.value == ranges[first + 1].va.value - a.va.value;
@@ -155,10 +155,10 @@ std::string rights_text(const Attributes& a) {
             a.global ? 'g' : '-'};
 }
 
-std::string heading(std::span<const Label> labels, VirtAddr va, std::uint64_t size) {
-    const auto here = labels_in(labels, va, size);
+std::string heading(std::span<const Label> labels, const VirtInterval& interval) {
+    const auto here = labels_in(labels, interval);
     if (here.empty()) return "(no label):\n";
-    std::string text = cover(here, va, size) ? "" : "partly ";
+    std::string text = cover(here, interval) ? "" : "partly ";
     std::string before;
     for (const Label& label : here) {
         std::string name = label.name + " (" + label.source + ')';
@@ -184,12 +184,12 @@ void put_attribute_members(std::string& out, const Attributes& a, bool view) {
     put_text_member(out, "cache", name(a.type));
 }
 
-void put_label_members(std::string& out, std::span<const Label> labels, VirtAddr va,
-                       std::uint64_t size) {
-    const auto here = labels_in(labels, va, size);
+void put_label_members(std::string& out, std::span<const Label> labels,
+                       const VirtInterval& interval) {
+    const auto here = labels_in(labels, interval);
     if (here.empty()) return;
     put_labels(out, here);
-    if (!cover(here, va, size)) put_bool_member(out, "label_partial", true);
+    if (!cover(here, interval)) put_bool_member(out, "label_partial", true);
 }
 
 void put_json(const Sink& sink, const Map& map, std::span<const Label> labels,
@@ -239,12 +239,12 @@ void put_ranges_text(const Sink& sink, const Map& map, std::span<const Label> la
     for (std::size_t i = 0; i < map.ranges.size();) {
         const Range& range = map.ranges[i];
         if (!labels.empty()) {
-            const auto here = labels_in(labels, range.va, range.size);
-            const bool covered = cover(here, range.va, range.size);
+            const auto here = labels_in(labels, range.interval());
+            const bool covered = cover(here, range.interval());
             // Mostly it is as before: then the words need not be made to see that.
             if (shown.empty() || covered != shown_covered || here.data() != shown_labels.data() ||
                 here.size() != shown_labels.size()) {
-                std::string head = heading(here, range.va, range.size);
+                std::string head = heading(here, range.interval());
                 if (head != shown) text.label(head);
                 shown = std::move(head);
             }

@@ -18,7 +18,7 @@ std::string rights_text(const Attributes& attributes);
 
 /// The line over ranges that lie under these labels: "NAME (source):", "partly NAME (source):",
 /// "(no label):".
-std::string heading(std::span<const Label> labels, VirtAddr va, std::uint64_t size);
+std::string heading(std::span<const Label> labels, const VirtInterval& interval);
 
 /// The members of a JSON object that say what pages are: "pa", null where their frames are not
 /// contiguous; "user" to "cache", with "read" in a view.
@@ -27,8 +27,8 @@ void put_attribute_members(std::string& out, const Attributes& attributes, bool 
 
 /// The members "label", "label_source" and "label_partial" of a stretch, nothing without labels
 /// there.
-void put_label_members(std::string& out, std::span<const Label> labels, VirtAddr va,
-                       std::uint64_t size);
+void put_label_members(std::string& out, std::span<const Label> labels,
+                       const VirtInterval& interval);
 
 /// The object of schema ptmap/1 and this kind, with one range a line. A view (MapOptions::as) adds
 /// "as" to the head and "read" to each range. "outside_ram" is there where RAM is known. A range

@@ -274,8 +274,8 @@ TEST(DiffTest, APulseEndsIt) {
 
 // Sharing
 
-constexpr std::array<Window, 2> halves{Window{0, (1ull << 47) - 1},
-                                       Window{1ull << 47, (1ull << 48) - 1}};
+constexpr std::array<Interval, 2> halves{Interval{0, (1ull << 47) - 1},
+                                         Interval{1ull << 47, (1ull << 48) - 1}};
 
 // Two 4-level spaces in one memory: roots at 0x1000 and 0x2000.
 struct Pair {
@@ -329,10 +329,10 @@ TEST(ShareTest, BelowRootEntries) {
     EXPECT_EQ(s.levels, (std::vector<std::size_t>{0, 0, 2, 3}));
     EXPECT_EQ(s.tables, 5u);
     ASSERT_EQ(s.below.size(), 2u);
-    EXPECT_EQ(s.below[0].va.value, 2 * GiB);
-    EXPECT_EQ(s.below[0].size, 2 * GiB);
-    EXPECT_EQ(s.below[1].va.value, 8 * GiB + 2 * MiB);
-    EXPECT_EQ(s.below[1].size, 2 * MiB);
+    EXPECT_EQ(s.below[0].first.value, 2 * GiB);
+    EXPECT_EQ(s.below[0].size(), 2 * GiB);
+    EXPECT_EQ(s.below[1].first.value, 8 * GiB + 2 * MiB);
+    EXPECT_EQ(s.below[1].size(), 2 * MiB);
     EXPECT_EQ(two.share(1).cut, true);
 }
 

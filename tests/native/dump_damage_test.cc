@@ -18,14 +18,14 @@ namespace {
 void use(const std::string& path) {
     try {
         const auto dump = open_dump(path);
-        const PhysRanges ram = dump->ram();
+        const std::vector<PhysInterval> ram = dump->ram();
         dump->cut();
         Bytes page(4096);
         std::vector<std::uint64_t> addresses{
             0, 0x1000, 0x2000, 0x5000, 0x100000, 0x123456000, 0xffffffffffffff00};
         for (std::size_t i = 0; i < std::min<std::size_t>(ram.size(), 20); ++i) {
-            addresses.push_back(ram[i].first);
-            addresses.push_back(ram[i].second - 100);
+            addresses.push_back(ram[i].first.value);
+            addresses.push_back(ram[i].last.value - 100);
         }
         for (const std::uint64_t address : addresses) {
             Fetch fetch{{address}, page};

@@ -89,8 +89,10 @@ TEST_P(DumpTest, ReadsPartsAndAcrossPages) {
 
 TEST_P(DumpTest, ListsRam) {
     const TemporaryFile file(make({}));
-    const PhysRanges expected{
-        {0, 0x2fff}, {0x5000, 0x5fff}, {0x100000, 0x100fff}, {0x123456000, 0x123456fff}};
+    const std::vector<PhysInterval> expected{{{0}, {0x2fff}},
+                                             {{0x5000}, {0x5fff}},
+                                             {{0x100000}, {0x100fff}},
+                                             {{0x123456000}, {0x123456fff}}};
     EXPECT_EQ(open_dump(file.path())->ram(), expected);
 }
 
@@ -291,7 +293,7 @@ TEST(DumpSegmentsTest, WhatASegmentHasInMemoryOnlyIsNotInTheDump) {
     const auto memory = open_dump(dump.path());
     EXPECT_TRUE(read(*memory, 0).ok);
     EXPECT_EQ(read(*memory, 0x1000).why, "not in the dump");
-    EXPECT_EQ(memory->ram().at(0), std::pair(std::uint64_t{0}, std::uint64_t{0xfff}));
+    EXPECT_EQ(memory->ram().at(0), (PhysInterval{{0}, {0xfff}}));
 }
 
 TEST(DumpSegmentsTest, SegmentsOverlapWithPagingOn) {
@@ -400,7 +402,7 @@ TEST(FlatFileTest, ByteNIsAddressN) {
     image.insert(image.end(), second.begin(), second.begin() + 100);
     const TemporaryFile file(image);
     FileMemory memory = open_flat_file(file.path());
-    EXPECT_EQ(memory.ram(), (PhysRanges{{0, 4195}}));
+    EXPECT_EQ(memory.ram(), (std::vector<PhysInterval>{{{0}, {4195}}}));
     EXPECT_EQ(read(memory, 0x1000, 100).bytes, Bytes(second.begin(), second.begin() + 100));
     EXPECT_EQ(read(memory, 0x1000, 101).why, "beyond the end of the file");
     EXPECT_EQ(read(memory, 0x5000).why, "beyond the end of the file");

@@ -394,9 +394,9 @@ TEST(Aliases, Groups) {
     EXPECT_EQ(heap.pa.value, 0x80000u - (9 << 14));
     ASSERT_EQ(heap.mappings.size(), 2u);
     EXPECT_EQ(heap.mappings[0].va.value, 0xa000u);
-    EXPECT_EQ(heap.mappings[0].run.va.value, 0x1000u);
-    EXPECT_EQ(heap.mappings[0].run.size, 0xa000u);
-    EXPECT_EQ(heap.mappings[1].run.size, 1u << 20);
+    EXPECT_EQ(heap.mappings[0].run.first.value, 0x1000u);
+    EXPECT_EQ(heap.mappings[0].run.size(), 0xa000u);
+    EXPECT_EQ(heap.mappings[1].run.size(), 1u << 20);
     EXPECT_EQ(names(all.groups[1].conflict),
               (std::vector<std::string_view>{"write+exec", "user+kernel"}));
     EXPECT_EQ(all.write_exec.bytes, 0x1000u);
@@ -423,7 +423,7 @@ TEST(Aliases, Groups) {
 TEST(Aliases, Json) {
     const Map map =
         map_of({range(0x1000, 0x10000, 0x3000, W | U), range(0x9000, 0x11000, 0x1000, X)});
-    const std::vector<Label> labels{{{0x9000}, {0x9fff}, "a\"\x1b\\", "read"}};
+    const std::vector<Label> labels{{{{0x9000}, {0x9fff}}, "a\"\x1b\\", "read"}};
     EXPECT_EQ(aliases_json(map, both, labels),
               "\n  {\"pa\": \"0x11000\", \"size\": \"0x1000\", \"conflicts\": [\"write+exec\", "
               "\"user+kernel\"], \"write_exec_in_one\": false, \"count\": 2, \"mappings\": "

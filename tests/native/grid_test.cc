@@ -9,7 +9,7 @@ namespace ptmap {
 namespace {
 
 // The cells of the level with this number over the whole space (or a window).
-Grid grid(Machine& m, unsigned level, const Window& window = {}) {
+Grid grid(Machine& m, unsigned level, const Interval& window = {}) {
     const Space space = m.scan(window);
     return draw_grid(space, static_cast<unsigned>(space.paging().position(level)), window);
 }

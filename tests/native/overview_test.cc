@@ -28,12 +28,14 @@ Map map_of(std::vector<Range> ranges, Mode mode = Mode::level4) {
 }
 
 TEST(Labels, ThoseThatTouch) {
-    const std::vector<Label> labels{{{0x1000}, {0x1fff}, "a", "read"},
-                                    {{0x3000}, {0x4fff}, "b", "read"},
-                                    {{~std::uint64_t{0xfff}}, {~std::uint64_t{0}}, "top", "read"}};
+    const std::vector<Label> labels{
+        {{{0x1000}, {0x1fff}}, "a", "read"},
+        {{{0x3000}, {0x4fff}}, "b", "read"},
+        {{{~std::uint64_t{0xfff}}, {~std::uint64_t{0}}}, "top", "read"}};
     const auto names = [&](std::uint64_t va, std::uint64_t size) {
         std::string joined;
-        for (const Label& label : labels_in(labels, {va}, size)) joined += label.name;
+        for (const Label& label : labels_in(labels, VirtInterval::of_size({va}, size)))
+            joined += label.name;
         return joined;
     };
     EXPECT_EQ(names(0, 0x1000), "");
@@ -44,20 +46,20 @@ TEST(Labels, ThoseThatTouch) {
     EXPECT_EQ(names(0x4000, 0x1000), "b");
     EXPECT_EQ(names(~std::uint64_t{0}, 1), "top");
     EXPECT_EQ(names(~std::uint64_t{0xffff}, 0x10000), "top");
-    EXPECT_TRUE(labels_in({}, {0}, 0x1000).empty());
+    EXPECT_TRUE(labels_in({}, {{0}, {0xfff}}).empty());
 }
 
 TEST(Overview, ARowForEachStretchWithTheEmptySpaceBeforeIt) {
     const Map map = map_of({range(0x1000, 0x2000, user), range(upper + 0x5000, 0x1000, kernel)});
     const auto rows = overview(map, {}, 10, 16);
     ASSERT_EQ(rows.size(), 2u);
-    EXPECT_EQ(rows[0].va, VirtAddr{0x1000});
-    EXPECT_EQ(rows[0].size, 0x2000u);
+    EXPECT_EQ(rows[0].interval.first, VirtAddr{0x1000});
+    EXPECT_EQ(rows[0].interval.size(), 0x2000u);
     EXPECT_EQ(rows[0].mapped, 0x2000u);
     EXPECT_EQ(rows[0].empty, 0x1000u);
     EXPECT_EQ(rows[0].cells, "++");
     EXPECT_EQ(rows[0].all_rights, user);
-    EXPECT_EQ(rows[1].va, VirtAddr{upper + 0x5000});
+    EXPECT_EQ(rows[1].interval.first, VirtAddr{upper + 0x5000});
     EXPECT_EQ(rows[1].empty, 0x5000u);  // from where the upper part begins
     EXPECT_EQ(rows[1].cells, "x");
     EXPECT_EQ(rows[1].rights, kernel);
@@ -71,7 +73,7 @@ TEST(Overview, JoinsOverTheSmallestHoles) {
     EXPECT_EQ(overview(map, {}, 4, 16).size(), 4u);
     const auto three = overview(map, {}, 3, 16);
     ASSERT_EQ(three.size(), 3u);
-    EXPECT_EQ(three[0].size, 0x3000u);
+    EXPECT_EQ(three[0].interval.size(), 0x3000u);
     EXPECT_EQ(three[0].mapped, 0x2000u);
     EXPECT_EQ(three[0].cells, "+.+");
     const auto two = overview(map, {}, 2, 16);
@@ -79,7 +81,7 @@ TEST(Overview, JoinsOverTheSmallestHoles) {
     EXPECT_EQ(two[0].cells, "+..............r");
     EXPECT_EQ(two[0].rights, user);
     EXPECT_EQ(two[0].all_rights, Rights::user);
-    EXPECT_EQ(two[1].va, VirtAddr{0x40000000});
+    EXPECT_EQ(two[1].interval.first, VirtAddr{0x40000000});
 }
 
 TEST(Overview, RightsOfAJoinedRow) {
@@ -98,16 +100,16 @@ TEST(Overview, NeverJoinsTheTwoParts) {
 }
 
 TEST(Overview, LabelsKeepTogetherAndApart) {
-    const std::vector<Label> labels{{{upper}, {upper + 0xfffff}, "direct", "read"},
-                                    {{upper + 0x100000}, {upper + 0x1fffff}, "heap", "read"}};
+    const std::vector<Label> labels{{{{upper}, {upper + 0xfffff}}, "direct", "read"},
+                                    {{{upper + 0x100000}, {upper + 0x1fffff}}, "heap", "read"}};
     // One range over both labels, then another far up in the second.
     const Map map = map_of({range(upper, 0x110000, kernel), range(upper + 0x1f0000, 0x1000, kernel),
                             range(upper + 0x300000, 0x1000, kernel)});
     const auto rows = overview(map, labels, 1, 16);
     ASSERT_EQ(rows.size(), 3u);
-    EXPECT_EQ(rows[0].size, 0x100000u);
+    EXPECT_EQ(rows[0].interval.size(), 0x100000u);
     EXPECT_EQ(rows[0].labels, std::vector<const Label*>{&labels[0]});
-    EXPECT_EQ(rows[1].va, VirtAddr{upper + 0x100000});
+    EXPECT_EQ(rows[1].interval.first, VirtAddr{upper + 0x100000});
     EXPECT_EQ(rows[1].mapped, 0x11000u);
     EXPECT_EQ(rows[1].labels, std::vector<const Label*>{&labels[1]});
     EXPECT_TRUE(rows[2].labels.empty());
@@ -116,7 +118,7 @@ TEST(Overview, LabelsKeepTogetherAndApart) {
 }
 
 TEST(Overview, ARowIsLabelledOnlyWhereAllOfItIs) {
-    const std::vector<Label> labels{{{0x1000}, {0x1fff}, "a.so", "read", false}};
+    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a.so", "read", false}};
     const Map map = map_of({range(0x1000, 0x1000, user), range(0x3000, 0x1000, user)});
     const auto rows = overview(map, labels, 1, 16);
     ASSERT_EQ(rows.size(), 1u);
@@ -125,10 +127,10 @@ TEST(Overview, ARowIsLabelledOnlyWhereAllOfItIs) {
 }
 
 TEST(Overview, JoinsLabelsThatNeedNotStandApart) {
-    const std::vector<Label> labels{{{0x1000}, {0x1fff}, "a.so", "read", false},
-                                    {{0x3000}, {0x3fff}, "a.so", "read", false},
-                                    {{0x8000}, {0x8fff}, "b.so", "read", false},
-                                    {{0xa000}, {0xafff}, "stack", "read", true}};
+    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a.so", "read", false},
+                                    {{{0x3000}, {0x3fff}}, "a.so", "read", false},
+                                    {{{0x8000}, {0x8fff}}, "b.so", "read", false},
+                                    {{{0xa000}, {0xafff}}, "stack", "read", true}};
     const Map map = map_of({range(0x1000, 0x1000, user), range(0x3000, 0x1000, user),
                             range(0x8000, 0x1000, user), range(0xa000, 0x1000, user)});
     EXPECT_EQ(overview(map, labels, 10, 16).size(), 3u);
@@ -141,7 +143,7 @@ TEST(Overview, JoinsLabelsThatNeedNotStandApart) {
 
 TEST(Overview, CellsOfOddSizes) {
     // Labels need not end at a page; a terabyte still fits in its cells.
-    const std::vector<Label> labels{{{0x1000}, {0x1233}, "text", "read"}};
+    const std::vector<Label> labels{{{{0x1000}, {0x1233}}, "text", "read"}};
     const auto odd = overview(map_of({range(0x1000, 0x1000, user)}), labels, 10, 16);
     ASSERT_EQ(odd.size(), 2u);
     EXPECT_EQ(odd[0].cells, "+");
@@ -175,13 +177,13 @@ TEST(Common, FramesCountOnce) {
 }
 
 TEST(Labels, Cover) {
-    const std::vector<Label> labels{{{0x1000}, {0x1fff}, "a", "read"},
-                                    {{0x2000}, {0x2fff}, "b", "read"}};
-    EXPECT_TRUE(cover(labels, {0x1000}, 0x2000));
-    EXPECT_TRUE(cover(labels, {0x1800}, 0x1000));
-    EXPECT_FALSE(cover(labels, {0x1000}, 0x2001));
-    EXPECT_FALSE(cover(labels, {0xfff}, 0x1000));
-    EXPECT_FALSE(cover({}, {0x1000}, 0x1000));
+    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a", "read"},
+                                    {{{0x2000}, {0x2fff}}, "b", "read"}};
+    EXPECT_TRUE(cover(labels, VirtInterval::of_size({0x1000}, 0x2000)));
+    EXPECT_TRUE(cover(labels, VirtInterval::of_size({0x1800}, 0x1000)));
+    EXPECT_FALSE(cover(labels, VirtInterval::of_size({0x1000}, 0x2001)));
+    EXPECT_FALSE(cover(labels, VirtInterval::of_size({0xfff}, 0x1000)));
+    EXPECT_FALSE(cover({}, {{0x1000}, {0x1fff}}));
 }
 
 TEST(Map, RangeAt) {
@@ -209,7 +211,8 @@ TEST(Map, UserWriteAround) {
                             range(top, 0x1000, user)});
     const auto around = [&](std::uint64_t va, std::uint64_t hole) {
         const auto found = user_write_around(map, {va}, hole);
-        return found ? std::pair(found->va.value, found->size) : std::pair(va, std::uint64_t{0});
+        return found ? std::pair(found->first.value, found->size())
+                     : std::pair(va, std::uint64_t{0});
     };
     using Found = std::pair<std::uint64_t, std::uint64_t>;
     EXPECT_EQ(around(0x6fff, 0), Found(0x5000, 0x2000));
@@ -244,8 +247,8 @@ TEST(Map, Split) {
 }
 
 TEST(Render, Labels) {
-    const std::vector<Label> labels{{{0x1000}, {0x1fff}, "a\"\n", "read"},
-                                    {{0x2000}, {0x2fff}, "b", "deduced"}};
+    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a\"\n", "read"},
+                                    {{{0x2000}, {0x2fff}}, "b", "deduced"}};
     const Map map = map_of({range(0x1000, 0x2000, user), range(0x2000, 0x1000, kernel),
                             range(0x9000, 0x1000, kernel)});
     EXPECT_NE(json(map, labels).find(R"("label": "a\"?, b", "label_source": "read, deduced"})"),
@@ -260,7 +263,7 @@ TEST(Render, Labels) {
 }
 
 TEST(Render, PartlyLabelled) {
-    const std::vector<Label> labels{{{0x2000}, {0x2fff}, "b", "deduced"}};
+    const std::vector<Label> labels{{{{0x2000}, {0x2fff}}, "b", "deduced"}};
     const Map map = map_of({range(0x1000, 0x2000, user), range(0x2000, 0x1000, kernel)});
     EXPECT_NE(ranges_text(map, labels).find("partly b (deduced):\n0x0000000000001000"),
               std::string::npos);

@@ -18,7 +18,7 @@ std::vector<Row> rows(const Pages& pages) {
     return found;
 }
 
-Space space_of(Machine& m, const Window& window = {}) {
+Space space_of(Machine& m, const Interval& window = {}) {
     const X86Paging& paging = m.paging();
     return scan(paging, paging.root(), m.memory, window);
 }

@@ -42,7 +42,7 @@ public:
     void hide(std::size_t index) { mprotect(at_ + index * page, page, PROT_NONE); }
     void unmap(std::size_t index) { munmap(at_ + index * page, page); }
     /// As physical memory from 0.
-    std::vector<RamBlock> ram() const { return {{0, count_ * page - 1, address()}}; }
+    std::vector<RamBlock> ram() const { return {{{{0}, {count_ * page - 1}}, address()}}; }
 
 private:
     std::size_t count_;

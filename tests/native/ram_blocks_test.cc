@@ -22,7 +22,7 @@ protected:
 };
 
 TEST_F(RamBlocksTest, AReadInsideIsOnePiece) {
-    const RamBlocks blocks({{0x1000, 0x1fff, 0x500000}});
+    const RamBlocks blocks({{{{0x1000}, {0x1fff}}, 0x500000}});
     ASSERT_TRUE(split(blocks, 0x1ff0, 16));
     ASSERT_EQ(pieces.size(), 1u);
     EXPECT_EQ(pieces[0].read, 7u);
@@ -33,7 +33,7 @@ TEST_F(RamBlocksTest, AReadInsideIsOnePiece) {
 
 TEST_F(RamBlocksTest, AReadAcrossNeighboursIsCut) {
     const RamBlocks blocks(
-        {{0, 0xfff, 0x9000}, {0x1000, 0x100f, 0x100}, {0x1010, 0x1fff, 0x70000}});
+        {{{{0}, {0xfff}}, 0x9000}, {{{0x1000}, {0x100f}}, 0x100}, {{{0x1010}, {0x1fff}}, 0x70000}});
     ASSERT_TRUE(split(blocks, 0xff8, 40));
     ASSERT_EQ(pieces.size(), 3u);
     EXPECT_EQ(pieces[0].at, 0x9ff8u);
@@ -47,7 +47,7 @@ TEST_F(RamBlocksTest, AReadAcrossNeighboursIsCut) {
 }
 
 TEST_F(RamBlocksTest, AHoleTakesTheWholeRead) {
-    const RamBlocks blocks({{0, 0xfff, 0}, {0x1001, 0x1fff, 0x2000}});
+    const RamBlocks blocks({{{{0}, {0xfff}}, 0}, {{{0x1001}, {0x1fff}}, 0x2000}});
     EXPECT_FALSE(split(blocks, 0xff8, 16));
     EXPECT_FALSE(split(blocks, 0x1000, 1));
     EXPECT_FALSE(split(blocks, 0x1ff8, 16));
@@ -57,14 +57,14 @@ TEST_F(RamBlocksTest, AHoleTakesTheWholeRead) {
 }
 
 TEST_F(RamBlocksTest, TheEndOfTheAddressSpace) {
-    const RamBlocks blocks({{0, 0xff, 0}, {top - 0xff, top, 0x1000}});
+    const RamBlocks blocks({{{{0}, {0xff}}, 0}, {{{top - 0xff}, {top}}, 0x1000}});
     ASSERT_TRUE(split(blocks, top - 7, 8));
     EXPECT_EQ(pieces[0].at, 0x10f8u);
     EXPECT_EQ(pieces[0].to.size(), 8u);
     pieces.clear();
     EXPECT_FALSE(split(blocks, top - 7, 9));  // and not on at 0
     EXPECT_TRUE(pieces.empty());
-    const RamBlocks all({{0, top, 0}});
+    const RamBlocks all({{{{0}, {top}}, 0}});
     EXPECT_TRUE(split(all, 0, 64));
 }
 
@@ -74,10 +74,12 @@ TEST_F(RamBlocksTest, NoExtents) {
 }
 
 TEST_F(RamBlocksTest, ImpossibleOnes) {
-    EXPECT_THROW(RamBlocks({{0x1000, 0xfff, 0}}), std::invalid_argument);
-    EXPECT_THROW(RamBlocks({{0x1000, 0x1fff, 0}, {0x1fff, 0x2fff, 0x5000}}), std::invalid_argument);
-    EXPECT_THROW(RamBlocks({{0x2000, 0x2fff, 0}, {0x1000, 0x1fff, 0x5000}}), std::invalid_argument);
-    EXPECT_THROW(RamBlocks({{0x1000, 0x1fff, top - 0xffe}}), std::invalid_argument);
+    EXPECT_THROW(RamBlocks({{{{0x1000}, {0xfff}}, 0}}), std::invalid_argument);
+    EXPECT_THROW(RamBlocks({{{{0x1000}, {0x1fff}}, 0}, {{{0x1fff}, {0x2fff}}, 0x5000}}),
+                 std::invalid_argument);
+    EXPECT_THROW(RamBlocks({{{{0x2000}, {0x2fff}}, 0}, {{{0x1000}, {0x1fff}}, 0x5000}}),
+                 std::invalid_argument);
+    EXPECT_THROW(RamBlocks({{{{0x1000}, {0x1fff}}, top - 0xffe}}), std::invalid_argument);
 }
 
 }  // namespace

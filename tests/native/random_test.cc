@@ -65,7 +65,7 @@ constexpr std::size_t enough = 3000;
 
 // All pieces of a window; nothing where there are more than enough of them.
 std::optional<std::vector<Piece>> pieces(Machine& m, const X86Paging& paging,
-                                         const Window& window) {
+                                         const Interval& window) {
     std::vector<Piece> all;
     for (std::uint64_t at = window.first;;) {
         if (all.size() == enough) return std::nullopt;
@@ -208,12 +208,12 @@ std::uint64_t random_offset(const Space& space, Random& random) {
 }
 
 // Around such an address, or from there to the end of the lower part and beyond.
-Window random_window(const Space& space, Random& random) {
+Interval random_window(const Space& space, Random& random) {
     const std::uint64_t top = space.paging().last_offset(), middle = top / 2;
     const std::uint64_t centre = random() % 8 ? random_offset(space, random) : middle;
     const std::uint64_t reach = std::uint64_t{1} << (10 + random() % 24);
-    Window window{centre - std::min(centre, random() % reach),
-                  centre + std::min(top - centre, random() % reach)};
+    Interval window{centre - std::min(centre, random() % reach),
+                    centre + std::min(top - centre, random() % reach)};
     if (random() % 2) window = {window.first & ~0x3fffffull, window.last | 0x3fffff};
     if (random() % 4 == 0) window = {window.first & ~0x3fffffffull, window.last | 0x3fffffff};
     return window;
@@ -234,7 +234,7 @@ TEST_P(Randomly, MapAndGridAgreeWithWalks) {
         const Space whole = scan(paging, paging.root(), m.memory);
         for (unsigned w = 0; w < 8; ++w) {
             MapOptions options;
-            options.window = w ? random_window(whole, random) : Window{0, paging.last_offset()};
+            options.window = w ? random_window(whole, random) : Interval{0, paging.last_offset()};
             const auto truth = pieces(m, paging, options.window);
             if (!truth) continue;
             options.split_physical = random() % 2;

@@ -47,8 +47,8 @@ Snapshot sample(Mode mode) {
     if (levels >= 4) options.max_ranges = 12;  // the self-map has more
     Snapshot s{m.map(options), m.registers, {}, {"KPTI's user root"}, {"EFER.NXE=1"}, {}};
     if (mode == Mode::level5) s.pat = 0x0407050600070106;
-    s.labels = {{{0x1000}, {0x3fff}, "[heap]", "read", true},
-                {{0x5000}, {0x5000}, "", "deduced", false}};
+    s.labels = {{{{0x1000}, {0x3fff}}, "[heap]", "read", true},
+                {{{0x5000}, {0x5000}}, "", "deduced", false}};
     return s;
 }
 
@@ -84,7 +84,7 @@ TEST_P(SnapshotOf, ReadsWhatWasWritten) {
     EXPECT_EQ(read.words, s.words);
     EXPECT_EQ(read.assumed, s.assumed);
     ASSERT_EQ(read.labels.size(), 2u);
-    EXPECT_EQ(read.labels[0].last.value, 0x3fffu);
+    EXPECT_EQ(read.labels[0].interval.last.value, 0x3fffu);
     EXPECT_FALSE(read.labels[1].apart);
     EXPECT_EQ(write_snapshot(read), bytes);
     EXPECT_EQ(count(diff(read.map, s.map)).what[0].stretches, 0u);
@@ -200,10 +200,11 @@ TEST(SnapshotTest, MapsThatCannotBe) {
                   s.map.malformed.push_back({{0xf0000000}, 4096, {0x1000}, 1, "reserved PS"});
               }),
               "");
-    EXPECT_NE(with([](Snapshot& s) {
-                  s.labels = {{{0x2000}, {0x2fff}, "a", "read"}, {{0x1000}, {0x1fff}, "b", "read"}};
-              }),
-              "");
+    EXPECT_NE(
+        with([](Snapshot& s) {
+            s.labels = {{{{0x2000}, {0x2fff}}, "a", "read"}, {{{0x1000}, {0x1fff}}, "b", "read"}};
+        }),
+        "");
 }
 
 // Neighbours of one sort in neighbouring frames are one range, and only a root is of both halves.

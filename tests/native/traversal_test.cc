@@ -20,7 +20,7 @@ struct Counter {
     std::size_t pages = 0, added = 0, unread = 0;
     std::vector<std::tuple<std::uint64_t, std::uint64_t, Kind>> taken;
 
-    bool asks(const Node& node, const Window&) const { return node.level > 0; }
+    bool asks(const Node& node, const Interval&) const { return node.level > 0; }
     bool settles(std::size_t, std::uint64_t) const { return true; }
     std::optional<std::size_t> value_of_unreadable() const { return {}; }
     bool add(std::size_t& sum, const Entries& entries) {
@@ -33,21 +33,22 @@ struct Counter {
         return true;
     }
     void take(std::uint64_t, std::size_t value) { pages += value; }
-    void take(std::uint64_t base, const Entries& entries, const Window& part) {
-        taken.push_back({base + part.first, part.last - part.first + 1, entries.kind});
+    void take(std::uint64_t base, const Entries& entries, const Interval& part) {
+        taken.push_back({base + part.first, part.size(), entries.kind});
         if (entries.kind == Kind::page) pages += entries.end - entries.first;
     }
-    void unreadable(std::uint64_t base, const Node&, const Window& part) {
+    void unreadable(std::uint64_t base, const Node&, const Interval& part) {
         ++unread;
-        taken.push_back({base + part.first, part.last - part.first + 1, Kind::table});
+        taken.push_back({base + part.first, part.size(), Kind::table});
     }
     bool done() const { return pages >= most; }
 };
 
 template <typename Visitor>
-void traverse(const Space& space, Visitor& visitor, const Window& window, const Pulse& pulse = {}) {
+void traverse(const Space& space, Visitor& visitor, const Interval& window,
+              const Pulse& pulse = {}) {
     Ticker tick(pulse);
-    Traversal(space, visitor, tick).run(both(window, space.window()));
+    Traversal(space, visitor, tick).run(intersection(window, space.window()));
 }
 
 // 2^36 pages in four tables, each but the last named by all entries of the one above.
@@ -81,7 +82,7 @@ TEST(Traversal, PagesWithEqualAttributesAreOneRunAndAWindowCutsIt) {
     m.fill(0x2000, 0, 9, 0x100000 | bit::P, 0x3000);
     m.set(0x2000, 10, 0x100000 | bit::P | bit::US);
     struct Taker : Counter {
-        bool asks(const Node&, const Window&) const { return false; }
+        bool asks(const Node&, const Interval&) const { return false; }
     } taker;
     traverse(m.scan(), taker, {4 * MiB + 0x1800, 4 * MiB + 0xa0ff});
     const decltype(taker.taken) expected{{4 * MiB + 0x1800, 0x8800, Kind::page},
@@ -135,7 +136,7 @@ TEST(Traversal, ThePulseComesForLooksAtEntries) {
     for (unsigned i = 0; i < 512; i += 2) m.set(0x4000, i, 0x5000 | bit::P);
     std::size_t pulses = 0;
     struct Taker : Counter {
-        bool asks(const Node&, const Window&) const { return false; }
+        bool asks(const Node&, const Interval&) const { return false; }
         bool done() const { return taken.size() >= 1u << 20; }
     } taker;
     traverse(m.scan(), taker, {}, [&](std::size_t) { ++pulses; });
