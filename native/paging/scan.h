@@ -37,6 +37,8 @@ struct Node {
         std::uint32_t node;
     };
     std::vector<Child> children;
+    /// Of a table of the last level that is a few runs, where they begin among the Space's.
+    std::uint32_t first_run = 0, run_count = 0;
 };
 
 /// Whose tables a scan reads: those that any path leads to, or that one leads to on which every
@@ -66,6 +68,11 @@ public:
     }
     /// A readable node's table, as the guest stores it.
     std::span<const std::byte> bytes(const Node& node) const { return tables_[node.bytes]; }
+    /// The runs of what any path needs of a readable table, with what is known of their frames;
+    /// none of a table that has many of them, and of one that may name tables.
+    std::span<const EntryRun> runs(const Node& node) const {
+        return std::span(runs_).subspan(node.first_run, node.run_count);
+    }
     /// Where the pages that entry `index` begins stop following each other physically, `end` at
     /// most: all before it are of kind Kind::page.
     unsigned contiguous_end(const Node& node, unsigned index, unsigned end) const {
@@ -96,6 +103,7 @@ private:
     Interval window_;
     Reach reach_;
     Disposed<std::vector<Node>> nodes_;
+    Disposed<std::vector<EntryRun>> runs_;
     std::vector<std::span<const std::byte>> tables_;
     // What they lie in, a piece for each fetch: one is up to 16 MiB.
     Disposed<std::vector<Block>, 8> read_;

@@ -108,6 +108,12 @@ public:
         return i;
     }
 
+    bool wants(const PagingLevel& level, const Frames& frames) const {
+        const PhysInterval& begin_in = frames.begin_in;
+        return !frames_ || frames_->overlaps(
+                               {begin_in.first, {begin_in.last.value + (level.entry_span() - 1)}});
+    }
+
 private:
     // Cuts pages with equal attributes where their frames end a range, and to `part` (offsets
     // inside the table). Pieces count from the first page's first byte. Until each(piece) is false;
@@ -126,8 +132,9 @@ private:
         piece.run.page_sizes = static_cast<std::uint8_t>(1u << size_index);
         for (unsigned i = first; i < pages.end;) {
             const PhysAddr frame = frame_of(pages, i);
+            const bool are_in_order = pages.frames.are_in_order || i + 1 == pages.end;
             const unsigned follow =
-                i + 1 == pages.end ? pages.end : space_.contiguous_end(pages.node, i, pages.end);
+                are_in_order ? pages.end : space_.contiguous_end(pages.node, i, pages.end);
             const unsigned after = options_.split_physical ? follow : pages.end;
             Interval cut = intersection(part, {i * span, after * span - 1});
             if (frames_) {
