@@ -1,4 +1,4 @@
-// Long lists and texts for Python, piece by piece: a conversion of all at once is deaf to Ctrl-C.
+// Long lists and texts for Python, piece by piece: Ctrl-C cannot end a conversion of all at once.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -13,7 +13,7 @@
 #include "paging/disposal.h"
 #include "text/text.h"
 
-/// A list of the core's, of which an element is converted when it is asked for.
+/// A list of the core; an element is converted when it is asked for.
 template <typename Element>
 struct List {
     const std::vector<Element>* all;
@@ -46,7 +46,7 @@ void bind_list(pybind11::module_& m, const char* name) {
         });
 }
 
-/// The getter of a property that is such a list: whoever has the list keeps its owner alive.
+/// The getter of a property that is such a list. The list keeps its owner alive.
 template <typename Owner, typename Elements>
 pybind11::cpp_function list_in(Elements Owner::*all) {
     return pybind11::cpp_function(
@@ -54,7 +54,7 @@ pybind11::cpp_function list_in(Elements Owner::*all) {
         pybind11::keep_alive<0, 1>());
 }
 
-/// A text, of which a piece becomes Python's when it is asked for.
+/// A text; a piece becomes a Python string when it is asked for.
 struct TextPieces {
     ptmap::Disposed<std::vector<std::string>, 64> pieces;
     /// What each of them is made of, if roles were asked for.
@@ -66,7 +66,7 @@ struct TextPieces {
     }
 };
 
-/// What `put` writes to a Sink: a long text.
+/// The long text that `put` writes to a Sink.
 template <typename Put>
 TextPieces pieces(Put put, bool roles = false) {
     TextPieces text;
@@ -77,7 +77,7 @@ TextPieces pieces(Put put, bool roles = false) {
     return text;
 }
 
-/// What `put` writes to a Text: a short one, in one piece or, if it is empty, none.
+/// The short text that `put` writes to a Text, in one piece; without a piece if it is empty.
 template <typename Put>
 TextPieces piece(Put put, bool roles) {
     ptmap::Text text(roles);

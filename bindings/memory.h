@@ -21,7 +21,7 @@ private:
     pybind11::function fetch_;
 };
 
-/// What a function of the module takes as memory: a _core.PhysicalMemory, or such a callable.
+/// A parameter for memory: a _core.PhysicalMemory, or such a callable.
 class MemoryArgument {
 public:
     explicit MemoryArgument(const pybind11::object& given);
@@ -32,8 +32,8 @@ private:
     ptmap::PhysicalMemory* memory_;
 };
 
-/// A pulse that ends work for a Ctrl-C that is held back while memory is read, by
-/// KeyboardInterrupt, and goes on to another (if there is one).
+/// A pulse that raises KeyboardInterrupt if SIGINT is pending (it is blocked while memory is read),
+/// and then calls another pulse (if there is one).
 ptmap::Pulse until_interrupted(ptmap::Pulse pulse);
 
 /// These bytes as Python's.

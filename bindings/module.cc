@@ -6,7 +6,7 @@
 
 #include "bind.h"
 
-// What a class derives from or a default value is made of comes before.
+// A class must be bound after its base class and after the types of its default values.
 PYBIND11_MODULE(_core, m) {
     m.doc() = "ptmap's page-table walker; see the headers in native/.";
     bind_memory(m);

@@ -1,4 +1,4 @@
-// What a range is in a row of numbers.
+// A range as a row of numbers.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Three truths between Python and the core: True, False, and None for what is not known.
+// The three truths, for Python: True, False, and None for unknown.
 #pragma once
 
 #include <optional>

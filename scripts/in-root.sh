@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# in-root.sh: runs a command in a fresh clone on another Debian, where nothing is installed.
+# in-root.sh: runs a command in a fresh clone on another Debian that has nothing installed.
 #
 #   scripts/in-root.sh SUITE COMMAND...             bookworm, trixie or sid; also: bash
-#   scripts/in-root.sh --refresh SUITE COMMAND...   in a new root of today's packages, which is
-#                                                   kept for later runs if COMMAND passes
+#   scripts/in-root.sh --refresh SUITE COMMAND...   in a new root with today's packages; later runs
+#                                                   use it if COMMAND passes
 #
 # For example: scripts/in-root.sh trixie tests/run.sh --quick
 #
 # The first run of a suite makes its root with debootstrap and keeps it in ~/.cache/ptmap/roots
 # (PTMAP_CACHE), with the package lists of that day and every package that was ever installed
 # there: a later run gets the same versions and downloads nothing. Mirror, keyring and proxy are
-# those of this machine's apt. Each run has its own copy of the root; what it started, mounted and
-# wrote is gone when it ends, also if it is killed. Only the cache is shared with it. What is not
-# committed is not in the clone.
+# those of this machine's apt. Each run has its own copy of the root. When the run ends, even if it
+# is killed, its processes, mounts and files are gone. It shares only the cache. The clone has only
+# what is committed.
 #
 # Needs root. Status: COMMAND's; 125 and one sentence if there is no root to run it in; 2 for wrong
 # usage.
@@ -21,8 +21,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || exit 125
 suites=(bookworm trixie sid)
 archives=var/cache/apt/archives  # where apt keeps packages, in a root
 
-# Ends when the run's folder is gone. (Not a trap: with one, bash would hear a signal only when the
-# command has ended.)
+# Ends when the run's folder is removed. (Not by a trap: bash runs one only after the command has
+# ended.)
 finish() {  # STATUS
     exec 9<&-
     [ -z "${remover-}" ] || wait "$remover"
@@ -49,9 +49,9 @@ roots=$cache/roots
 kept=$roots/$suite               # tree: the bare root; debs: packages installed there
 mkdir -p "$roots/runs" "$kept/debs" || give_up "$roots cannot be written."
 
-# ---- A folder for this run, removed when nothing that holds its lock lives --------------------
+# ---- A folder for this run, removed when no process holds its lock ----------------------------
 
-sweep() {  # what was left by a run whose remover was killed as well
+sweep() {  # removes what is left of a run whose remover was killed too
     local folder
     for folder in "$roots"/runs/*/; do
         [ ! -d "$folder" ] || flock -n "$folder" rm -rf "$folder"
@@ -65,8 +65,8 @@ run=$(mktemp -d "$roots/runs/$suite.XXXXXX") || give_up "$roots cannot be writte
 exec 9<"$run"
 flock 9
 exec 8>&-
-# It waits until this script and the first process in the root have ended. Those that the kernel
-# ends with that one may still write for a moment.
+# The remover waits until this script and the first process in the root have ended. The kernel then
+# ends all other processes in the root; they may still write for a moment.
 setsid flock "$run" sh -c 'rm -rf "$0" || { sleep 1; rm -rf "$0"; }' "$run" \
     </dev/null >/dev/null 2>&1 9<&- &
 remover=$!
@@ -74,14 +74,14 @@ remover=$!
 # ---- In a mount and PID namespace of its own --------------------------------------------------
 
 # Runs a command as the first process of new namespaces. They end with it, and it ends with this
-# script, whatever ends that. What asks for the signal of a parent's end has to look whether the
-# parent is still there.
+# script, however that ends. The parent may have ended before --pdeathsig was set: hence the look at
+# PPID.
 apart() {  # COMMAND...
     setpriv --pdeathsig KILL bash -c '[ "$PPID" = "$0" ] || exit 1; exec unshare "$@"' $$ \
         --mount --pid --fork --kill-child -- "$@"
 }
 
-# The first process in a root: mounts, goes there, runs the command and reaps what others leave.
+# The first process in a root: mounts, enters the root, runs the command and reaps other processes.
 enter() {  # ROOT CACHE FOLDER TERM COMMAND...
     set -e
     local root=$1 cache=$2 folder=$3 term=$4
@@ -109,8 +109,8 @@ in_root() {  # ROOT FOLDER COMMAND...
 
 # ---- A bare root --------------------------------------------------------------------------------
 
-# Prints "MIRROR KEYRING" as this machine's apt has it for Debian's main archive. KEYRING is "-" if
-# apt's entry names none: then debootstrap's own is taken.
+# Prints "MIRROR KEYRING", those of this machine's apt for Debian's main archive. KEYRING is "-" if
+# apt's entry names none: then debootstrap uses its own.
 mirror_of_apt() {
     local fields='$(CREATED_BY) $(COMPONENT) $(RELEASE) $(SITE) $(SOURCESENTRY)'
     local debians='(bookworm|trixie|forky|sid|(old)?stable|testing|unstable)'
@@ -131,7 +131,7 @@ proxy_of_apt() {  # http|https
     [ "$proxy" = DIRECT ] || echo "$proxy"
 }
 
-# apt's settings of this machine for the way to the archive: proxies, time limits, checks.
+# This machine's apt settings for network access: proxies, time limits, checks.
 network_of_apt() {
     local scheme proxy
     apt-config dump | grep '^Acquire::' |
@@ -150,7 +150,7 @@ make_tree() {  # FOLDER, where it is made
     [ "$keyring" = - ] || options+=("--keyring=$keyring" --force-check-gpg)
     [[ $mirror != https:* ]] || options+=(--include=ca-certificates)
     echo "in-root.sh: making a root of $suite from $mirror" >&2
-    # A root is thrown away after each run: dpkg need not wait for the disk, here and later.
+    # A root is removed after each run, so dpkg need not wait for the disk, here or later.
     mkdir -p "$tree/etc/dpkg/dpkg.cfg.d"
     echo force-unsafe-io >"$tree/etc/dpkg/dpkg.cfg.d/unsafe-io"
     http_proxy=$(proxy_of_apt http) https_proxy=$(proxy_of_apt https) apart debootstrap \
@@ -198,7 +198,7 @@ main() {
     exec 7>&-
 
     [ -z "$(git -C "$here" status --porcelain --untracked-files=no)" ] ||
-        echo "in-root.sh: what is not committed is not in the clone." >&2
+        echo "in-root.sh: changes that are not committed are not in the clone." >&2
     git clone -q "$here" "$run/root/ptmap" || give_up "$here cannot be cloned."
 
     in_root "$run/root" /ptmap "$@"
@@ -207,7 +207,7 @@ main() {
     exec 7>"$kept/lock"
     flock 7
     if [ -n "$refresh" ] && [ $status -eq 0 ]; then
-        # Packages that the archive has no more go with the old root.
+        # Packages that the archive no longer has go with the old root.
         in_root "$run/root" / apt-get -qq autoclean </dev/null >/dev/null
         rm -rf "$kept/tree" "$kept/debs"
         mv "$run/tree" "$kept/tree"
@@ -217,4 +217,4 @@ main() {
     finish $status
 }
 
-main "$@"; exit  # on one line: this file may change while a run lasts
+main "$@"; exit  # on one line: this file may change during a run

@@ -3,12 +3,12 @@
 # missing. Or, sourced from bash: install_packages GROUP...
 #
 # Prints nothing if nothing is missing, else what it installs and how long the downloads took.
-# Status 0 if all of it is there in the end, 1 (and one sentence) if it could not be installed, 2
+# Status 0 if all packages are installed at the end, 1 (and one sentence) if some could not be, 2
 # for wrong usage.
 
 # ---- What each group consists of -------------------------------------------------------------
-# group   package          program ("-": none, a library). The program is what a user of another
-#                          distribution, where these package names mean nothing, has to provide.
+# group   package          program ("-": none, a library). Users of other distributions, where the
+#                          package has another name, have to install the program.
 ptmap_packages='
 build     g++              g++
 build     gcc              gcc
@@ -96,12 +96,12 @@ install_packages() (
             command -v "$program" >/dev/null || missing+=" $program"
         done
         [ -z "$missing" ] && exit 0
-        echo "This is not Debian or Ubuntu, so please install what provides:$missing" >&2
+        echo "This is not Debian or Ubuntu: please install these programs:$missing" >&2
         exit 1
     fi
 
-    # The second letter of the status is "i" for what is installed. It fails (quietly) on names that
-    # dpkg has never heard of: those are missing too.
+    # The second letter of the status is "i" if a package is installed. dpkg-query fails (quietly)
+    # for names that it does not know: those are missing too.
     have=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' "${wanted[@]}" 2>/dev/null |
         sed -n 's/^.i. *//p') || true
     missing=()
@@ -120,7 +120,7 @@ install_packages() (
         as_root=(sudo env)
         how="by sudo"
     else
-        echo "Packages are missing and this is neither root nor is there sudo;" \
+        echo "Packages are missing, and this user is not root and has no sudo;" \
             "please have somebody run: apt-get install ${missing[*]}" >&2
         exit 1
     fi
@@ -128,15 +128,15 @@ install_packages() (
     echo "Installing ${missing[*]} with apt-get, $how"
     log=$(mktemp) || exit 1
     trap 'rm -f "$log"' EXIT
-    # An installation of somebody else's may be running (a fresh Ubuntu updates itself): wait.
+    # Another installation may be running (a fresh Ubuntu updates itself): wait for it.
     apt=("${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
     get() { "${apt[@]}" install -y --no-install-recommends "$@" "${missing[@]}" </dev/null; }
-    # The lists that are there will do, unless they are missing or name what the archive has no more.
-    # A list that can't be fetched is no reason to stop while the packages themselves can be.
+    # The package lists are updated only if they are missing or name versions that the archive no
+    # longer has. If a list cannot be fetched the packages may still be.
     start=$SECONDS
     get --download-only >"$log" 2>&1 || {
         "${apt[@]}" update </dev/null >"$log" 2>&1 || true
-        get --download-only >>"$log" 2>&1 || true  # what is missing then is said below
+        get --download-only >>"$log" 2>&1 || true  # the next call reports what is missing
     }
     echo "ptmap: downloaded in $((SECONDS - start)) s"
     if ! get >>"$log" 2>&1; then

@@ -7,19 +7,18 @@
 #   tests/run.sh --group NAME    only this group; can be given several times
 #   tests/run.sh --list          the groups, and the minutes that each took here last
 #
-#   --within MINUTES             leaves out the groups that would end later, at the pace of those
-#                                before, and says which
+#   --within MINUTES             leaves out groups that would not end within MINUTES at the pace so
+#                                far, and says which
 #
-# Installs what is missing (as root or by sudo, and says what), builds, and runs. What has to be
-# downloaded, and kernels that have to be built, are there before the first test begins. The last
-# line is "N passed, N failed". Kernels, roots and compiled files are kept in ~/.cache/ptmap
-# (PTMAP_CACHE).
+# Installs what is missing (as root or by sudo, and says what), builds, and runs. All downloads, and
+# kernels that have to be built, are done before the first test begins. The last line is "N passed,
+# N failed". Kernels, roots and compiled files are kept in ~/.cache/ptmap (PTMAP_CACHE).
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 # ---- The groups, in the order of --all ---------------------------------------------------------
-# minutes: the first time, on two cores. kernels: the guests and kernels that tests/guests/prepare
-# has to get before.
+# minutes: of the first run, on two cores. kernels: the guests and kernels that tests/guests/prepare
+# has to get first.
 # name     minutes kernels              what
 groups='
 default    10      686,4-level-pti      native tests, every command on bare machines, two Linux kernels
@@ -31,14 +30,14 @@ mutants    13      --packaged,--built   ptmap broken on purpose: does a test not
 newest     40      --packaged           kernels and roots newer than those kept; reports, never fails
 '
 not_in_all=newest
-style_suite=bookworm  # formatters and linters of other releases want other things
+style_suite=bookworm  # formatters and linters of other releases want another style
 # ------------------------------------------------------------------------------------------------
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
 
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
 cache=${PTMAP_CACHE:-$HOME/.cache/ptmap}
-took=$cache/minutes/$codename  # a file for each group: what it took last
+took=$cache/minutes/$codename  # a file for each group: minutes of its last run
 mkdir -p "$took"
 declare -A minutes kernels_of what_of
 names=()
@@ -98,8 +97,7 @@ step() {  # NAME COMMAND...
     fi
 }
 
-# Prints what a command prints, and leaves it in $said. Its lines "ptmap: downloaded in N s" are
-# added up.
+# Prints a command's output, and keeps it in $said. Adds up its lines "ptmap: downloaded in N s".
 hear() {  # COMMAND...
     local status=0 log seconds
     log=$(mktemp) || return
@@ -112,10 +110,10 @@ hear() {  # COMMAND...
     return $status
 }
 
-# What runs tests of its own and says how many: they count, not the step.
+# For a command that runs tests and counts them: its tests count, not the command.
 count() {  # NAME SECONDS STATUS GOOD BAD LEFT NAME_OF_FAILED...
     local bad=$5 test
-    # What failed without a failed test, or ran none, has still failed.
+    # A command that fails without a failed test, or that runs no test, counts as failed.
     if [ "$bad" -eq 0 ] && { [ "$3" -ne 0 ] || [ "$4" -eq 0 ]; }; then bad=1; fi
     for test in "${@:7}"; do failures+=("$1: $test"); done
     [ "$bad" -eq 0 ] || [ $# -gt 6 ] || failures+=("$1")
@@ -133,15 +131,15 @@ suite() {  # NAME COMMAND... (which writes $work/NAME.xml)
     count "$name" $((SECONDS - start)) $status "$good" "$bad" "$left" "${results[@]:1}"
 }
 
-# The same of a command whose last line says it, after a line "== failed: TEST" for each that did;
-# status 125: there was nothing to run it in.
+# As suite, for a command whose last line has the counts, after a line "== failed: TEST" for each
+# failed test. Status 125: there is no root to run it in.
 run() {  # NAME COMMAND...
     local name=$1 start=$SECONDS status=0 good bad left tests
     shift
     printf '== %s\n' "$name"
     hear "$@" || status=$?
     if [ $status -eq 125 ]; then
-        printf '== %s: not run\n' "$name"  # what the archive breaks is nobody's failure
+        printf '== %s: not run\n' "$name"  # the archive's fault, so not a failure
         return
     fi
     read -r good bad left < <(sed -nE \
@@ -162,7 +160,7 @@ style() {
         /usr/bin/python3 tests/support.py check
 }
 
-# In two lanes: what shares a guest stays in one (tests/conftest.py).
+# In two lanes; tests that share a guest stay in one (tests/conftest.py).
 tests() {  # GROUP
     suite "$1" /usr/bin/python3 -m pytest -q -n 2 --dist loadgroup --durations=5 -m "$marks" \
         --group "$1" --junitxml "$work/$1.xml"
@@ -198,13 +196,13 @@ packages=(build qemu test)
 [ -n "$marks" ] || packages+=(linux)
 if is_wanted kernels || is_wanted mutants; then packages+=(kernel); fi
 step 'packages' hear scripts/install-packages.sh "${packages[@]}" || finish
-# All that this script starts ends with it, however that ends.
+# Everything that this script starts ends with it, however it ends.
 work=$(tests/harness/guard.py $$) || finish
 export PTMAP_GUARDS=${PTMAP_GUARDS-}:$work
 exec 9<"$work"
 trap 'rm -rf "$work"' EXIT
 
-needed='' planned=0  # of the groups that will not be left out
+needed='' planned=0  # kernels and minutes of the groups that will not be left out
 for name in "${wanted[@]}"; do
     [ -n "$within" ] && [ $((planned + minutes[$name])) -gt "$within" ] && continue
     planned=$((planned + minutes[$name]))
@@ -217,12 +215,12 @@ if [ -z "$marks" ] && [ ${#kernels[@]} -gt 0 ]; then
     linux=$(sed -nE 's/^ptmap: .* is .*_([0-9.]+)-.*/\1/p' <<<"$said" | sort -Vu | paste -sd' ')
 fi
 
-# What was compiled before is not compiled again: here, in the roots, by the mutants.
+# A compiler cache for the builds here, in the roots and of the mutants.
 export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_DIR=$cache/ccache CCACHE_MAXSIZE=3G
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 [ "${wanted[*]}" = roots ] || step 'build' scripts/build.sh release || finish
 
-began=$SECONDS ended=0 pace=100  # seconds; minutes that the ended groups should take; percent
+began=$SECONDS ended=0 pace=100  # seconds; planned minutes of the ended groups; percent
 for name in "${wanted[@]}"; do
     start=$SECONDS downloaded=$downloading bad=$failed
     [ $ended -eq 0 ] || pace=$(((SECONDS - began) * 100 / 60 / ended))

@@ -95,7 +95,7 @@ void bind_image(py::module_& m) {
                       "Short phrases: what is damaged or missing.");
 
     m.def("read_elf", &read_elf, py::arg("image"),
-          "Reads a vDSO's image, which may be damaged or lack its end. ValueError where it is "
+          "Reads a vDSO's image, which may be damaged or lack its end. ValueError if it is "
           "none.");
 }
 
@@ -118,6 +118,6 @@ void bind_elf(py::module_& m) {
         py::arg("file"),
         "(name, link address, size, writable, executable, whether it has memory of its own) of "
         "each section "
-        "with SHF_ALLOC of the ELF file that is open as this descriptor. ValueError where it "
+        "with SHF_ALLOC of the ELF file that is open as this descriptor. ValueError if it "
         "cannot be read.");
 }

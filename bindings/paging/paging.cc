@@ -92,8 +92,8 @@ void bind_walk(py::module_& m) {
                 if (w.outcome != Outcome::mapped) throw py::value_error("it is not mapped");
                 return w.pa.value;
             },
-            "The physical address of `va` itself. ValueError where it is not mapped.")
-        .def_readonly("page_size", &Walk::page_size, "Bytes; 0 where it is not mapped.")
+            "The physical address of `va` itself. ValueError if it is not mapped.")
+        .def_readonly("page_size", &Walk::page_size, "Bytes; 0 if it is not mapped.")
         .def_property_readonly("global_", [](const Walk& w) { return w.global; })
         .def_property_readonly(
             "rights",
@@ -102,9 +102,9 @@ void bind_walk(py::module_& m) {
                            ? rights_text({.rights = w.rights, .global = w.global})
                            : std::string();
             },
-            "As \"ur-xg\"; empty where it is not mapped.")
+            "As \"ur-xg\"; empty if it is not mapped.")
         .def_readonly("cache_slot", &Walk::cache_slot, "Of IA32_PAT, 0 to 7.")
-        .def_readonly("key", &Walk::key, "The protection key, 0 where keys are off.");
+        .def_readonly("key", &Walk::key, "The protection key, 0 if keys are off.");
     walk_class.def("__repr__", [](const Walk& w) {
         std::string text = "<ptmap.Walk ";
         put_hex(text, w.va.value);

@@ -12,12 +12,12 @@ using namespace ptmap;
 
 namespace {
 
-// What ptmap::counts was when it was asked for.
+// A copy of ptmap::counts.
 struct Counted {
     std::uint64_t scans, flattenings;
 };
 
-// One table of a scan; the Space is kept for it.
+// One table of a scan; it keeps the Space alive.
 struct Table {
     const Space* space;
     const Node* node;
@@ -25,7 +25,7 @@ struct Table {
     const PagingLevel& level() const { return space->level(*node); }
 };
 
-// What a readable Table gives as a buffer, whose function must not throw.
+// The buffer of a readable Table; a buffer's function must not throw.
 struct Entries {
     Table table;
 };
@@ -64,10 +64,10 @@ void bind_tables(py::module_& m) {
         .def_property_readonly(
             "why",
             [](const Table& t) { return t.node->readable ? std::string() : t.space->why(*t.node); },
-            "Why it could not be read; empty where it was.")
+            "Why it could not be read; empty if it was.")
         .def("entries", &entries_of,
              "The entries, raw: a read-only memoryview of format \"Q\" (\"I\" in 32-bit mode) that "
-             "keeps the scan. BufferError where the table could not be read.");
+             "keeps the scan. BufferError if the table could not be read.");
     m.def(
         "table_count", [](const Space& space) { return space.nodes(); }, py::arg("space"),
         "Tables, counted once for each level that they are used at.");

@@ -56,7 +56,7 @@ void bind_dump(py::module_& m) {
             "(EFER as it has to be or None, what is assumed).");
 
     py::class_<Dump, PhysicalMemory>(m, "Dump", "A dump file; see native/sources/dump.h.")
-        .def(py::init(&open_dump), py::arg("path"), "FileError where it is none.")
+        .def(py::init(&open_dump), py::arg("path"), "FileError if it is not one.")
         .def_property_readonly("format", &Dump::format)
         .def_property_readonly("ram", [](const Dump& d) { return pairs(d.ram()); })
         .def_property_readonly("requests", &Dump::requests)
@@ -66,7 +66,7 @@ void bind_dump(py::module_& m) {
         .def_property_readonly("changed", [](const Dump& d) { return d.file().changed(); });
 
     py::class_<FileMemory, PhysicalMemory>(m, "FlatFile")
-        .def(py::init(&open_flat_file), py::arg("path"), "FileError where it cannot be read.")
+        .def(py::init(&open_flat_file), py::arg("path"), "FileError if it cannot be read.")
         .def(py::init([](const std::string& path,
                          const std::vector<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>>&
                              pieces) { return open_ram_file(path, pieces_of(pieces)); }),

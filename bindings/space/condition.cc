@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "arch/memory_type.h"
-#include "arch/page_size.h"
 #include "bind.h"
+#include "page_sizes.h"
 #include "text/attributes_text.h"
 #include "truth.h"
 
@@ -19,13 +19,13 @@ using namespace ptmap;
 
 namespace {
 
-// A ConditionError that has its text, so that it outlives what it is about.
+// A ConditionError with a copy of its text.
 struct BadCondition {
     ConditionError error;
     std::string part;
 };
 
-// A str may have surrogates: what a terminal sent that was no UTF-8.
+// A str may have surrogates, for a terminal's bytes that are not UTF-8.
 constexpr const char* lone_surrogates = "surrogatepass";
 
 py::str str_of(const std::string& utf8) {
@@ -88,10 +88,10 @@ void bind_condition(py::module_& m) {
     m.def("condition_words", &condition_words, "All words, as they are listed for people.");
     m.def(
         "page_size_names",
-        [](std::uint8_t sizes) {
+        [](unsigned sizes) {
             std::vector<std::string_view> all;
-            each_size(sizes, [&](std::string_view one) { all.push_back(one); });
+            each_size_name(sizes_of(sizes), [&](std::string_view one) { all.push_back(one); });
             return all;
         },
-        py::arg("sizes") = 0xF, "Of a set of page sizes (Range.page_sizes).");
+        py::arg("sizes") = bits_of(PageSizes::all()), "Of a set of page sizes (Range.page_sizes).");
 }

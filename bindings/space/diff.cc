@@ -6,6 +6,7 @@
 #include "arch/formats.h"
 #include "bind.h"
 #include "lists.h"
+#include "page_sizes.h"
 #include "rights.h"
 #include "space/sharing.h"
 #include "text/diff_text.h"
@@ -16,7 +17,7 @@ using namespace ptmap;
 
 namespace {
 
-// Differences for Python, with what can be asked of all of them at once.
+// Differences for Python, with counts of all of them.
 struct Differences {
     std::vector<Difference> all;
 };
@@ -60,13 +61,15 @@ void bind_side(py::module_& m) {
     side.def_property_readonly(
             "pa",
             [](const Side& s) { return s.contiguous ? std::optional(s.pa.value) : std::nullopt; },
-            "Of the first byte, None where the frames are not contiguous.")
+            "Of the first byte, None if the frames are not contiguous.")
         .def_property_readonly("global_", [](const Side& s) { return s.attributes.global; })
         .def_property_readonly("cache",
                                [](const Side& s) { return ptmap::name(s.attributes.type); })
         .def_property_readonly(
             "rights", [](const Side& s) { return rights_text(s.attributes); }, "As \"ur-xg\".")
-        .def_readonly("page_sizes", &Side::page_sizes, "Bits: 1 4K, 2 2M, 4 4M, 8 1G.");
+        .def_property_readonly(
+            "page_sizes", [](const Side& one) { return bits_of(one.page_sizes); },
+            "Bits: 1 4K, 2 2M, 4 4M, 8 1G.");
 }
 
 void bind_difference(py::module_& m) {

@@ -3,9 +3,9 @@
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
 
-#include "arch/page_size.h"
 #include "bind.h"
 #include "lists.h"
+#include "page_sizes.h"
 #include "rights.h"
 #include "rows.h"
 #include "space/condition.h"
@@ -69,8 +69,8 @@ Map view_of(const Space& space, const Map& exact, std::uint64_t first, std::uint
 // Leaves by their size: {"4K": 12, ...}
 py::dict pages_of(const Map& map) {
     py::dict pages;
-    for (std::size_t i = 0; i < map.pages.size(); ++i)
-        pages[py::str(std::string(page_size_names[i]))] = map.pages[i];
+    for (const unsigned shift : page_shifts)
+        pages[py::str(std::string(page_size_name(shift)))] = map.pages[shift];
     return pages;
 }
 
@@ -84,13 +84,15 @@ void bind_range(py::module_& m) {
         .def_property_readonly(
             "pa",
             [](const Range& r) { return r.contiguous ? std::optional(r.pa.value) : std::nullopt; },
-            "Of its first byte, None where the frames are not contiguous.")
+            "Of its first byte, None if the frames are not contiguous.")
         .def_property_readonly("global_", [](const Range& r) { return r.attributes.global; })
         .def_property_readonly("cache",
                                [](const Range& r) { return ptmap::name(r.attributes.type); })
         .def_property_readonly(
             "rights", [](const Range& r) { return rights_text(r.attributes); }, "As \"ur-xg\".")
-        .def_readonly("page_sizes", &Range::page_sizes, "Bits: 1 4K, 2 2M, 4 4M, 8 1G.")
+        .def_property_readonly(
+            "page_sizes", [](const Range& one) { return bits_of(one.page_sizes); },
+            "Bits: 1 4K, 2 2M, 4 4M, 8 1G.")
         .def_property_readonly("flags", &row_flags, "As a row of Map.buffer() has them.")
         .def(
             "__eq__", [](const Range& a, const Range& b) { return a == b; }, py::is_operator())

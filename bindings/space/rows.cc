@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bind.h"
+#include "page_sizes.h"
 #include "paging/scan.h"
 #include "space/pages.h"
 
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t no_pa = ~std::uint64_t{0};
 
-// Numbers in rows, of their own: what they were made of may be gone.
+// Rows of numbers, copied: their source may be freed before them.
 struct Rows {
     std::size_t columns;
     std::vector<std::uint64_t> numbers;
@@ -25,9 +26,9 @@ struct Rows {
 };
 
 // As row_flags().
-std::uint64_t flags(Rights rights, bool global, unsigned page_sizes, MemoryType type = {}) {
+std::uint64_t flags(Rights rights, bool global, PageSizes page_sizes, MemoryType type = {}) {
     return static_cast<std::uint64_t>(rights) | std::uint64_t{global} << 3 |
-           std::uint64_t{page_sizes} << 8 | static_cast<std::uint64_t>(type) << 16;
+           std::uint64_t{bits_of(page_sizes)} << 8 | static_cast<std::uint64_t>(type) << 16;
 }
 
 Rows range_rows(const Map& map, const Pulse& pulse) {
@@ -53,7 +54,7 @@ py::tuple page_rows(const Space& space, std::uint64_t first, std::uint64_t last,
         rows.numbers.insert(
             rows.numbers.end(),
             {p.va.value, p.size, p.pa.value,
-             flags(p.rights, p.global, 1u << page_size_index(p.size)) | 1u << 4, p.entry});
+             flags(p.rights, p.global, PageSizes::only(page_shift_of(p.size))) | 1u << 4, p.entry});
     }
     return py::make_tuple(std::move(rows), found.cut);
 }

@@ -11,7 +11,7 @@ using namespace ptmap;
 
 namespace {
 
-// Bytes that Python holds; nobody resizes them for as long as this lives.
+// Bytes that Python holds; while this lives they cannot be resized.
 struct Held {
     explicit Held(const py::buffer& data) : info(data.request()) {}
 
@@ -74,5 +74,5 @@ void bind_snapshot(py::module_& m) {
         "A Snapshot. Error: ValueError with one phrase for what is none or damaged.");
     m.def(
         "check_is_snapshot", [](const py::buffer& data) { check_is_snapshot(Held(data).bytes()); },
-        py::arg("data"), "Error: ValueError where the bytes begin as none, or as a newer one's.");
+        py::arg("data"), "Error: ValueError if they are not a snapshot's bytes, or a newer one's.");
 }

@@ -1,4 +1,4 @@
-// What a space is said to be, as text.
+// Texts about a space.
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
 

@@ -13,9 +13,9 @@ floor (tests/house/floors.py holds it; breaches.txt lists what is still to be me
     4  machine/ vdso/ entry/          what GDB is attached to; a vDSO; what entering a kernel needs
     3  linux/                         what a Linux is
     2  debugger/ spaces/              GDB's API in small; an address space as a value
-    1  base/                          words, errors, the native module
+    1  base/                          text, errors, the native module
 
-A script's `import ptmap` has all that scripting/api.py tells of, loaded when it is first used.
+A script's `import ptmap` has the names of scripting/api.py; each is loaded when first used.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def __dir__() -> list[str]:
 
 
 def register() -> None:
-    """Registers commands and settings with GDB. Imports nothing heavy."""
+    """Registers commands and settings with GDB. Imports nothing heavy: GDB starts fast."""
     from .base import private_folder
     from .commands import check, diff, find, kaslr, pte, ptmap, regs, save, vdso, xp
     from .debugger import settings

@@ -6,16 +6,16 @@ Most of it is for the commands; scripts use what ptmap.Space returns: Walk, Step
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Union, overload
 
-# _Memory that a callable reads: for each (physical address, length) its bytes, or why there are none.
+# A callable as _Memory. It returns the bytes, or why not, for each (physical address, length).
 _Fetch = Callable[[list[tuple[int, int]]], Sequence[Union[bytes, str]]]
 _Memory = Union["PhysicalMemory", _Fetch]
-# Called now and then with how much is done; what it raises ends the work.
+# Long work calls it with the amount done; an exception from it ends the work.
 _Pulse = Callable[[int], object]
 _Blocks = Sequence[tuple[int, int, int]]
 _Segment = tuple[int, int, int, int]  # base, limit, selector, flags
 _Access = Literal["read", "write", "fetch"]
 _Right = Literal["user", "write", "exec"]
-# What a part of a text is: for colour.
+# What a part of a text is, so that it can have a colour.
 _Role = Literal["plain", "address", "rights", "label", "heading", "reason"]
 _Conflict = Literal["write+exec", "user+kernel"]
 _Total = tuple[int, int]  # bytes, stretches
@@ -30,10 +30,10 @@ class ReadOnce(PhysicalMemory):
     def forget_failures(self) -> None: ...
     @property
     def bytes(self) -> int:
-        """From the source, so far."""
+        """Bytes read from the source so far."""
     @property
     def seconds(self) -> float:
-        """That reading them took."""
+        """How long that took."""
 
 class LinearMemory:
     """What a root's tables map; see native/paging/linear_memory.h."""
@@ -45,24 +45,24 @@ class LinearMemory:
         memory: PhysicalMemory,
         known: Sequence[tuple[int, int, int]] = ...,
     ) -> None:
-        """KNOWN are (address, size, physical address) for which no table is read."""
+        """KNOWN has (address, size, physical address): for these addresses no table is read."""
     def translate(self, va: int) -> int | None:
         """The physical address; None if it is not mapped, or a table cannot be read."""
     def read(self, va: int, length: int) -> bytes | str:
         """The bytes, or why one of them cannot be read."""
 
 class Level:
-    """Of a paging mode, by the SDM's names."""
+    """A level of a paging mode, with the SDM's names."""
 
     @property
     def number(self) -> int:
         """1 is PT, 5 is PML5."""
     @property
     def table_name(self) -> str:
-        """As "PT", "PD", "PDPT", "PML4", "PML5"."""
+        """ "PT", "PD", "PDPT", "PML4" or "PML5"."""
     @property
     def entry_name(self) -> str:
-        """As "PTE" and so on."""
+        """ "PTE" and so on."""
     @property
     def entry_span(self) -> int:
         """Bytes of linear address that an entry translates."""
@@ -72,12 +72,12 @@ class Level:
     def entries(self) -> int: ...
 
 class Paging:
-    """How entries are read under these control registers. ValueError with paging off."""
+    """How entries are read under these control registers. ValueError if paging is off."""
 
     def __init__(self, cr0: int, cr3: int, cr4: int, efer: int, maxphyaddr: int) -> None: ...
     @property
     def mode(self) -> str:
-        """As "32-bit", "pae", "4-level", "5-level"."""
+        """ "32-bit", "pae", "4-level" or "5-level"."""
     @property
     def va_bits(self) -> int: ...
     @property
@@ -99,14 +99,14 @@ class Paging:
     def address_of(self, offset: int) -> int: ...
 
 class Step:
-    """One entry on the way of a Walk."""
+    """One entry of a Walk."""
 
     @property
     def level(self) -> int:
         """1 is PT, 5 is PML5."""
     @property
     def entry_name(self) -> str:
-        """As "PTE", "PDE", "PDPTE", "PML4E", "PML5E"."""
+        """ "PTE", "PDE", "PDPTE", "PML4E" or "PML5E"."""
     @property
     def table(self) -> int:
         """Physical address of the table."""
@@ -118,7 +118,7 @@ class Step:
         """Physical."""
     @property
     def raw(self) -> int:
-        """The entry; 0 where it could not be read."""
+        """The entry; 0 if it could not be read."""
     @property
     def kind(self) -> Literal["not-present", "table", "page", "malformed"]: ...
     @property
@@ -126,7 +126,7 @@ class Step:
         """The address that a table or page entry holds, else 0."""
     @property
     def user(self) -> bool:
-        """Whether all entries down to here let the user through; write and exec likewise."""
+        """Whether all entries down to this one let the user through; write and exec likewise."""
     @property
     def write(self) -> bool: ...
     @property
@@ -146,14 +146,14 @@ class Walk:
         """Root first; the last is where the walk ended."""
     @property
     def why(self) -> str:
-        """What the memory said, where the outcome is "unreadable"."""
-    # The rest only where the outcome is "mapped".
+        """The memory's reason, if the outcome is "unreadable"."""
+    # The rest only if the outcome is "mapped".
     @property
     def pa(self) -> int:
-        """The physical address of `va` itself. ValueError where it is not mapped."""
+        """The physical address of `va` itself. ValueError if it is not mapped."""
     @property
     def page_size(self) -> int:
-        """Bytes; 0 where it is not mapped."""
+        """Bytes; 0 if it is not mapped."""
     @property
     def user(self) -> bool:
         """Rights are those of the whole path."""
@@ -165,36 +165,36 @@ class Walk:
     def global_(self) -> bool: ...
     @property
     def rights(self) -> str:
-        """As "ur-xg"; empty where it is not mapped."""
+        """For example "ur-xg"; empty if it is not mapped."""
     @property
     def cache_slot(self) -> int:
-        """Of IA32_PAT, 0 to 7."""
+        """The slot of IA32_PAT, 0 to 7."""
     @property
     def key(self) -> int:
-        """The protection key, 0 where keys are off."""
+        """The protection key, 0 if keys are off."""
 
 class PageAttributes:
-    """One page, without its place."""
+    """The attributes of one page."""
 
     def __init__(self, walk: Walk, pat: int | None) -> None:
-        """ValueError where it is not mapped."""
+        """ValueError if it is not mapped."""
     def __str__(self) -> str:
-        """As "user read exec, 4K, WB"."""
+        """For example "user read exec, 4K, WB"."""
 
 class Condition:
-    """A text of the vocabulary of attributes, parsed; see native/space/condition.h."""
+    """A condition on attributes, parsed; see native/space/condition.h."""
 
     def holds(self, page: PageAttributes) -> bool | None:
         """None if the memory type decides and is not known."""
     @property
     def rights_asked(self) -> list[_Right]:
-        """That the first term says are there, as its words come."""
+        """Rights that the first term asks for, in its order."""
     @property
     def rights_named(self) -> list[_Right]:
-        """That any word is about, as they come."""
+        """Rights that any word is about, in order."""
 
 class ConditionError:
-    """Why a text is no condition."""
+    """Why a text is not a condition."""
 
     @property
     def is_contradiction(self) -> bool: ...
@@ -209,7 +209,7 @@ class Space:
     def root(self) -> int: ...
     @property
     def tables(self) -> int:
-        """Distinct ones, the root included."""
+        """The number of distinct tables, with the root."""
     @property
     def cut(self) -> bool:
         """Whether max_tables was reached."""
@@ -236,10 +236,10 @@ class Range:
         """Bytes."""
     @property
     def end(self) -> int:
-        """Behind its last byte: up to 2^64."""
+        """The address after its last byte: up to 2^64."""
     @property
     def pa(self) -> int | None:
-        """Of its first byte, None where the frames are not contiguous."""
+        """Of its first byte, None if the frames are not contiguous."""
     @property
     def user(self) -> bool: ...
     @property
@@ -250,31 +250,31 @@ class Range:
     def global_(self) -> bool: ...
     @property
     def cache(self) -> str:
-        """The memory type: "WB", "UC-", or "PAT1" where it is not known (`set ptmap pat`)."""
+        """The memory type: "WB", "UC-", or "PAT1" if it is not known (`set ptmap pat`)."""
     @property
     def rights(self) -> str:
-        """As "ur-xg"."""
+        """For example "ur-xg"."""
     @property
     def page_sizes(self) -> int:
         """Bits: 1 4K, 2 2M, 4 4M, 8 1G."""
     @property
     def flags(self) -> int:
-        """As a row of Map.buffer() has them."""
+        """The flags of a row of Map.buffer()."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 class Counts:
-    """How often the core did its long work since it was loaded, for all commands together."""
+    """How often the core did its long work since it was loaded."""
 
     @property
     def scans(self) -> int:
-        """Readings of the tables below a root, of the user's alone too."""
+        """Scans of the tables below a root, or of the user's tables only."""
     @property
     def flattenings(self) -> int:
-        """Maps made of what a scan read."""
+        """Maps made of a scan."""
 
 class Gap:
-    """A part of the space that a map cannot speak of."""
+    """A part of the space that a map does not know."""
 
     @property
     def va(self) -> int: ...
@@ -283,13 +283,13 @@ class Gap:
         """Bytes of linear address."""
     @property
     def table(self) -> int:
-        """Physical address of the unreadable table, or of that which holds a malformed entry."""
+        """Physical address of the unreadable table, or of the table with the malformed entry."""
     @property
     def level(self) -> int:
-        """Of that table, 1 is PT."""
+        """The level of that table, 1 is PT."""
     @property
     def why(self) -> str:
-        """As "not RAM", "reserved PS"."""
+        """For example "not RAM", "reserved PS"."""
 
 class Gaps:
     """A sequence; its elements are copies."""
@@ -302,13 +302,13 @@ class Gaps:
     def __getitem__(self, index: slice, /) -> list[Gap]: ...
 
 class Text:
-    """A text in pieces, which are some 64 KiB if it is long."""
+    """A text in pieces; those of a long text have some 64 KiB."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[str]: ...
     def spans(self, piece: int) -> list[tuple[_Role, str]]:
-        """What makes the piece with this number: (role, characters) each. All of it is plain
-        unless the text was made with roles."""
+        """The piece with this number as (role, characters). All of it is plain unless the text was
+        made with roles."""
 
 class Map:
     """Ranges by rising address, lower part first."""
@@ -323,7 +323,7 @@ class Map:
     def tables(self) -> int: ...
     @property
     def outside_ram(self) -> int:
-        """Pages without a byte of RAM, where RAM was given."""
+        """Pages without a byte of RAM, if RAM was given."""
     @property
     def pages(self) -> dict[str, int]:
         """By size: {"4K": 1, "2M": 0, "4M": 0, "1G": 0}."""
@@ -340,8 +340,8 @@ class Map:
     def last_user_write(self, first: int, end: int) -> Range | None:
         """The last range that begins in [first, end) and that the user may write, or None."""
     def user_write_around(self, va: int, hole: int) -> tuple[int, int] | None:
-        """All that the user may write around an address, over holes of so many bytes: (start, end),
-        or None."""
+        """The memory around an address that the user may write, over holes of up to HOLE bytes:
+        (start, end), or None."""
     def json(
         self,
         labels: Sequence[Label] = ...,
@@ -349,8 +349,8 @@ class Map:
         pulse: _Pulse | None = None,
         kind: str = "map",
     ) -> Text:
-        """A document of schema ptmap/1; `more` are members to put into it: ', "pa": "0x0"'. It
-        is in pieces of some 64 KiB."""
+        """A document of schema ptmap/1, in pieces of some 64 KiB. `more` are further members: ',
+        "pa": "0x0"'."""
     def ranges_text(
         self, labels: Sequence[Label] = ..., pulse: _Pulse | None = None, roles: bool = False
     ) -> Text:
@@ -387,7 +387,7 @@ class Table:
 
     def entries(self) -> memoryview:
         """The entries, raw: a read-only view of format "Q" ("I" in 32-bit mode) that keeps the
-        scan. BufferError where the table could not be read."""
+        scan. BufferError if the table could not be read."""
     @property
     def pa(self) -> int:
         """Physical address."""
@@ -396,7 +396,7 @@ class Table:
         """1 is PT, 5 is PML5."""
     @property
     def name(self) -> str:
-        """As "PT", "PD", "PDPT", "PML4", "PML5"."""
+        """ "PT", "PD", "PDPT", "PML4" or "PML5"."""
     @property
     def size(self) -> int:
         """Bytes: 4096, or 32 (PAE's root)."""
@@ -404,23 +404,23 @@ class Table:
     def readable(self) -> bool: ...
     @property
     def why(self) -> str:
-        """Why it could not be read; empty where it was."""
+        """Why it could not be read; empty if it was."""
 
 class AliasMapping:
-    """One of the ways to the frames of an AliasGroup."""
+    """One of the mappings of the frames of an AliasGroup."""
 
     @property
     def va(self) -> int:
-        """That maps the group's `pa`."""
+        """The address that maps the group's `pa`."""
     @property
     def range(self) -> int:
-        """Index of the range that it is in, in the map."""
+        """Index of its range in the map."""
     @property
     def run(self) -> tuple[int, int]:
         """(start, bytes) of the neighbouring ranges with equal attributes."""
 
 class AliasGroup:
-    """Stretches of physical memory whose mappings lie in the same runs of linear memory."""
+    """Stretches of physical memory that the same runs of linear memory map."""
 
     @property
     def conflicts(self) -> list[_Conflict]: ...
@@ -440,7 +440,7 @@ class AliasGroup:
         """Mappings of each stretch."""
     @property
     def mappings(self) -> list[AliasMapping]:
-        """By rising address; some, where there are many, with each combination of rights."""
+        """By rising address. If there are many it has some, with each combination of rights."""
 
 class Aliases:
     """Physical memory that is mapped in conflicting ways; see native/space/find.h."""
@@ -450,18 +450,18 @@ class Aliases:
         """By rising physical address."""
     @property
     def ungrouped(self) -> int:
-        """Stretches that are in no group, as there were too many."""
+        """Stretches in no group, because there are too many groups."""
     @property
     def write_exec(self) -> _Total:
-        """Of all, in groups or not: (bytes of physical memory, stretches)."""
+        """(bytes of physical memory, stretches) of all, in groups or not."""
     @property
     def in_one(self) -> _Total:
-        """Of these, what one address alone may write and execute."""
+        """The part that can be written and executed through one address."""
     @property
     def user_kernel(self) -> _Total: ...
     @property
     def first_write_exec(self) -> AliasGroup | None:
-        """The first of these stretches alone or None, however many groups there are."""
+        """Only the first of these stretches, or None."""
     @property
     def first_user_kernel(self) -> AliasGroup | None: ...
 
@@ -470,7 +470,7 @@ class DiffSide:
 
     @property
     def pa(self) -> int | None:
-        """Of the first byte, None where the frames are not contiguous."""
+        """Of the first byte, None if the frames are not contiguous."""
     @property
     def user(self) -> bool: ...
     @property
@@ -481,13 +481,13 @@ class DiffSide:
     def global_(self) -> bool: ...
     @property
     def cache(self) -> str:
-        """The memory type: "WB", "UC-", or "PAT1" where it is not known (`set ptmap pat`)."""
+        """The memory type: "WB", "UC-", or "PAT1" if it is not known (`set ptmap pat`)."""
     @property
     def rights(self) -> str:
-        """As "ur-xg"."""
+        """For example "ur-xg"."""
     @property
     def page_sizes(self) -> int:
-        """Bits, one of them: 1 4K, 2 2M, 4 4M, 8 1G."""
+        """One bit: 1 4K, 2 2M, 4 4M, 8 1G."""
 
 class Difference:
     """A maximal stretch with one kind of difference, and equal attributes on either side."""
@@ -500,21 +500,21 @@ class Difference:
         """Bytes."""
     @property
     def what(self) -> Literal["added", "gone", "changed", "unknown"]:
-        """Mapped only after, only before, otherwise; or one side could not be read there."""
+        """Mapped only after, only before, or differently; or one side could not be read."""
     @property
     def changed(self) -> list[Literal["rights", "frame", "page_size", "global", "cache"]]:
-        """What of it, where `what` is "changed"; else nothing."""
+        """What has changed, if `what` is "changed"; else empty."""
     @property
     def unknown_before(self) -> bool:
-        """Whether that side could not be read; only where `what` is "unknown"."""
+        """Whether that side could not be read; only if `what` is "unknown"."""
     @property
     def unknown_after(self) -> bool: ...
     @property
     def before(self) -> DiffSide | None:
-        """How it was mapped; None for what is added or unknown."""
+        """How it was mapped; None if `what` is "added" or "unknown"."""
     @property
     def after(self) -> DiffSide | None:
-        """How it is mapped; None for what is gone or unknown."""
+        """How it is mapped; None if `what` is "gone" or "unknown"."""
 
 class Differences:
     """By rising address."""
@@ -523,7 +523,7 @@ class Differences:
     def __getitem__(self, index: int, /) -> Difference: ...
     def counts(self, pulse: _Pulse | None = None) -> tuple[dict[str, _Total], dict[str, _Total]]:
         """({"added": (stretches, bytes), ...}, {"rights": (stretches, bytes), ...}): by
-        Difference.what, and by Difference.changed; one may count in several of the second."""
+        Difference.what, and by Difference.changed; a difference may count in several of these."""
     def text(
         self,
         digits: int,
@@ -546,18 +546,18 @@ class PartShare:
 
     @property
     def before(self) -> int:
-        """Present ones."""
+        """Present entries."""
     @property
     def after(self) -> int: ...
     @property
     def either(self) -> int:
-        """Indices at which one of the two is present."""
+        """Indices at which at least one of the two is present."""
     @property
     def shared(self) -> int:
-        """That name the same table or page with the same rights."""
+        """Entries that name the same table or page, with the same rights."""
     @property
     def other_rights(self) -> int:
-        """That name the same with other rights."""
+        """Entries that name the same table or page, with different rights."""
 
 class Extent:
     """Linear memory."""
@@ -583,22 +583,22 @@ class Sharing:
 
     @property
     def parts(self) -> list[PartShare]:
-        """As they were asked for."""
+        """In the order in which they were given."""
     @property
     def levels(self) -> list[int]:
         """Distinct tables in common at each level, root first."""
     @property
     def tables(self) -> int:
-        """Of all levels."""
+        """The sum of `levels`."""
     @property
     def below(self) -> Extents:
-        """What the same tables translate below different entries of the root."""
+        """Memory that the same tables translate below different entries of the root."""
     @property
     def cut(self) -> bool:
-        """Whether `below` is not all of it: max_steps was reached."""
+        """Whether `below` is not complete: max_steps was reached."""
 
 class Snapshot:
-    """A map of a file and what it was made under; see native/space/snapshot.h."""
+    """A map from a file, with its registers and words; see native/space/snapshot.h."""
 
     @property
     def map(self) -> Map:
@@ -623,14 +623,14 @@ class Snapshot:
         """Which space it is: "KPTI's user root"."""
     @property
     def assumed(self) -> list[str]:
-        """As "EFER.NXE=1"."""
+        """For example "EFER.NXE=1"."""
     @property
     def labels(self) -> list[Label]: ...
     def bytes(self, pulse: _Pulse | None = None) -> bytes:
-        """Those that it was read from."""
+        """The bytes that it was read from."""
 
 class ElfFunction:
-    """A function that an ELF image defines for others."""
+    """A function that an ELF image exports."""
 
     @property
     def name(self) -> str: ...
@@ -641,12 +641,12 @@ class ElfFunction:
     def size(self) -> int: ...
     @property
     def version(self) -> str:
-        """Empty for none."""
+        """Empty if it has none."""
     @property
     def weak(self) -> bool: ...
 
 class Elf:
-    """What an ELF image says of itself; see native/elf/image.h."""
+    """The contents of an ELF image; see native/elf/image.h."""
 
     @property
     def abi(self) -> str: ...
@@ -671,10 +671,10 @@ class Elf:
 class FileError(Exception): ...
 
 class SourceGone(Exception):
-    """All memory that was asked for is gone: the file is shorter, the process has ended."""
+    """The source can no longer be read: the file is shorter, the process has ended."""
 
 class CpuRegisters:
-    """Of a CPU, from a dump's notes."""
+    """A CPU's registers, from a dump's notes."""
 
     @property
     def cr0(self) -> int: ...
@@ -700,10 +700,10 @@ class CpuRegisters:
     def tr(self) -> _Segment: ...
     @property
     def efer(self) -> tuple[int | None, list[str]]:
-        """(EFER as it has to be or None, what is assumed)."""
+        """(EFER by the other registers, or None; what is assumed)."""
 
 class Dump(PhysicalMemory):
-    """A dump file; see native/sources/dump.h. FileError where it is none."""
+    """A dump file; see native/sources/dump.h. FileError if it is not one."""
 
     def __init__(self, path: str | bytes) -> None: ...
     @property
@@ -722,7 +722,7 @@ class Dump(PhysicalMemory):
     def changed(self) -> bool: ...
 
 class FlatFile(PhysicalMemory):
-    """FileError where it cannot be read. Pieces are (address, size, offset)."""
+    """FileError if it cannot be read. Pieces are (address, size, offset)."""
 
     def __init__(self, path: str | bytes, pieces: _Blocks = ...) -> None: ...
     @property
@@ -735,7 +735,7 @@ class FlatFile(PhysicalMemory):
     def replaced(self) -> bool: ...
 
 class QemuProcess(PhysicalMemory):
-    """`ram`: (first, last, host address of the first byte) each, sorted."""
+    """`ram` has (first, last, host address of the first byte), sorted."""
 
     def __init__(self, pid: int, ram: _Blocks) -> None: ...
     @property
@@ -743,8 +743,8 @@ class QemuProcess(PhysicalMemory):
         """System calls so far."""
 
 class RamFile(PhysicalMemory):
-    """`file`: a descriptor, copied. `ram`: (first, last, offset of the first byte) each, sorted;
-    `rest` reads all else."""
+    """`file` is a descriptor, copied. `ram` has (first, last, offset of the first byte), sorted;
+    `rest` reads all other memory."""
 
     def __init__(self, file: int, ram: _Blocks, rest: _Memory) -> None: ...
     @property
@@ -752,7 +752,7 @@ class RamFile(PhysicalMemory):
         """System calls so far, without the rest's."""
 
 class EntryPiece:
-    """Something that the processor needs to enter a kernel; see native/explain/entry_piece.h."""
+    """Memory that the processor needs to enter a kernel; see native/explain/entry_piece.h."""
 
     def __init__(
         self,
@@ -769,20 +769,20 @@ class EntryPiece:
     def address(self) -> int: ...
     @property
     def pages(self) -> list[int]:
-        """All that it touches."""
+        """All pages that the processor touches."""
     @property
     def before_switch(self) -> bool:
         """Whether it is needed before entry code could load another CR3."""
 
 class EntryPieceState:
-    """What one root says of an EntryPiece."""
+    """How one root maps an EntryPiece."""
 
     @property
     def text(self) -> str:
-        """As "supervisor read write", "ONLY 1 of 2 pages", "FAULTS: read-only"."""
+        """For example "supervisor read write", "ONLY 1 of 2 pages", "FAULTS: read-only"."""
 
 class EntryRow:
-    """An EntryPiece with what is to be said of it."""
+    """An EntryPiece and how it is mapped."""
 
     def __init__(
         self, piece: EntryPiece, here: EntryPieceState, user: EntryPieceState | None
@@ -799,10 +799,10 @@ class EntryNeeds:
     def pieces(self) -> list[EntryPiece]: ...
     @property
     def unread(self) -> list[str]:
-        """Tables of which a part is not there: "GDT", "IDT", "LDT", "TSS"."""
+        """Tables that could not be read whole: "GDT", "IDT", "LDT", "TSS"."""
     @property
     def ldtr_base(self) -> int:
-        """Whole, if the one that was given is its low 32 bits."""
+        """The whole base; the given one may be only its low 32 bits."""
     @property
     def tr_base(self) -> int: ...
 
@@ -825,21 +825,21 @@ def entry_piece_state(
     """Walks every page of a piece below a root."""
 
 def rights_words(walk: Walk) -> str:
-    """As "supervisor read exec": of a mapped address."""
+    """For example "supervisor read exec"; the address must be mapped."""
 
 def kpti_roots(paging: Paging, root: int, memory: _Memory) -> tuple[int, int] | None:
-    """(kernel root, user root): KPTI's pair that a root belongs to, None if it belongs to none."""
+    """(kernel root, user root): KPTI's pair that a root belongs to, or None."""
 
 def split_of(paging: Paging, map: Map) -> int | None:
-    """The address where the supervisor's part of a 32-bit space begins, None where there is no
+    """The address where the supervisor's part of a 32-bit space begins, None if there is no
     such place. `map` is of the whole space."""
 
 def supervisor_part(paging: Paging, map: Map) -> int | None:
-    """The same, and 0 where no page is the user's; None where they are mixed."""
+    """The same; 0 if there is no user page; None if user and supervisor pages are mixed."""
 
 class KptiShare:
-    """Of the supervisor's part, in bytes: what the kernel root maps, and what of that the user root
-    maps to the same frames. Frames count once, however often they are mapped."""
+    """Bytes of the supervisor's part: those that the kernel root maps, and those of them that the
+    user root maps to the same frames. A frame counts once, however often it is mapped."""
 
     @property
     def kernel(self) -> int: ...
@@ -851,7 +851,7 @@ class KptiShare:
     def user_frames(self) -> int: ...
 
 def kpti_share(kernel: Map, user: Map, pulse: _Pulse | None = None) -> KptiShare | None:
-    """Of two maps of that part, split physically. None where a table could not be read."""
+    """From two maps of that part, split physically. None if a table could not be read."""
 
 class RegistersReport:
     """What `ptmap regs` shows; see native/text/registers_text.h."""
@@ -870,19 +870,18 @@ class RegistersReport:
         notes: Sequence[str],
         why_not: str,
     ) -> None:
-        """A register is its name, its value, whether the user gave it, and what of it is
-        assumed."""
+        """A register is its name, its value, whether the user gave it, and its assumed bits."""
     def text(self, roles: bool = False) -> Text: ...
     def json(self) -> str: ...
 
 def outcome_text(walk: Walk) -> str:
-    """As "supervisor read at physical 0x1000", "not present: the walk ends at the PDE"."""
+    """For example "supervisor read at physical 0x1000", "not present: the walk ends at the PDE"."""
 
 def short_size(bytes: int) -> str:
-    """As "4K", "15.9T": five characters at most, rounded."""
+    """For example "4K", "15.9T": rounded, five characters at most."""
 
 def size_words(bytes: int) -> str:
-    """As "4 KiB", "1 GiB": the largest unit that divides it."""
+    """For example "4 KiB", "1 GiB": in the largest unit that divides it."""
 
 # Texts: native/text/summary_text.h, grid_text.h and overview_text.h.
 
@@ -901,15 +900,14 @@ def counts_text(map: Map, roles: bool = False) -> Text:
 def missing_text(
     map: Map, tables_cut: bool, interrupted: str, indent: int = 0, roles: bool = False
 ) -> Text:
-    """What the map lacks. A table that Ctrl-C kept from being read has the reason
-    `interrupted`."""
+    """What the map lacks. `interrupted` is the reason of tables left unread by Ctrl-C."""
 
 def missing_json(map: Map, indented: bool = False) -> Text:
     """The same as members of a JSON object that has others before them: "complete", "truncated",
     "unreadable", "malformed". Each begins with its comma."""
 
 def grid_text(paging: Paging, grid: Grid, width: int = 0, roles: bool = False) -> Text:
-    """For a screen of so many columns, 0 for any number."""
+    """For a screen of `width` columns; 0 for any width."""
 
 def parts_text(
     map: Map,
@@ -918,7 +916,7 @@ def parts_text(
     pulse: _Pulse | None = None,
     roles: bool = False,
 ) -> Text:
-    """Those of the labels that are `parts`, each name once."""
+    """A line for each name among `parts`, which are some of the labels."""
 
 def overview_text(
     space: Space,
@@ -931,16 +929,15 @@ def overview_text(
     pulse: _Pulse | None = None,
     roles: bool = False,
 ) -> Text:
-    """A 64-bit space in one screen; `other_lines` are those that stand over and under it."""
+    """A 64-bit space on one screen; `other_lines` is the number of lines above and below it."""
 
 def walk(paging: Paging, root: int, va: int, memory: _Memory) -> Walk: ...
 
 class ExplainedAddress:
-    """All that is said of one address."""
+    """One address explained."""
 
 class ExplainedSpace:
-    """What is said around explained addresses: see native/text/explanation_text.h. Hints may be
-    empty."""
+    """The space of explained addresses: see native/text/explanation_text.h. Hints may be empty."""
 
     def __init__(
         self,
@@ -954,7 +951,7 @@ class ExplainedSpace:
         pat_hint: str,
         pkru_hint: str,
     ) -> None:
-        """ValueError for what is no mode."""
+        """ValueError if `mode` is not a mode."""
 
 def explain(
     walk: Walk,
@@ -966,8 +963,8 @@ def explain(
     note: tuple[str, str, str] | None = None,
     expect_json: str = "",
 ) -> ExplainedAddress:
-    """An address under these registers. `note` is what an operating system keeps in the entry at
-    which the walk ends: (the JSON's member, its JSON, a line of text). JSON that is given is
+    """Explains an address under these registers. `note` is what an operating system keeps in the
+    entry at which the walk ends: (the JSON's member, its JSON, a line of text). Given JSON must be
     indented by one space a level."""
 
 def explain_without_paging(va: int) -> ExplainedAddress: ...
@@ -978,7 +975,7 @@ def explanations_json(
     """The document "pte"; the rule of -expect is given as a JSON string, or empty."""
 
 class ResponsibleEntry:
-    """The entry that answers for a finding."""
+    """The entry that is responsible for a finding."""
 
     @property
     def level(self) -> int: ...
@@ -997,10 +994,10 @@ class ResponsibleEntry:
         """None if it could not be read."""
     @property
     def says(self) -> str:
-        """As "RW=0", "not present (P=0)"."""
+        """For example "RW=0", "not present (P=0)"."""
     @property
     def text(self) -> str:
-        """As "PTE 72 at 0x206120 = 0x01000025: RW=0"."""
+        """For example "PTE 72 at 0x206120 = 0x01000025: RW=0"."""
 
 def responsible_entry(
     walk: Walk, paging: Paging, right: str | None = None
@@ -1012,7 +1009,7 @@ def table_entry(walk: Walk, paging: Paging, step: int) -> ResponsibleEntry:
     """An entry of a walk that names a table. IndexError."""
 
 def end_text(walk: Walk) -> str:
-    """As "PTE 72 at 0x206120 is not present"; empty for an address that is not canonical."""
+    """For example "PTE 72 at 0x206120 is not present"; empty if the address is not canonical."""
 
 def scan(
     paging: Paging,
@@ -1058,11 +1055,10 @@ def view(
     pulse: _Pulse | None = None,
     counted: bool = True,
 ) -> Map:
-    """What make_map() makes of the same space, out of a map that tells at least as much; see
-    native/space/view.h. Not `counted`, its pages and tables say nothing."""
+    """The map that make_map() would make, made from a map that tells at least as much; see
+    native/space/view.h. Without `counted` its numbers of pages and tables mean nothing."""
 
 def counts() -> Counts: ...
-
 @overload
 def find(
     space: Space,
@@ -1072,17 +1068,18 @@ def find(
     max_ranges: int = ...,
     pulse: _Pulse | None = None,
 ) -> Map:
-    """What of a space maps the physical bytes FIRST to LAST, each range contiguous and cut to them;
-    `pages` counts those that hold a byte of them. Cost follows tables and what comes out."""
+    """A map of the pages that map the physical bytes FIRST to LAST; each range is contiguous and
+    cut to them. `pages` counts pages that hold a byte of them. The cost follows tables and
+    output."""
 
 @overload
 def find(map: Map, first: int, last: int) -> list[Range]:
-    """The same of a map that was made with split_physical, by rising address; a range keeps the
-    page sizes of what it was cut from. Ranges without one `pa` are not looked into."""
+    """The same from a map that was made with split_physical, by rising address. A range keeps the
+    page sizes of the range that it was cut from. Ranges without one `pa` are skipped."""
 
 def aliases(map: Map, wanted: Sequence[_Conflict] = ..., pulse: _Pulse | None = None) -> Aliases:
     """The frames of a map, made with split_physical, that are mapped in conflicting ways.
-    ValueError for a word that names no conflict."""
+    ValueError if a word is not a conflict."""
 
 def aliases_json(
     map: Map,
@@ -1095,8 +1092,8 @@ def aliases_json(
 def diff(
     before: Map, after: Map, split_physical: bool = False, pulse: _Pulse | None = None
 ) -> Differences:
-    """Of two exact maps (split_physical and split_sizes); with `split_physical` a difference ends
-    where frames stop being contiguous. ValueError for others, or of two modes."""
+    """The differences of two exact maps (split_physical and split_sizes). With `split_physical` a
+    difference ends where frames stop being contiguous. ValueError for other maps, or two modes."""
 
 def share(
     before: Space,
@@ -1105,7 +1102,7 @@ def share(
     max_steps: int = ...,
     pulse: _Pulse | None = None,
 ) -> Sharing:
-    """Which tables two spaces have in common. `parts`: (first, last) offsets. `max_steps` bounds
+    """Which tables two spaces have in common. `parts` has (first, last) offsets. `max_steps` limits
     the pairs of entries that are compared for Sharing.below. ValueError for spaces of two modes."""
 
 def write_snapshot(
@@ -1122,13 +1119,13 @@ def write_snapshot(
     labels: Sequence[Label],
     pulse: _Pulse | None = None,
 ) -> bytes:
-    """An exact map as bytes, without a checksum. ValueError for others."""
+    """An exact map as bytes, without a checksum. ValueError if it is not exact."""
 
 def read_snapshot(data: bytes | bytearray | memoryview, pulse: _Pulse | None = None) -> Snapshot:
-    """ValueError, with one phrase, for what is none or damaged."""
+    """ValueError, with one phrase, if it is not a snapshot or is damaged."""
 
 def check_is_snapshot(data: bytes | bytearray | memoryview) -> None:
-    """ValueError where the bytes begin as none, or as those of a newer version."""
+    """ValueError if the bytes are not a snapshot's, or a newer version's."""
 
 def matches(
     map: Map,
@@ -1138,32 +1135,32 @@ def matches(
     truth: bool | None,
     pulse: _Pulse | None = None,
 ) -> tuple[Range | None, int]:
-    """(the first range, cut to the addresses FIRST to LAST, how many there are) of those of which
-    `truth` is the condition's truth: True, False, or None for not known. A condition of None holds
-    of all."""
+    """(the first range, cut to the addresses FIRST to LAST; how many) of the ranges for which the
+    condition's truth is `truth`: True, False, or None for unknown. A condition of None holds for
+    all."""
 
 def first_hole(map: Map, first: int, last: int) -> int | None:
-    """The first address from FIRST to LAST where nothing is mapped for certain, or None."""
+    """The first address from FIRST to LAST that is certainly not mapped, or None."""
 
 def unknown(map: Map, first: int, last: int) -> tuple[Gap | None, bool, int, bool]:
-    """What a map cannot say about the addresses FIRST to LAST: (the first gap, whether that is a
-    reserved bit, how many gaps, whether a limit cut the map there)."""
+    """What a map does not know of the addresses FIRST to LAST: (the first gap, whether it is a
+    reserved bit, the number of gaps, whether a limit cut the map there)."""
 
 def draw_grid(
     space: Space, position: int, first: int = 0, last: int = ..., pulse: _Pulse | None = None
 ) -> Grid: ...
 def paging_mode(cr0: int, cr4: int, efer: int, /) -> str:
-    """As "off", "32-bit", "pae", "4-level", "5-level"."""
+    """ "off", "32-bit", "pae", "4-level" or "5-level"."""
 
 def memory_types(pat: int | None, /) -> list[str]:
-    """Of the eight slots of IA32_PAT."""
+    """The types of the eight slots of IA32_PAT."""
 
 def parse_condition(text: str) -> Condition | ConditionError: ...
 def condition_words() -> list[str]:
-    """All words, as they are listed for people."""
+    """All words of conditions, for people."""
 
 def page_size_names(sizes: int = 15) -> list[str]:
-    """Of a set of page sizes (Range.page_sizes)."""
+    """The names of a set of page sizes (Range.page_sizes)."""
 
 def type_names() -> list[str]:
     """Memory types by their number in a range's flags."""
@@ -1177,7 +1174,7 @@ def page_rows(
     """(va, size, pa, flags, entry of each page, whether there are more)."""
 
 def table_count(space: Space) -> int:
-    """Tables, counted once for each level that they are used at."""
+    """The number of tables; a table counts once for each level at which it is used."""
 
 def table(space: Space, index: int) -> Table:
     """The root is table 0. IndexError."""
@@ -1187,20 +1184,20 @@ def elf_sections(file: int) -> list[tuple[bytes, int, int, bool, bool, bool]]:
     section with SHF_ALLOC of the ELF file that is open as this descriptor. Error: ValueError."""
 
 def read_elf(image: bytes) -> Elf:
-    """Reads a vDSO's image, which may be damaged or lack its end. ValueError where it is none."""
+    """Reads a vDSO's image, which may be damaged or cut off. ValueError if it is not an image."""
 
 class Auxv:
     """An auxiliary vector; see native/elf/auxv.h."""
 
     @property
     def va(self) -> int:
-        """Of its first pair."""
+        """The address of its first pair."""
     @property
     def word(self) -> int:
         """Bytes; a pair has two."""
     @property
     def values(self) -> list[tuple[int, int]]:
-        """Pairs of type and value, as they lie there."""
+        """Pairs of type and value, in the vector's order."""
     @property
     def vdso(self) -> int | None:
         """Where exec put the vDSO; None if it put none."""
@@ -1211,8 +1208,7 @@ class Auxv:
 def find_auxv(
     memory: LinearMemory, start: int, end: int, wide: bool, pulse: _Pulse | None = None
 ) -> Auxv | None:
-    """The auxiliary vector in a stack; WIDE: of a process that may be 64-bit. A pulse is by
-    pages."""
+    """The auxiliary vector in a stack. WIDE: the process may be 64-bit. The pulse is by pages."""
 
 class LinearImage:
     """An ELF image in linear memory; see native/elf/linear_image.h."""
@@ -1226,7 +1222,7 @@ class LinearImage:
     def elf(self) -> Elf: ...
 
 def linear_image_at(memory: LinearMemory, va: int, size: int | None = None) -> LinearImage | None:
-    """The image that begins there; None if there is none, or not all of it."""
+    """The image that begins at VA; None if there is none, or if a part is missing."""
 
 def linear_image_around(memory: LinearMemory, va: int) -> LinearImage | None:
     """The image that a page belongs to."""
@@ -1241,18 +1237,18 @@ class ImagePage:
 
     @staticmethod
     def of_kernel(va: int, pa: int, kernel_va: int) -> ImagePage:
-        """One whose bytes are the kernel's copy."""
+        """A page whose bytes are the kernel's copy."""
     @property
     def va(self) -> int: ...
     @property
     def pa(self) -> int | None:
-        """Where its bytes are; None if they are not known."""
+        """The physical address of its bytes; None if they are not known."""
     @property
     def source(self) -> Literal["process", "kernel"] | None:
         """Whose memory has them."""
     @property
     def kernel_va(self) -> int | None:
-        """Where the kernel has them, if it is "kernel"."""
+        """The address of the kernel's copy, if `source` is "kernel"."""
     @property
     def why(self) -> str:
         """Why they are not known."""
@@ -1268,7 +1264,7 @@ class UserImage:
     def pages(self) -> list[ImagePage]: ...
 
 class UserCodePages:
-    """(address, physical address) of one page after the other."""
+    """Iterates over (address, physical address) of pages."""
 
     def __iter__(self) -> UserCodePages: ...
     def __next__(self) -> tuple[int, int]: ...
@@ -1283,27 +1279,27 @@ class UserCode:
         """A pulse is by tables."""
     @overload
     def __init__(self, space: Space, pulse: _Pulse | None = None) -> None:
-        """Of tables that were read already, all of them."""
+        """From a Space that has all tables."""
     @property
     def unreadable(self) -> int:
         """Tables that could not be read."""
     def pages(self, writable: bool) -> UserCodePages:
-        """Those that user space can write, or cannot; the likely ones for a vDSO first."""
+        """The pages that user space can write, or cannot; likely ones for a vDSO first."""
 
 class ImageSearch:
-    """What was found of images, and how thoroughly."""
+    """The images found, and how complete the search was."""
 
     @property
     def images(self) -> list[UserImage]: ...
     @property
     def rejected(self) -> list[tuple[int, str]]:
-        """Where an ELF header is, and why it begins no image."""
+        """The address of an ELF header, and why it does not begin an image."""
     @property
     def looked(self) -> int:
-        """Pages."""
+        """Pages that were searched."""
     @property
     def pages(self) -> int:
-        """Of so many."""
+        """All pages."""
     @property
     def cut(self) -> bool:
         """There may be more: a limit was reached."""
@@ -1314,14 +1310,14 @@ def search_images(
     """Every image behind CODE; see native/vdso/image_search.h. A pulse is by pages."""
 
 def look_at_image(paging: Paging, code: UserCode, memory: _Memory, va: int) -> ImageSearch:
-    """The same, of the page at one address only."""
+    """The same for the page at one address only."""
 
 def image_pages(code: UserCode, memory: _Memory, va: int, count: int) -> list[ImagePage]:
-    """So many pages of CODE from an address on, as far as they are there."""
+    """COUNT pages of CODE from VA on; those that are missing say why."""
 
 def read_image(memory: _Memory, pages: Sequence[ImagePage]) -> bytes:
-    """The pages' bytes, with zeros for those that are not known. ValueError if one that was read
-    before can be read no more."""
+    """The pages' bytes, with zeros for unknown pages. ValueError if a page that was read before can
+    no longer be read."""
 
 def fits(paging: Paging, va: int, size: int) -> bool:
-    """Whether so many bytes from an address on are all addresses."""
+    """Whether SIZE bytes from VA on all have valid addresses."""

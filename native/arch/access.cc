@@ -6,11 +6,11 @@ namespace ptmap {
 namespace {
 
 // How the protection key of a user page decides (SDM 4.6.2): PKRU's ADi and WDi, bits 2i, 2i+1.
-// Keys rule data accesses only. Nothing: the key says nothing, the other rules do.
+// Keys apply to data accesses only. Nothing: the key does not decide, the other rules do.
 std::optional<Reason> key_denies(const Walk& walk, const ControlRegisters& r,
                                  const AccessState& state, Access access, Privilege privilege) {
     if (access == Access::fetch || !(r.efer & efer::LMA)) return std::nullopt;
-    if (!has(walk.rights, Rights::user))  // the key of a supervisor page is IA32_PKRS's affair
+    if (!has(walk.rights, Rights::user))  // IA32_PKRS decides for supervisor pages
         return r.cr4 & cr4::PKS && privilege == Privilege::kernel
                    ? std::optional(Reason::unknown_pkrs)
                    : std::nullopt;
@@ -23,7 +23,7 @@ std::optional<Reason> key_denies(const Walk& walk, const ControlRegisters& r,
     return std::nullopt;
 }
 
-// The bits that the kind of access alone decides. I/D exists with SMEP, or PAE with NXE.
+// The bits that only the kind of access decides. I/D exists with SMEP, or PAE with NXE.
 std::uint32_t access_bits(const ControlRegisters& r, Access access, Privilege privilege) {
     const bool reports_fetch = r.cr4 & cr4::SMEP || (r.cr4 & cr4::PAE && r.efer & efer::NXE);
     return (access == Access::write ? fault::W : 0) |
@@ -123,7 +123,7 @@ Verdict verdict(const Walk& walk, const ControlRegisters& registers, const Acces
     }
     const Reason by_rights = decide(walk.rights, registers, state.ac, access, privilege);
     const auto by_key = key_denies(walk, registers, state, access, privilege);
-    // PK is set whenever the key denies, whatever else does (SDM 4.7).
+    // PK is set whenever the key denies, even if something else denies too (SDM 4.7).
     const std::uint32_t pk = by_key == Reason::protection_key ? fault::PK : 0;
     if (by_rights != Reason::allowed)
         return {page_fault, by_rights, kind | fault::P | pk, by_key == Reason::unknown_pkru};

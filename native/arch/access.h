@@ -18,7 +18,7 @@ inline constexpr std::array all_accesses{Access::read, Access::write, Access::fe
 /// "read", "write", "fetch".
 std::string_view name(Access access);
 
-/// The access of such a name, nothing for any other word.
+/// The access with this name; nothing for any other word.
 std::optional<Access> access_named(std::string_view word);
 
 enum class Privilege : std::uint8_t { kernel, user };  ///< CPL 0..2 and CPL 3
@@ -35,7 +35,7 @@ inline constexpr std::uint32_t P = 1, W = 2, U = 4, RSVD = 8, I = 16, PK = 32;
 /// "P W": the bits that are set in a page fault's error code, "" if there is none.
 std::string error_code_bits(std::uint32_t code);
 
-/// What stands in the way of an access, or lets it through.
+/// Why an access faults, or that it is allowed.
 enum class Reason : std::uint8_t {
     allowed,
     not_present,
@@ -48,14 +48,14 @@ enum class Reason : std::uint8_t {
     smap,
     protection_key,
     unknown_table,  ///< a table could not be read
-    unknown_pkru,   ///< PKRU would decide and is not known
-    unknown_pkrs,   ///< IA32_PKRS would
+    unknown_pkru,   ///< PKRU decides and is not known
+    unknown_pkrs,   ///< IA32_PKRS decides and is not known
 };
 
 /// A short phrase for people: "supervisor page", "SMAP, EFLAGS.AC=0".
 std::string_view text(Reason reason);
 
-/// The same without what is added to SMEP and SMAP.
+/// The same, shorter for SMEP and SMAP.
 std::string_view short_text(Reason reason);
 
 struct Verdict {
@@ -63,7 +63,7 @@ struct Verdict {
     Result result = Result::allowed;
     Reason reason = Reason::allowed;
     std::uint32_t error_code = 0;  ///< page_fault only
-    bool pk_unknown = false;       ///< the fault is certain, its PK bit is not: PKRU would tell
+    bool pk_unknown = false;       ///< the fault is certain, its PK bit depends on an unknown PKRU
     /// general_protection: it is #SS if the access goes through SS (SDM vol. 1, 3.3.7.1).
     bool stack_fault = false;
 
@@ -72,11 +72,11 @@ struct Verdict {
 
 /// Processor state outside the control registers that accesses depend on.
 struct AccessState {
-    bool ac = false;                    ///< EFLAGS.AC: lets the kernel past SMAP
-    std::optional<std::uint32_t> pkru;  ///< user pages' keys; nothing where it cannot be read
+    bool ac = false;                    ///< EFLAGS.AC: if set, SMAP does not stop the kernel
+    std::optional<std::uint32_t> pkru;  ///< user pages' keys; nothing if it cannot be read
 };
 
-/// Whether rights and registers let an access through, keys aside, and what stands in the way.
+/// Whether rights and registers allow an access, keys not considered; if not, the reason.
 Reason decide(Rights rights, const ControlRegisters& registers, bool ac, Access access,
               Privilege privilege);
 

@@ -23,7 +23,7 @@ constexpr Field pde_fields[] = {  // SDM Table 4-5
     { 4,  1, Role::pcd,      "PCD"},
     { 5,  1, Role::accessed, "A"},
     { 6,  1, Role::ignored,  "ign"},
-    { 7,  1, Role::ignored,  "PS"},  // reached only where CR4.PSE is off
+    { 7,  1, Role::ignored,  "PS"},  // reached only if CR4.PSE is off
     { 8,  4, Role::ignored,  "ign"},
     {12, 20, Role::address,  "PT", 12},
 };

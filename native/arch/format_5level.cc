@@ -3,7 +3,7 @@
 //
 // Linear addresses must be canonical: the bits above the translated 57 (48) repeat the highest
 // of them. PS is reserved in a PML5E and a PML4E, so no page is larger than 1 GiB. Bits 62:52
-// are ignored, but for the protection key in 62:59 of a leaf. Bit 11 (HLAT's "restart") is
+// are ignored, except the protection key in 62:59 of a leaf. Bit 11 (HLAT's "restart") is
 // ignored by ordinary paging.
 #include "arch/formats.h"
 #include "paging/address.h"

@@ -1,10 +1,10 @@
 // PAE paging (SDM vol. 3A, 4.4): 32-bit linear addresses, eight-byte entries, 2-MByte pages, XD.
 //
 // The root is peculiar. CR3 points to a table of only four PDPTEs, 32 bytes, 32-byte aligned,
-// which MOV CR3 loads into the processor: their reserved bits make that MOV raise #GP and can
-// never be the cause of a page fault, so here they are `must_be_zero_at_load`, something to
-// mention and not the end of a walk (QEMU's TCG even sets bit 5 of them in memory). PDPTEs have
-// no R/W, U/S or XD: rights come from the two levels below. PS does not exist in them either.
+// which MOV CR3 loads into the processor. If a reserved bit is set that MOV raises #GP; a page
+// fault never comes of it. So here they are `must_be_zero_at_load`: ptmap mentions them, but they
+// do not end a walk (QEMU's TCG even sets bit 5 of them in memory). PDPTEs have no R/W, U/S or XD:
+// rights come from the two levels below. PS does not exist in them either.
 //
 // Unlike 4-level paging nothing in 62:MAXPHYADDR of a PDE or PTE is ignored: it is reserved.
 #include "arch/formats.h"

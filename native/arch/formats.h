@@ -6,10 +6,10 @@
 
 namespace ptmap {
 
-/// The format of a mode. Error: none exists for Mode::off; do not ask.
+/// The format of a mode, which must not be Mode::off.
 const Format& format_of(Mode mode);
 
-/// The mode of one of these formats, Mode::off for any other.
+/// The mode of one of these formats; Mode::off for any other.
 Mode mode_of(const Format& format);
 
 namespace formats {

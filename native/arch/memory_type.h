@@ -1,4 +1,4 @@
-// Memory types, which a page has by its slot of IA32_PAT (SDM vol. 3A, 11.12).
+// Memory types: a page's slot of IA32_PAT decides (SDM vol. 3A, 11.12).
 #pragma once
 
 #include <array>
@@ -9,10 +9,10 @@
 
 namespace ptmap {
 
-/// A memory type, or the slot of IA32_PAT where the type is not known.
+/// A memory type, or the slot of IA32_PAT if its type is not known.
 enum class MemoryType : std::uint8_t { UC, WC, WT, WP, WB, UC_minus, PAT1, PAT5, PAT7, invalid };
 
-/// By MemoryType: the words of the text, of the JSON and, except the last, of conditions.
+/// By MemoryType: words of the text and the JSON; all but the last are words of conditions too.
 inline constexpr std::array<std::string_view, 10> memory_type_names{
     "UC", "WC", "WT", "WP", "WB", "UC-", "PAT1", "PAT5", "PAT7", "invalid"};
 
@@ -31,9 +31,9 @@ constexpr MemoryTypes only(MemoryType type) {
 inline constexpr MemoryTypes unknown_types =
     only(MemoryType::PAT1) | only(MemoryType::PAT5) | only(MemoryType::PAT7);
 
-/// The type that each of the eight PAT slots (PAT << 2 | PCD << 1 | PWT, SDM Table 11-11) stands
-/// for under this IA32_PAT. Without one: the slots that are the same in the power-on PAT and in
-/// Linux's, and PAT1, PAT5, PAT7 for the three that differ.
+/// The type of each of the eight PAT slots (PAT << 2 | PCD << 1 | PWT, SDM Table 11-11) under this
+/// IA32_PAT. Without an IA32_PAT: the types that the power-on PAT and Linux's have in common, and
+/// PAT1, PAT5, PAT7 for the three slots that differ.
 std::array<MemoryType, 8> memory_types(std::optional<std::uint64_t> pat);
 
 }  // namespace ptmap

@@ -13,8 +13,8 @@ struct RegisterBit {
     std::string_view meaning;  ///< of a 1
 };
 
-/// The bits of "CR0", "CR4" or "EFER" that have names, by rising number; none of any other register
-/// (SDM vol. 3A, 2.5 and 2.2.1).
+/// The named bits of "CR0", "CR4" or "EFER", by rising number; empty for any other register (SDM
+/// vol. 3A, 2.5 and 2.2.1).
 std::span<const RegisterBit> register_bits(std::string_view name);
 
 }  // namespace ptmap

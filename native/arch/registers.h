@@ -26,10 +26,10 @@ enum class Mode : std::uint8_t { off, bits32, pae, level4, level5 };
 /// "off", "32-bit", "pae", "4-level" or "5-level": the words of -mode and of the JSON.
 std::string_view name(Mode mode);
 
-/// The mode of such a name, nothing for any other word.
+/// The mode with this name; nothing for any other word.
 std::optional<Mode> mode_named(std::string_view word);
 
-/// What the processor translates with. MAXPHYADDR is CPUID's, in bits, 32..52.
+/// The registers of translation. MAXPHYADDR is CPUID's, in bits, 32..52.
 struct ControlRegisters {
     std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
     unsigned maxphyaddr = 52;

@@ -13,17 +13,17 @@ namespace ptmap {
 /// GDTR or IDTR.
 struct TableRegister {
     VirtAddr base;
-    std::uint32_t limit = 0;  ///< of the last byte; the processor's has 16 bits
+    std::uint32_t limit = 0;  ///< offset of the last byte; the processor's has 16 bits
 };
 
-/// LDTR or TR, with what the processor keeps of the descriptor that was loaded.
+/// LDTR or TR, with the parts of the loaded descriptor that the processor keeps.
 struct SystemSegment {
     VirtAddr base;
     std::uint32_t limit = 0;     ///< of the last byte
     std::uint32_t selector = 0;  ///< the processor's has 16 bits
     std::uint8_t type = 0;       ///< of a system segment (SDM vol. 3A, Table 3-2)
 
-    /// Nothing is loaded (SDM vol. 3A, 3.4.2).
+    /// Whether nothing is loaded (SDM vol. 3A, 3.4.2).
     bool is_null() const { return selector < 4; }
 };
 

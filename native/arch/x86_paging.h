@@ -6,7 +6,7 @@
 
 namespace ptmap {
 
-/// Error: none is possible if paging_mode(registers) is not Mode::off; do not build one then.
+/// Only for registers whose paging_mode() is not Mode::off.
 class X86Paging final : public Paging {
 public:
     explicit X86Paging(const ControlRegisters& registers);

@@ -17,8 +17,8 @@ constexpr std::uint64_t last_type = 63;
 // From the vector's end to where AT_RANDOM points, a few strings.
 constexpr std::uint64_t max_behind = 4096;
 
-// Mapped pages that follow each other, of which the first may have the vector's first pair or its
-// middle. A vector and what is behind it lie in three pages.
+// Mapped pages that follow each other. The vector may begin in the first or before it. A vector and
+// the bytes behind it lie in three pages.
 class Window {
 public:
     Window(VirtAddr start, std::span<const std::byte> bytes, unsigned word)
@@ -27,7 +27,7 @@ public:
     std::optional<Auxv> find(Ticker& tick) const {
         // The second: a kernel may map no vDSO.
         for (const std::uint64_t type : {AT_SYSINFO_EHDR, AT_PAGESZ}) {
-            // The third page's turn is over.
+            // The third page was searched when it was the second.
             const std::size_t end = std::min<std::size_t>(bytes_.size(), 2 * page);
             for (std::size_t at = 0; at < end; at += word_) {
                 tick.looked();
@@ -45,7 +45,7 @@ private:
         return value;
     }
 
-    // The vector that the pair at an offset belongs to.
+    // The vector that has the pair at this offset.
     std::optional<Auxv> around(std::size_t at, Ticker& tick) const {
         const std::size_t pair = 2 * word_;
         std::size_t first = at;
@@ -53,9 +53,9 @@ private:
             tick.looked();
             const std::uint64_t type = read(first - pair);
             if (type == AT_NULL || type > last_type) break;
-            if (++pairs > last_type) return std::nullopt;  // one of the types is there twice
+            if (++pairs > last_type) return std::nullopt;  // some type must be there twice
         }
-        if (first < pair) return std::nullopt;  // it begins in the page below, whose turn comes
+        if (first < pair) return std::nullopt;  // it begins in the page below, which comes next
         Auxv found{{start_.value + first}, word_, {}};
         for (std::size_t place = first; place + pair <= bytes_.size(); place += pair) {
             tick.looked(8);

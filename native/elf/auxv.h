@@ -1,4 +1,4 @@
-// What Linux told a process at exec: the auxiliary vector, on its stack above the environment.
+// The auxiliary vector, which Linux's exec puts on a process's stack, above the environment.
 //
 // It is found by its shape, so that no symbols are needed (create_elf_tables() in Linux's
 // fs/binfmt_elf.c): pairs of words that end with AT_NULL, and AT_RANDOM pointing to bytes right
@@ -20,8 +20,8 @@ namespace ptmap::elf {
 struct Auxv {
     VirtAddr va;    ///< of its first pair
     unsigned word;  ///< bytes, 4 or 8; a pair has two
-    /// Type (include/uapi/linux/auxvec.h) and value, as they lie there, without AT_NULL; at most
-    /// 63, no type twice.
+    /// Type (include/uapi/linux/auxvec.h) and value, in the vector's order, without AT_NULL; at
+    /// most 63, no type twice.
     std::vector<std::pair<std::uint64_t, std::uint64_t>> values;
 
     /// The value of a type; nothing if there is no such pair.
@@ -30,15 +30,15 @@ struct Auxv {
     /// Where exec put the vDSO (AT_SYSINFO_EHDR); nothing if it put none.
     std::optional<VirtAddr> vdso() const;
 
-    /// Of the process. 32-bit ones have AT_SYSINFO, x32 ones have not (ARCH_DLINFO_IA32,
-    /// ARCH_DLINFO_X32 in arch/x86/include/asm/elf.h).
+    /// The process's ABI. A 32-bit process has AT_SYSINFO, an x32 process does not
+    /// (ARCH_DLINFO_IA32, ARCH_DLINFO_X32 in arch/x86/include/asm/elf.h).
     Abi abi() const;
 };
 
-/// The vector in a stack, whose addresses `start` and `end` (exclusive) are multiples of a page.
-/// Looked for from the top down, in what is mapped of the uppermost 8 MiB; each page is read once.
-/// Both word sizes are tried if `wide`, else 32 bits only. Nothing if there is none. The pulse is
-/// by pages. Exceptions: those of the memory and of the pulse.
+/// The vector in a stack; nothing if there is none. `start` and `end` (exclusive) are multiples of
+/// a page. It searches from the top down in the mapped pages of the uppermost 8 MiB, and reads each
+/// page once. If `wide` it tries both word sizes, else only 32 bits. The pulse is by pages.
+/// Exceptions: those of the memory and of the pulse.
 std::optional<Auxv> find_auxv(LinearMemory& memory, VirtAddr start, VirtAddr end, bool wide,
                               const Pulse& pulse = {});
 

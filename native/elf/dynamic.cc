@@ -10,12 +10,12 @@ namespace {
 constexpr GElf_Sxword known_tags[] = {DT_SONAME, DT_SYMTAB,   DT_SYMENT, DT_STRTAB, DT_STRSZ,
                                       DT_HASH,   DT_GNU_HASH, DT_VERSYM, DT_VERDEF, DT_VERDEFNUM};
 
-// Sections by type and the entry that has their address, too.
+// Types of sections, each with the entry that has the section's address too.
 constexpr std::pair<GElf_Word, GElf_Sxword> twins[] = {
     {SHT_DYNSYM, DT_SYMTAB},     {SHT_STRTAB, DT_STRTAB},     {SHT_HASH, DT_HASH},
     {SHT_GNU_HASH, DT_GNU_HASH}, {SHT_GNU_versym, DT_VERSYM}, {SHT_GNU_verdef, DT_VERDEF}};
 
-// Whether no section in memory of this type is there, or one is where it should be.
+// Whether the image has no section of this type in memory, or has one at this address.
 bool agree(const File& file, GElf_Word type, std::uint64_t address) {
     bool any = false;
     for (const GElf_Shdr& section : file.sections()) {
@@ -51,7 +51,7 @@ std::optional<Dynamic> Dynamic::read(const File& file, Problems& problems) {
     return dynamic;
 }
 
-// Whether they end as they must and no entry contradicts another.
+// Whether the entries end with DT_NULL and none contradicts another.
 bool Dynamic::take_entries(const File& file, const GElf_Phdr& segment) {
     const std::uint64_t size = file.entry_size(ELF_T_DYN);
     Elf_Data* data = file.chunk(segment.p_offset, segment.p_filesz, ELF_T_DYN);
@@ -82,7 +82,7 @@ std::optional<std::uint64_t> Dynamic::value(GElf_Sxword tag) const {
     return entry->second;
 }
 
-// The kernel relocates no vDSO, so what is in the image are link addresses.
+// The kernel does not relocate a vDSO, so the image has link addresses.
 std::optional<std::uint64_t> Dynamic::offset(GElf_Sxword tag) const {
     const auto address = value(tag);
     if (!address) return std::nullopt;
@@ -95,7 +95,7 @@ Strings::Strings(const File& file, const Dynamic& dynamic) {
     const Elf_Data* data = file.chunk(*offset, *size, ELF_T_BYTE);
     if (!data) return;
     bytes_ = {static_cast<const char*>(data->d_buf), data->d_size};
-    // Each one begins and ends so; one that is looked for in the wrong place hardly does.
+    // Each string table begins and ends with a NUL; bytes at a wrong place hardly do.
     if (bytes_.front() != '\0' || bytes_.back() != '\0') bytes_ = {};
 }
 

@@ -10,17 +10,17 @@
 
 namespace ptmap::elf {
 
-/// Entries of PT_DYNAMIC. Those that tell of an address which a section header contradicts are
-/// left out: it is not known which of both is right.
+/// Entries of PT_DYNAMIC. An address that a section header contradicts is left out, because it is
+/// not known which of the two is right.
 class Dynamic {
 public:
-    /// Nothing where there is none, or not all of it, or it makes no sense.
+    /// Nothing if the section is missing, incomplete or invalid.
     static std::optional<Dynamic> read(const File& file, Problems& problems);
 
-    /// What an entry (DT_STRSZ) holds; nothing where there is none.
+    /// The value of an entry (DT_STRSZ); nothing if there is no such entry.
     std::optional<std::uint64_t> value(GElf_Sxword tag) const;
 
-    /// The offset that an entry with an address (DT_SYMTAB) leads to. May be anything.
+    /// The offset of an entry's address (DT_SYMTAB). May be anything.
     std::optional<std::uint64_t> offset(GElf_Sxword tag) const;
 
     bool has(GElf_Sxword tag) const { return entries_.contains(tag); }
@@ -34,16 +34,16 @@ private:
     std::map<GElf_Sxword, std::uint64_t> entries_;
 };
 
-/// The string table (DT_STRTAB), which is there only if all of it is.
+/// The string table (DT_STRTAB); empty unless all of it is there.
 class Strings {
 public:
-    Strings() = default;  ///< has none
+    Strings() = default;  ///< empty
     Strings(const File& file, const Dynamic& dynamic);
 
     explicit operator bool() const { return !bytes_.empty(); }
 
-    /// The string at an offset in the table; nothing where there is none, or one that no linker
-    /// makes: empty, of more than 255 bytes, or with bytes that are not printable ASCII.
+    /// The string at an offset in the table; nothing if there is none, or if no linker would make
+    /// it: empty, longer than 255 bytes, or with bytes that are not printable ASCII.
     std::optional<std::string_view> at(std::uint64_t offset) const;
 
     /// Whether a string begins there, not only the tail of one.

@@ -17,7 +17,7 @@ bool within(std::uint64_t offset, std::uint64_t size, std::uint64_t end) {
     return contains({0, end}, {offset, size});
 }
 
-// Makes an image that has no section headers of one whose header is an Ehdr.
+// Removes the table of sections from an image, whose header is an Ehdr.
 template <typename Ehdr>
 void hide_section_headers(void* image) {
     Ehdr header;
@@ -32,7 +32,7 @@ Abi abi_of(unsigned char elf_class, unsigned machine) {
     if (elf_class == ELFCLASS64 && machine == EM_X86_64) return Abi::bits64;
     if (elf_class == ELFCLASS32 && machine == EM_386) return Abi::bits32;
     if (elf_class == ELFCLASS32 && machine == EM_X86_64) return Abi::x32;
-    throw Error("an ELF image, but none for x86");
+    throw Error("an ELF image, but not for x86");
 }
 
 // What must hold before libelf may see the image at all: it takes archives, too.
@@ -45,7 +45,7 @@ void check_ident(std::span<const std::byte> bytes) {
         throw Error("the ELF header is damaged: neither 32 nor 64 bits");
     if (ident(EI_DATA) != ELFDATA2LSB) throw Error("an ELF image, but not little-endian");
     if (ident(EI_VERSION) != EV_CURRENT)
-        throw Error("the ELF header is damaged: of an unknown version");
+        throw Error("the ELF header is damaged: its version is not known");
 }
 
 unsigned alignment(Elf_Type type, bool is_64) {
@@ -69,7 +69,7 @@ File::File(std::span<const std::byte> bytes)
     elf_version(EV_CURRENT);
     const GElf_Ehdr header = read_header();
     const std::uint64_t table = std::uint64_t{header.e_shnum} * header.e_shentsize;
-    // libelf is not to look at a table that it would have to find the end of.
+    // libelf must not look at a table whose size is not certain.
     const bool whole = !section_table_odd_ && table > 0 && within(header.e_shoff, table, given_);
     if (!whole) hide_sections();
     elf_ = open(given_);
@@ -83,7 +83,7 @@ File::Handle File::open(std::uint64_t size) {
     return elf;
 }
 
-// The header alone first, so that nothing that it says of the rest is followed unchecked.
+// Reads the header alone first, so that everything that it says about the rest is checked.
 GElf_Ehdr File::read_header() {
     const auto* ident = reinterpret_cast<const unsigned char*>(storage_.data());
     const bool is_64 = ident[EI_CLASS] == ELFCLASS64;
@@ -93,7 +93,7 @@ GElf_Ehdr File::read_header() {
     GElf_Ehdr header;
     if (!gelf_getehdr(alone.get(), &header)) throw Error("libelf cannot read the ELF header");
     abi_ = abi_of(ident[EI_CLASS], header.e_machine);
-    if (header.e_type != ET_DYN) throw Error("an ELF image, but no shared object");
+    if (header.e_type != ET_DYN) throw Error("an ELF image, but not a shared object");
     const std::uint64_t segment_size = is_64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
     const std::uint64_t section_size = is_64 ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
     if (header.e_version != EV_CURRENT || header.e_ehsize != header_size ||
@@ -102,7 +102,7 @@ GElf_Ehdr File::read_header() {
     if (header.e_phnum == 0 || header.e_phnum > max_segments)
         throw Error("the ELF header is damaged: no program headers, or too many");
     if (!within(header.e_phoff, header.e_phnum * segment_size, given_) || header.e_phoff % 4)
-        throw Error("the program headers are not within the bytes that are there");
+        throw Error("the program headers are not within the image's bytes");
     headers_end_ = header.e_phoff + header.e_phnum * segment_size;
 
     if (header.e_shoff == 0 && header.e_shnum == 0) return header;
@@ -130,7 +130,7 @@ void File::read_segments(const GElf_Ehdr& header) {
         segments_.push_back(segment);
     }
     const auto first = std::ranges::find(segments_, GElf_Word{PT_LOAD}, &GElf_Phdr::p_type);
-    if (first == segments_.end()) throw Error("an ELF image that has nothing to load");
+    if (first == segments_.end()) throw Error("an ELF image with no segment to load");
     if (first->p_offset != 0) throw Error("the first segment does not hold the ELF header");
     base_ = first->p_vaddr;
     if (base_ % page) throw Error("the first segment is not at a page's beginning");
@@ -164,7 +164,8 @@ std::uint64_t File::size(Problems& problems) const {
         else
             damaged = true;
     }
-    // A page of zeros in place of the table: the first entry is all that is nothing in a real one.
+    // If the table's page is missing (zeros), all entries are null; in a real one only the first
+    // is.
     const auto none = [](const GElf_Shdr& s) { return s.sh_type == SHT_NULL; };
     damaged |= sections_.size() > 1 && std::ranges::all_of(sections_, none);
     if (end > given_) problems.add("its end is missing");

@@ -19,46 +19,46 @@ struct Place {
     std::uint64_t offset, size;
 };
 
-/// Whether they share a byte. Neither may go round 2^64.
+/// Whether they share a byte. Neither may wrap around at 2^64.
 constexpr bool overlap(const Place& a, const Place& b) {
     return a.offset < b.offset + b.size && b.offset < a.offset + a.size;
 }
 
-/// Whether all of the inner one, which may be anything, is in the other.
+/// Whether all of `inner`, which may be anything, is in `outer`.
 constexpr bool contains(const Place& outer, const Place& inner) {
     return inner.offset >= outer.offset && inner.offset - outer.offset <= outer.size &&
            inner.size <= outer.size - (inner.offset - outer.offset);
 }
 
-/// The headers of an image and typed looks at its bytes. Offsets and sizes are in bytes and may be
-/// anything; what is not wholly among the bytes that were given is not there.
+/// The headers of an image and typed access to its bytes. Offsets and sizes are in bytes and may be
+/// anything; whatever is not wholly within the given bytes counts as missing.
 class File {
 public:
-    /// Copies the bytes: libelf wants them aligned, and its own. Error: as read().
+    /// Copies the bytes: libelf wants them aligned and may change them. Error: as read().
     explicit File(std::span<const std::byte> bytes);
 
     Abi abi() const { return abi_; }
     std::uint64_t given() const { return given_; }
-    /// What link addresses are ahead of offsets, by the segments, which must agree about it.
+    /// Link address minus offset, which must be the same for all segments.
     std::uint64_t base() const { return base_; }
     const std::vector<GElf_Phdr>& segments() const { return segments_; }
-    /// Empty where the table of sections is not there.
+    /// Empty if there is no table of sections.
     const std::vector<GElf_Shdr>& sections() const { return sections_; }
 
-    /// Of the ELF header and the program headers.
+    /// The end of the ELF header and the program headers, an offset.
     std::uint64_t headers_end() const { return headers_end_; }
 
-    /// As Image::size. Notes implausible headers and missing bytes.
+    /// As Image::size. Adds implausible headers and missing bytes to `problems`.
     std::uint64_t size(Problems& problems) const;
 
-    /// Of one such structure in this image.
+    /// The size of one such structure in this image.
     std::uint64_t entry_size(Elf_Type type) const;
 
-    /// Null unless all of it is there and it is aligned as its type needs it. Lives as long as the
-    /// File. Fit for libelf's gelf_get...
+    /// Data for libelf's gelf_get...(); null unless all of it is there and aligned for its type.
+    /// Lives as long as the File.
     Elf_Data* chunk(std::uint64_t offset, std::uint64_t size, Elf_Type type) const;
 
-    /// So many integers; empty for none or as for chunk().
+    /// `count` integers; empty if chunk() would be null.
     template <typename Integer>
     std::span<const Integer> integers(std::uint64_t offset, std::uint64_t count) const {
         static_assert(std::is_same_v<Integer, Elf32_Half> || std::is_same_v<Integer, Elf32_Word>);

@@ -23,7 +23,7 @@ std::optional<SysvHash> SysvHash::read(const File& file, std::uint64_t offset) {
     table.buckets_ = head[0];
     table.bucket_of_.assign(chains.size(), none);
     for (std::uint32_t bucket = 0; bucket < buckets.size(); ++bucket) {
-        // A symbol that was met before is one on two chains, or a chain without an end.
+        // A symbol that was seen before is on two chains, or the chain is a loop.
         for (std::uint32_t i = buckets[bucket]; i != STN_UNDEF; i = chains[i]) {
             if (i >= chains.size() || table.bucket_of_[i] != none) break;
             table.bucket_of_[i] = bucket;
@@ -47,7 +47,7 @@ std::optional<GnuHash> GnuHash::read(const File& file, std::uint64_t offset) {
     table.bloom_shift_ = head[3];
     if (head[0] == 0 || head[1] == 0 || !std::has_single_bit(head[2]) || head[3] >= 32)
         return std::nullopt;
-    // In words of 32 bits, of which a 64-bit one has the lower half first.
+    // In 32-bit words; a 64-bit word has its lower half first.
     const std::uint64_t bloom = std::uint64_t{head[2]} * (table.bloom_bits_ / 32);
     table.bloom_ = file.integers<std::uint32_t>(offset + 16, bloom);
     table.buckets_ = file.integers<std::uint32_t>(offset + 16 + 4 * bloom, head[0]);
@@ -58,7 +58,7 @@ std::optional<GnuHash> GnuHash::read(const File& file, std::uint64_t offset) {
     return table;
 }
 
-// Nothing says how many there are: the last chain's end does.
+// The table has no count: the end of the last chain tells it.
 bool GnuHash::take_chains(const File& file, std::uint64_t offset) {
     const std::uint32_t last = std::ranges::max(buckets_);
     if (last == 0) return true;

@@ -1,6 +1,6 @@
-// DT_HASH and DT_GNU_HASH: by which names an image's symbols are found.
+// DT_HASH and DT_GNU_HASH, by which an image's symbols are found by name.
 //
-// Here they are used the other way round, to tell whether a symbol is the one it says it is.
+// Here they serve to check that a symbol's name is right.
 #pragma once
 
 #include <cstdint>
@@ -16,19 +16,19 @@ namespace ptmap::elf {
 /// DT_HASH (System V ABI, "Hash Table"): for each symbol the remainder of its name's hash.
 class SysvHash {
 public:
-    /// Nothing where it is not all there or makes no sense.
+    /// Nothing if it is incomplete or invalid.
     static std::optional<SysvHash> read(const File& file, std::uint64_t offset);
 
     /// Of symbols in the image.
     std::uint64_t symbols() const { return bucket_of_.size(); }
     std::uint64_t bytes() const { return 4 * (2 + buckets_ + symbols()); }
 
-    /// Whether it is this symbol that is found by this name, or one of the same bucket.
+    /// Whether this name finds this symbol, or another of its bucket.
     bool finds(std::uint64_t symbol, std::string_view name) const;
 
 private:
     std::uint32_t buckets_ = 0;
-    std::vector<std::uint32_t> bucket_of_;  // of each symbol the one whose chain it is on
+    std::vector<std::uint32_t> bucket_of_;  // by symbol: the bucket whose chain it is on
 };
 
 /// DT_GNU_HASH (as ld.so's do_lookup_x reads it): for each symbol 31 bits of its name's hash, the
@@ -37,11 +37,11 @@ class GnuHash {
 public:
     static std::optional<GnuHash> read(const File& file, std::uint64_t offset);
 
-    /// As far as it tells: up to the last one in it.
+    /// At least so many: up to the last symbol in the table.
     std::uint64_t symbols() const { return first_symbol_ + chains_.size(); }
     std::uint64_t bytes() const { return bytes_; }
 
-    /// Whether it is this symbol that is found by this name.
+    /// Whether this name finds this symbol.
     bool finds(std::uint64_t symbol, std::string_view name) const;
 
 private:
@@ -53,10 +53,10 @@ private:
     std::uint64_t first_symbol_ = 0, bytes_ = 0;
     std::span<const std::uint32_t> bloom_, buckets_;  // of the File
     std::span<const std::uint32_t> chains_;           // one a symbol; bit 0 ends a chain
-    std::vector<std::uint32_t> begin_;  // of each symbol the one that its chain begins with
+    std::vector<std::uint32_t> begin_;                // by symbol: the symbol that begins its chain
 };
 
-/// Those that an image has. The answers are empty or no where it has none.
+/// The hash tables of an image, which may have none.
 class HashTables {
 public:
     HashTables(const File& file, const Dynamic& dynamic, Problems& problems);
@@ -64,10 +64,10 @@ public:
     const std::optional<SysvHash>& sysv() const { return sysv_; }
     const std::optional<GnuHash>& gnu() const { return gnu_; }
 
-    /// Of symbols in the image; 0 where no table tells.
+    /// The number of symbols in the image; 0 if no table tells.
     std::uint64_t symbols() const;
 
-    /// Whether each table finds this symbol by this name.
+    /// Whether each table finds this symbol by this name; false without a table.
     bool find(std::uint64_t symbol, std::string_view name) const;
 
 private:

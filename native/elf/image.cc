@@ -19,8 +19,8 @@ constexpr std::size_t max_build_id = 64;  // bytes; SHA-1, which Linux has, give
 
 bool is_zero(std::byte b) { return b == std::byte{0}; }
 
-// The build id in the notes of a segment; nothing where there is none in it. Sets `good` to false
-// where the notes do not end with the segment or the id is none.
+// The build id in the notes of a segment, or nothing. Sets `good` to false if the notes do not end
+// with the segment, or the id is not valid.
 std::vector<std::byte> build_id_in(const File& file, const GElf_Phdr& segment, bool& good) {
     std::vector<std::byte> found;
     Elf_Data* data = file.chunk(segment.p_offset, segment.p_filesz,
@@ -38,7 +38,7 @@ std::vector<std::byte> build_id_in(const File& file, const GElf_Phdr& segment, b
         if (note.n_type != NT_GNU_BUILD_ID || owner != gnu) continue;
         found.assign(bytes + content, bytes + content + note.n_descsz);
     }
-    // Its length is a hash's, and a hash is not zeros: they stand for bytes that are missing.
+    // Its length is a hash's. A hash is never all zeros: those are bytes that are missing.
     good = found.size() <= max_build_id && found.size() % 4 == 0 &&
            (found.empty() || !std::ranges::all_of(found, is_zero));
     return good ? found : std::vector<std::byte>{};
@@ -55,8 +55,8 @@ std::vector<std::byte> build_id_of(const File& file, Problems& problems) {
     return {};
 }
 
-// The image's name. Where there are version definitions they have it too, with a hash, and must
-// agree; else it must be a string of its own, as no linker means the tail of one.
+// The image's name. Version definitions, if there are any, have it too, with a hash, and must
+// agree. Without them it must be a whole string: no linker uses the tail of one.
 std::string soname_of(const Dynamic& dynamic, const Strings& strings, const Versions& versions,
                       Problems& problems) {
     const auto offset = dynamic.value(DT_SONAME);
@@ -68,7 +68,7 @@ std::string soname_of(const Dynamic& dynamic, const Strings& strings, const Vers
     return {};
 }
 
-// Linux's names say what the image is for; a damaged header must not say something else.
+// Linux's names tell the image's ABI; a damaged header must not contradict them.
 void check_abi(Abi abi, std::string_view soname) {
     const bool is_32 = abi == Abi::bits32;
     if ((soname == "linux-gate.so.1" && !is_32) || (soname == "linux-vdso.so.1" && is_32))
@@ -77,7 +77,7 @@ void check_abi(Abi abi, std::string_view soname) {
                                     ", is another kind's");
 }
 
-// The symbol table and everything that vouches for a symbol.
+// The symbol table, and the checks that a symbol must pass.
 class Symbols {
 public:
     Symbols(const File& file, const Dynamic& dynamic, const Strings& strings,
@@ -92,14 +92,14 @@ public:
         if (!data_) return;
         place_ = {*offset, data_->d_size};
         count_ = hashes.symbols();
-        // The remainder of a hash alone often fits a wrong name, but not all of many.
+        // A hash's remainder often fits a wrong name, but not for all symbols of many.
         usable_ = hashes.gnu() || all_are_found();
     }
 
     std::uint64_t count() const { return count_; }
     const std::optional<Place>& place() const { return place_; }
 
-    /// `tables`: what is in the image and no code.
+    /// `tables`: the parts of the image that are not code.
     std::vector<Function> functions(const Versions& versions, std::span<const Place> tables,
                                     Problems& problems) const {
         std::vector<Function> functions;
@@ -144,7 +144,7 @@ private:
                symbol.st_shndx != SHN_UNDEF && symbol.st_shndx < SHN_LORESERVE;
     }
 
-    // Nothing where no hash table finds the symbol by it.
+    // Nothing if no hash table finds the symbol by its name.
     std::optional<std::string_view> name_of(std::uint64_t i, const GElf_Sym& symbol) const {
         const auto name = strings_.at(symbol.st_name);
         const auto odd = [](char c) {
@@ -164,20 +164,20 @@ private:
         return true;
     }
 
-    // Whether it is all in an executable segment's bytes, and in a section of code if sections are
-    // known, and none of it is over other things.
+    // Whether all of it is in an executable segment, and in a section of code if sections are
+    // known, and none of it overlaps a table.
     bool is_code(const Place& code, std::span<const Place> tables) const {
         const auto holds = [&](const GElf_Phdr& s) {
             return s.p_type == PT_LOAD && (s.p_flags & PF_X) &&
                    contains({s.p_offset, s.p_filesz}, code);
         };
         const auto is_over = [&](const Place& table) { return overlap(code, table); };
-        // Linux's all have a size. None stands for bytes that are missing, as offset 0 does.
+        // All of Linux's functions have a size. A size or offset of 0 is a missing byte.
         return code.size > 0 && std::ranges::any_of(file_.segments(), holds) &&
                std::ranges::none_of(tables, is_over) && sections_allow(code);
     }
 
-    // st_shndx names one, but whoever strips a vDSO's section headers need not keep it in step.
+    // st_shndx is not used: a program that strips section headers may leave it wrong.
     bool sections_allow(const Place& code) const {
         bool any = false;
         for (const GElf_Shdr& section : file_.sections()) {
@@ -188,7 +188,7 @@ private:
         return !any;
     }
 
-    // Of two with one name, one is wrong; nobody can say which.
+    // If two have the same name one of them is wrong, and it is not known which.
     static bool drop_doubles(std::vector<Function>& functions) {
         std::map<std::string, unsigned> uses;
         for (const Function& function : functions) ++uses[function.name];
@@ -204,7 +204,7 @@ private:
     bool usable_ = false;
 };
 
-// Where the headers and tables are, DT_VERSYM's apart.
+// The places of the headers and tables, except DT_VERSYM's.
 std::vector<Place> places(const File& file, const Dynamic& dynamic, const HashTables& hashes,
                           const Symbols& symbols) {
     std::vector<Place> places{{0, file.headers_end()}};

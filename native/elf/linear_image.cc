@@ -11,7 +11,7 @@ namespace ptmap::elf {
 namespace {
 
 constexpr std::uint64_t page = 4096;
-constexpr unsigned max_pages = 64;      // of an image that is looked for from one of its pages
+constexpr unsigned max_pages = 64;      // how far below one of its pages an image may begin
 constexpr std::size_t max_images = 64;  // Linux has 3
 constexpr std::size_t batch = 1024;
 
@@ -25,7 +25,7 @@ std::uint64_t size_at(LinearMemory& memory, VirtAddr va) {
     return memory.read(va, head) && has_magic(head) ? read(head).size : 0;
 }
 
-// Reads the beginnings of so many pages from `first` on, `at` bytes into a part.
+// Reads the beginnings of `count` pages from `first` on, `at` bytes into a part.
 class Heads {
 public:
     Heads(LinearMemory& memory, const LinearMemory::Known& part, std::uint64_t at)
@@ -39,7 +39,7 @@ public:
     }
 
     std::size_t size() const { return heads_.size(); }
-    // Those that are of an ELF header.
+    // Indices of the pages that begin with an ELF header.
     const std::vector<std::size_t>& found() const { return found_; }
 
 private:

@@ -1,7 +1,7 @@
 // ELF images in linear memory: the kernel's own vDSOs, whose pages it maps into processes.
 //
-// Linux's arch/x86/entry/vdso/vdso2c makes each a page-aligned array in the kernel's data. What is
-// there instead may be anything.
+// Linux's arch/x86/entry/vdso/vdso2c makes each a page-aligned array in the kernel's data. In a
+// hostile guest those bytes may be anything.
 #pragma once
 
 #include <cstdint>
@@ -22,16 +22,16 @@ struct LinearImage {
     Image image;
 };
 
-/// The image that begins at an address; nothing if there is none, or if it is not all there. `size`
-/// in bytes if it is known, else what its first page says.
+/// The image that begins at an address; nothing if there is none, or if a part is missing. `size`
+/// is in bytes; without it the first page tells the size.
 std::optional<LinearImage> image_at(LinearMemory& memory, VirtAddr va,
                                     std::optional<std::uint64_t> size = std::nullopt);
 
-/// The image that the page at an address belongs to: the next one that begins there or at most 63
-/// pages below, if it reaches so far.
+/// The image that the page at an address belongs to. It begins in that page or at most 63 pages
+/// below.
 std::optional<LinearImage> image_around(LinearMemory& memory, VirtAddr va);
 
-/// The images in these parts of a space, 64 at most, by the ELF header at the beginning of a page.
+/// The images in these parts of a space, 64 at most, found by an ELF header at a page's beginning.
 /// Each page costs one short read. The pulse is by pages. Exceptions: those of the memory and of
 /// the pulse.
 std::vector<LinearImage> images_in(LinearMemory& memory, std::span<const LinearMemory::Known> parts,

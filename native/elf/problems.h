@@ -1,4 +1,4 @@
-// What is wrong with an image, for people.
+// What is wrong with an image, in phrases for people.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace ptmap::elf {
 
-/// Phrases, each once, in the order in which they were first met.
+/// Phrases, each once, in the order in which they were added.
 class Problems {
 public:
     void add(std::string_view phrase) {

@@ -10,14 +10,14 @@ namespace ptmap::elf {
 /// A section with SHF_ALLOC (ELF specification, figure 1-10).
 struct Section {
     std::string name;     ///< whatever bytes it has
-    std::uint64_t start;  ///< sh_addr: where it is linked for
+    std::uint64_t start;  ///< sh_addr, the link address
     std::uint64_t size;   ///< bytes
     bool write;           ///< SHF_WRITE
     bool exec;            ///< SHF_EXECINSTR
-    bool has_memory;      ///< false for .tbss, which only each thread's copy has
+    bool has_memory;      ///< false for .tbss, for which each thread has memory of its own
 };
 
-/// Those of a file, in its order. `file` is a descriptor open for reading. Error:
+/// The sections of a file, in its order. `file` is a descriptor open for reading. Error:
 /// std::invalid_argument.
 std::vector<Section> sections_in_memory(int file);
 

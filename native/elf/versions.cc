@@ -5,7 +5,7 @@
 namespace ptmap::elf {
 namespace {
 
-constexpr unsigned index_bits = 0x7fff;  // the bit above hides a symbol from those who name none
+constexpr unsigned index_bits = 0x7fff;  // the bit above hides a symbol from lookups by name alone
 constexpr std::string_view damaged = "symbol versions are damaged or missing";
 
 }  // namespace
@@ -15,14 +15,14 @@ Versions::Versions(const File& file, const Dynamic& dynamic, const Strings& stri
     const auto names = dynamic.offset(DT_VERDEF), count = dynamic.value(DT_VERDEFNUM);
     const auto indices = dynamic.offset(DT_VERSYM);
     if (!names && !count && !indices) return;
-    // An image may have DT_VERSYM for what it needs and define no version of its own.
+    // An image may have DT_VERSYM only for versions that it needs.
     const bool defined =
         (!names && !count) || (names && count && take_definitions(file, *names, *count, strings));
     const bool good = indices && take_indices(file, *indices, symbols, others) && defined;
     if (!good) problems.add(damaged);
 }
 
-// Whether all were as they must be. Those that were stay, as each proves its own name.
+// Whether all definitions are valid. Valid ones are kept anyway: each has a hash of its name.
 bool Versions::take_definitions(const File& file, std::uint64_t offset, std::uint64_t count,
                                 const Strings& strings) {
     if (offset >= file.given() || count > index_bits) return false;
@@ -83,7 +83,7 @@ std::string Versions::of(std::uint64_t symbol, Problems& problems) const {
     if (symbol >= indices_.size()) return {};
     const unsigned index = indices_[symbol] & index_bits;
     if (index == VER_NDX_GLOBAL) return {};
-    // A local index, 0, has no name either: it is not that of a global symbol.
+    // Index 0 (local) has no name either: a global symbol does not have it.
     const auto name = names_.find(index);
     if (name != names_.end() && !name->second.empty()) return name->second;
     problems.add(damaged);

@@ -16,14 +16,15 @@ namespace ptmap::elf {
 /// Versioning").
 class Versions {
 public:
-    /// `others`: where the image's other tables are. What lies over one of them is not DT_VERSYM.
+    /// `others`: places of the image's other tables. A table that overlaps one is not DT_VERSYM.
     Versions(const File& file, const Dynamic& dynamic, const Strings& strings,
              std::uint64_t symbols, std::span<const Place> others, Problems& problems);
 
-    /// Of a global symbol. Empty where it has none or it is not certain which; notes the latter.
+    /// The version of a global symbol; empty if it has none. If it is not certain, also empty, with
+    /// a problem.
     std::string of(std::uint64_t symbol, Problems& problems) const;
 
-    /// The name of the image itself, which its base definition has; nothing where there is none.
+    /// The name of the image, from its base definition; nothing if there is none.
     const std::optional<std::string>& base() const { return base_; }
 
 private:
@@ -35,9 +36,9 @@ private:
                       std::span<const Place> others);
 
     std::span<const std::uint16_t> indices_;  // by symbol; of the File
-    std::map<unsigned, std::string> names_;   // by index; empty for one that is defined twice
+    std::map<unsigned, std::string> names_;   // by index; empty if it is defined twice
     std::optional<std::string> base_;
-    Place definitions_{0, 0};  // where DT_VERDEF is
+    Place definitions_{0, 0};  // the place of DT_VERDEF
 };
 
 }  // namespace ptmap::elf

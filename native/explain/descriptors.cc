@@ -16,16 +16,17 @@ namespace {
 
 constexpr std::uint64_t small_page = 0x1000;
 
-// What a limit can exceed: a selector and GDTR's limit reach 64 KiB (SDM vol. 3A, 2.4.1, 3.5.1),
-// the I/O permission bitmap is 8 KiB and a byte, from a 16-bit offset on (vol. 1, 19.5.2).
+// Limits above these are not followed: a selector and GDTR's limit reach 64 KiB (SDM vol.
+// 3A, 2.4.1, 3.5.1), the I/O permission bitmap is 8 KiB and a byte, from a 16-bit offset on (vol.
+// 1, 19.5.2).
 constexpr std::uint64_t largest_table = 1 << 16;
 constexpr std::uint64_t largest_tss = largest_table + (8 << 10);
 
 constexpr unsigned vectors = 256;
 
 // A vector of the processor's own (SDM vol. 3A, Table 6-1; 28 to 30: AMD APM vol. 2, Table 8-1).
-// Rare is one that is reserved, or raised only with a hypervisor's or memory encryption's help:
-// Linux leaves gates for them that lead to memory which it freed after boot.
+// A vector is rare if it is reserved, or raised only with a hypervisor or memory encryption:
+// Linux's gates for these point to memory that it freed after boot.
 enum class Raised : std::uint8_t { ordinarily, rarely };
 struct Exception {
     const char* name;
@@ -67,8 +68,8 @@ constexpr std::array<Exception, 32> exceptions{{
     {"31", Raised::rarely},                 // 31
 }};
 
-// Types of gates and system segments (SDM vol. 3A, Table 3-2). In IA-32e mode there are only the
-// gates that are 32-bit ones elsewhere, of 64 bits then, and no others.
+// Types of gates and system segments (SDM vol. 3A, Table 3-2). IA-32e mode has only the types of
+// 32-bit gates, which are 64-bit gates there.
 enum Type : unsigned {
     tss_16_available = 0x1,
     tss_16_busy = 0x3,
@@ -100,7 +101,7 @@ struct Gate {
     std::uint64_t offset;
 };
 
-// A little-endian number of up to 8 bytes; what is behind the data's end is 0.
+// A little-endian number of up to 8 bytes; bytes after the data's end are 0.
 std::uint64_t number(std::span<const std::byte> data, std::size_t at, std::size_t size) {
     std::uint64_t value = 0;
     if (at < data.size()) std::memcpy(&value, &data[at], std::min(size, data.size() - at));
@@ -115,7 +116,7 @@ unsigned dpl_of(std::uint64_t descriptor) { return descriptor >> 45 & 3; }
 bool is_conforming(std::uint64_t descriptor) { return descriptor >> 42 & 1; }
 
 bool is_rare(const Gate& gate, std::uint64_t cr4) {
-    // One that INT n in user mode may use (SDM vol. 3A, 6.12.1.1) never is.
+    // A gate that INT n in user mode may use (SDM vol. 3A, 6.12.1.1) is not rare.
     if (gate.dpl == 3 || gate.vector >= exceptions.size()) return false;
     const Exception& e = exceptions[gate.vector];
     return e.raised == Raised::rarely || (e.with && !(cr4 & e.with));
@@ -167,7 +168,7 @@ private:
 
     std::uint64_t gate_bytes() const { return long_mode_ ? 16 : 8; }
 
-    // Of the part with vectors; after reset the limit says 64 KiB.
+    // Only the 256 vectors: after reset the limit says 64 KiB.
     std::uint64_t idt_size() const {
         return size_of(registers_.idtr.limit, vectors * gate_bytes());
     }
@@ -209,7 +210,7 @@ private:
         }
     }
 
-    // A piece for each distinct page that a handler begins in.
+    // One piece for each page in which a handler begins.
     void add_handlers(const std::vector<Gate>& gates) {
         std::map<std::uint64_t, std::vector<Gate>> by_page;
         for (const Gate& gate : gates) {
@@ -228,8 +229,8 @@ private:
                                      .rare = all_rare(to_page)});
     }
 
-    // The TSSs that task gates switch to (SDM vol. 3A, 8.2.5). What such a task then needs is
-    // mapped by the CR3 in its TSS.
+    // The TSSs that task gates switch to (SDM vol. 3A, 8.2.5). Such a task then runs on the CR3 in
+    // its TSS, so its own needs are not looked at.
     void add_tasks(const std::vector<Gate>& gates) {
         for (const Gate& gate : gates) {
             if (gate.type != task_gate) continue;
@@ -259,7 +260,7 @@ private:
         return type == tss_16_available || type == tss_16_busy ? tss_16 : tss_32;
     }
 
-    // The stacks for an entry from user mode: of the levels that gates lead to, and ISTs.
+    // The stacks for an entry from user mode: those of the levels that gates lead to, and ISTs.
     void add_stacks(const std::vector<Gate>& gates) {
         const TssLayout& layout = tss_layout();
         const SystemSegment& tr = registers_.tr;
@@ -282,7 +283,7 @@ private:
         return base_of(descriptor(static_cast<unsigned>(number(tss, at, 2))).value_or(0));
     }
 
-    // Of those that a gate uses, and those that are there for none.
+    // ISTs that gates use, and ISTs that no gate uses.
     void add_ist_stacks(std::span<const std::byte> tss, const std::vector<Gate>& gates) {
         for (unsigned index = 1; index <= ist_stacks; ++index) {
             const std::size_t at = tss_64.ist + std::size_t{8} * (index - 1);
@@ -320,7 +321,7 @@ private:
 
     // Reading
 
-    // A descriptor's 8 bytes, zeros if they cannot be read; nothing if the table has no such one.
+    // A descriptor's 8 bytes, zeros if they cannot be read; nothing if it is beyond the table.
     std::optional<std::uint64_t> descriptor(unsigned selector) {
         const auto [known, is_new] = descriptors_.try_emplace(selector & ~3u);
         if (is_new) known->second = read_descriptor(selector);

@@ -1,13 +1,13 @@
-// What the processor itself reads when it enters a kernel, and where that is.
+// What the processor itself reads when it enters a kernel.
 //
 // An interrupt, an exception or a system call in user space goes through the IDT's gate and the
-// GDT's code segment to a handler, on a stack that the TSS names. The processor finds all of it by
-// linear addresses through the root that is in CR3 then: if it is not mapped there, that ends in
+// GDT's code segment to a handler, on a stack that the TSS names. The processor uses linear
+// addresses, through the root that is in CR3 then. If one is not mapped there, the entry ends in
 // #DF or a reset.
 //
-// The tables are the guest's and may hold anything. Of the IDT the 256 vectors are read, of a TSS
-// its fixed part; a descriptor beyond its table's limit is none, and what cannot be read is zeros,
-// which no present descriptor is.
+// The tables are the guest's and may hold anything. Only the 256 vectors of the IDT and the fixed
+// part of a TSS are read. A descriptor beyond its table's limit does not count. Bytes that cannot
+// be read are taken as zeros, which is never a present descriptor.
 #pragma once
 
 #include <string>
@@ -23,17 +23,17 @@ namespace ptmap {
 /// What entering the kernel of one CPU needs.
 struct EntryNeeds {
     std::vector<EntryPiece> pieces;  ///< tables, handlers by rising address, stacks, other tasks
-    /// Tables of which a part is not there: "GDT", "IDT", "LDT", "TSS". Without all of the TSS no
-    /// stacks are known.
+    /// Tables that could not be read whole: "GDT", "IDT", "LDT", "TSS". If it is the TSS no stacks
+    /// are known.
     std::vector<std::string_view> unread;
-    /// LDTR's and TR's base, whole. While CS is a 32-bit segment QEMU cuts them to 32 bits; the
-    /// descriptor that they were loaded from (SDM vol. 3A, Figure 8-4) has the rest.
+    /// LDTR's and TR's whole base. While CS is a 32-bit segment QEMU cuts them to 32 bits; the
+    /// descriptor from which they were loaded (SDM vol. 3A, Figure 8-4) has the rest.
     VirtAddr ldtr_base, tr_base;
 };
 
-/// Reads the tables through `linear`, whose root has the kernel mapped; its paging mode tells
-/// whether they are those of IA-32e mode. Whatever the tables hold, it reads no more than the 256
-/// gates, a descriptor for each and for each stack, and one TSS.
+/// Reads the tables through `linear`, whose root must have the kernel mapped; its paging mode tells
+/// whether they are IA-32e mode's. It never reads more than the 256 gates, a descriptor for each
+/// gate and each stack, and one TSS.
 EntryNeeds entry_needs(const SystemRegisters& registers, LinearMemory& linear);
 
 /// "#PF", or the number of a vector without a name.

@@ -1,6 +1,6 @@
 // One address explained: the entries on its way, the page, and what each access would do.
 //
-// Values only. text/explanation_text.h says them in words and as JSON.
+// Only values. text/explanation_text.h makes text and JSON of them.
 #pragma once
 
 #include <array>
@@ -20,8 +20,8 @@
 namespace ptmap {
 
 /// An entry on the way. The lists have the fields of a present entry that are not 0, lowest bit
-/// first, sorted by what the processor makes of them under these registers. Address bits are in no
-/// list, unless they are reserved.
+/// first; the registers decide which list a field is in. Address bits are in no list unless they
+/// are reserved.
 struct ExplainedStep {
     Step step;
     bool was_read = true;
@@ -46,7 +46,7 @@ struct ExplainedPage {
     Rights rights = Rights::none;
     bool global = false;
     std::optional<unsigned> key;  ///< the protection key; nothing if CR4.PKE and CR4.PKS are off
-    std::vector<Denial> denials;  ///< user, write, exec, as far as they are missing
+    std::vector<Denial> denials;  ///< for each missing right, in the order user, write, exec
 };
 
 struct Explanation {
@@ -71,7 +71,7 @@ Explanation explain(const Walk& walk, const Paging& paging, const AccessState& s
 /// With paging off an address is its own physical address.
 Explanation explain_without_paging(VirtAddr va);
 
-/// The entry that answers for what was found at an address.
+/// The entry that is responsible for what was found at an address.
 struct ResponsibleEntry {
     enum class Says : std::uint8_t {
         maps_page,
@@ -84,15 +84,15 @@ struct ResponsibleEntry {
     Step step;
     unsigned entry_bytes;  ///< 4 or 8
     Says says;
-    Rights right = Rights::none;  ///< takes_right: which
+    Rights right = Rights::none;  ///< which right, if `says` is takes_right
 };
 
-/// The entry that takes `right` away if the page lacks it, else the one at which the walk ends.
+/// The entry that takes `right` away if the page lacks it, else the entry at which the walk ends.
 /// Nothing for an address that is not canonical.
 std::optional<ResponsibleEntry> responsible_entry(const Walk& walk, const Paging& paging,
                                                   Rights right = Rights::none);
 
-/// An entry that names a table. `step` is an index in Walk::steps, not that of the last one.
+/// An entry that names a table. `step` is an index in Walk::steps, not the last one.
 ResponsibleEntry table_entry(const Walk& walk, const Paging& paging, std::size_t step);
 
 }  // namespace ptmap

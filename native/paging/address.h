@@ -1,4 +1,4 @@
-// The two kinds of address, kept apart by type so that they cannot be mixed.
+// The two kinds of address, as two types so that they cannot be mixed.
 #pragma once
 
 #include <compare>
@@ -13,7 +13,7 @@ struct VirtAddr {
     auto operator<=>(const VirtAddr&) const = default;
 };
 
-/// A physical address, in bytes. Paging reaches 52 bits of it at most (SDM vol. 3A, 4.1.4).
+/// A physical address, in bytes: 52 bits at most (SDM vol. 3A, 4.1.4).
 struct PhysAddr {
     std::uint64_t value = 0;
     auto operator<=>(const PhysAddr&) const = default;

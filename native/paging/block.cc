@@ -8,11 +8,11 @@
 namespace ptmap {
 namespace {
 
-constexpr std::size_t unit = std::size_t{1} << 16;  // smaller ones are not worth it
+constexpr std::size_t unit = std::size_t{1} << 16;  // smaller blocks are not worth keeping
 constexpr std::size_t most = std::size_t{32} << 20;
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr bool keeps = false;  // it is to notice what is used after it was freed
+constexpr bool keeps = false;  // the sanitizer must notice a use after free
 #else
 constexpr bool keeps = true;
 #endif
@@ -22,7 +22,7 @@ struct Kept {
     std::size_t bytes = 0;
 };
 
-// The blocks that wait. It is never freed: a thread may outlive main().
+// The blocks that are kept. The pool is never freed: a thread may outlive main().
 struct Pool {
     std::mutex mutex;
     std::array<Kept, 16> kept;

@@ -13,10 +13,9 @@ struct FreeBlock {
 };
 using Block = std::unique_ptr<std::byte[], FreeBlock>;
 
-/// At least so many bytes, of no certain content. One that is freed is kept for the next that asks,
-/// up to 32 MiB of all of them: a command's tables are as many as those of the command before, and
-/// to get pages from the system takes as long as to read tables into them. For any thread.
-/// Exceptions: std::bad_alloc.
+/// At least `bytes` bytes, with any content. Freed blocks are kept for the next caller, up to 32
+/// MiB together: a command reads about as many tables as the one before, and getting pages from the
+/// system takes as long as reading tables into them. For any thread. Exceptions: std::bad_alloc.
 Block make_block(std::size_t bytes);
 
 }  // namespace ptmap

@@ -1,4 +1,4 @@
-// How often the core did its long work: a test asks whether a command did it once.
+// How often the core did its long work. A test checks that a command does it once.
 #pragma once
 
 #include <atomic>

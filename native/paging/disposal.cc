@@ -11,7 +11,7 @@ namespace ptmap {
 void do_apart(std::function<void()> work) {
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // the thread inherits it
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // the thread inherits the mask
     try {
         std::thread([work] { work(); }).detach();
     } catch (const std::exception&) {  // no more threads, or no memory for one

@@ -1,5 +1,5 @@
-// Large values are freed by a thread of their own: to free millions of pieces takes longer than
-// Ctrl-C may go unheard.
+// A thread of its own frees a large value: freeing millions of pieces takes longer than Ctrl-C may
+// wait.
 #pragma once
 
 #include <cstddef>
@@ -9,10 +9,10 @@
 
 namespace ptmap {
 
-/// Does this work on a thread that gets no signals, or here if there can be no more threads.
+/// Does this work on a thread that gets no signals; here, if no thread can be started.
 void do_apart(std::function<void()> work);
 
-/// A container that is freed so if it has more than FEW elements. Nothing else is different.
+/// A container that is freed in this way if it has more than `few` elements.
 template <typename Container, std::size_t few = 1 << 14>
 class Disposed : public Container {
 public:
@@ -37,7 +37,7 @@ public:
 private:
     void free() {
         if (this->size() <= few) return;
-        // Without memory for that it stays, and is freed as any other.
+        // Without memory for that it is freed here, as any other container.
         auto* all = new (std::nothrow) Container(std::move(static_cast<Container&>(*this)));
         if (all) do_apart([all] { delete all; });
     }

@@ -2,9 +2,9 @@
 //
 // A format is a column of Level rows, root first. Each level has up to two kinds of entry, one
 // that names the next table and one that maps a page, and each kind is a list of Field rows from
-// bit 0 upwards that names every bit once. Nothing here depends on the registers; a Field's
-// `need` says what must be on for it to mean what the row says. Paging (paging.h) puts a format and
-// what is on together.
+// bit 0 upwards that names every bit once. Nothing here depends on the registers; a Field's `need`
+// says what must be on so that the row is valid. Paging (paging.h) combines a format with what is
+// on.
 //
 // A new architecture is a new file of rows and no new walker.
 #pragma once
@@ -35,7 +35,7 @@ enum class Role : std::uint8_t {
     must_be_zero_at_load,  ///< PAE PDPTE: checked by MOV CR3 (#GP), not by a walk (SDM 4.4.1)
 };
 
-/// What a row needs to be on. A field without it is `otherwise`.
+/// What must be on for a row. If it is off, the field's role is `otherwise`.
 enum class Need : std::uint8_t { nothing, pse, pge, nxe, keys };
 
 /// What the registers say of a format: what is on, and how wide physical addresses are.
@@ -69,11 +69,11 @@ struct Level {
     const char* entry_name;        ///< "PTE"
     std::uint8_t shift;            ///< the lowest linear-address bit of the index
     std::uint8_t index_bits;       ///< a table has 1 << index_bits entries
-    std::span<const Field> table;  ///< an entry that names a table; empty where there is none
-    std::span<const Field> page;   ///< an entry that maps a page; empty where none may
-    /// What makes a present entry a page where both kinds exist: any of these bits. 0 at PT.
+    std::span<const Field> table;  ///< an entry that names a table; empty if this level has none
+    std::span<const Field> page;   ///< an entry that maps a page; empty if this level has none
+    /// If both kinds exist: a present entry with any of these bits is a page. 0 at PT.
     std::uint64_t page_when = 0;
-    Need page_need = Need::nothing;  ///< without it there are no pages here
+    Need page_need = Need::nothing;  ///< must be on for pages at this level
 
     /// Bytes of linear address that an entry, and a table, translate.
     constexpr std::uint64_t entry_span() const { return std::uint64_t{1} << shift; }

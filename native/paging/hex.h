@@ -1,4 +1,4 @@
-// Numbers within a reason.
+// Numbers in reasons.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 
 namespace ptmap {
 
-/// "0x1000", as Python's "#x" has it.
+/// "0x1000", as Python's "#x".
 inline std::string hex(std::uint64_t value) {
     std::array<char, 16> digits;
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr;

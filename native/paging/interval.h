@@ -10,24 +10,23 @@
 
 namespace ptmap {
 
-/// The bytes `first` .. `last`, both of them in it, of all 64 bits: with an end behind it, the last
-/// byte of a space would have none. One made by default is all there is.
+/// The bytes `first` .. `last`, both inclusive: an exclusive end would not fit 64 bits for the last
+/// byte of a space. By default it is everything.
 ///
-/// An intersection() may be nothing: then `last` is before `first`. No other interval is, unless
-/// who makes it says so.
+/// Only an intersection() may be empty: then `last` is before `first`.
 template <typename Address>
 struct IntervalOf {
     Address first{}, last{~std::uint64_t{0}};
 
     auto operator<=>(const IntervalOf&) const = default;  // by `first`, then by `last`
 
-    /// So many bytes from an address on: one at least, and none behind 2^64-1.
+    /// `size` bytes from an address on: at least one, and none after 2^64-1.
     static constexpr IntervalOf of_size(Address first, std::uint64_t size) {
         return {first, Address{number(first) + (size - 1)}};
     }
 
     constexpr bool empty() const { return last < first; }
-    /// In bytes; not of an empty one. 2^64-1 for all 2^64 of them, which no number says.
+    /// In bytes; not for an empty interval. All 2^64 bytes do not fit: then it is 2^64-1.
     constexpr std::uint64_t size() const {
         const std::uint64_t more = number(last) - number(first);
         return more + (more != ~std::uint64_t{0});
@@ -39,7 +38,7 @@ struct IntervalOf {
         return other.first <= last && first <= other.last;
     }
 
-    /// In bytes from `origin` on, which is not behind its first.
+    /// As offsets from `origin`, which must not be behind `first`.
     constexpr IntervalOf<std::uint64_t> from(Address origin) const {
         return {number(first) - number(origin), number(last) - number(origin)};
     }
@@ -53,22 +52,22 @@ private:
     }
 };
 
-/// What two intervals have in common; it may be empty.
+/// The bytes that two intervals have in common; it may be empty.
 template <typename Address>
 constexpr IntervalOf<Address> intersection(const IntervalOf<Address>& a,
                                            const IntervalOf<Address>& b) {
     return {std::max(a.first, b.first), std::min(a.last, b.last)};
 }
 
-/// The smallest interval that has both of them in it.
+/// The smallest interval that contains both.
 template <typename Address>
 constexpr IntervalOf<Address> around(const IntervalOf<Address>& a, const IntervalOf<Address>& b) {
     return {std::min(a.first, b.first), std::max(a.last, b.last)};
 }
 
-/// Of offsets: linear addresses without sign extension, or bytes from where something begins.
+/// An interval of offsets: linear addresses without sign extension, or bytes from a beginning.
 using Interval = IntervalOf<std::uint64_t>;
-/// Of linear addresses. It may lie over the hole between canonical halves.
+/// An interval of linear addresses. It may contain the hole between canonical halves.
 using VirtInterval = IntervalOf<VirtAddr>;
 using PhysInterval = IntervalOf<PhysAddr>;
 

@@ -30,7 +30,7 @@ std::string LinearMemory::why_unread(VirtAddr va, std::span<std::byte> to) {
     std::vector<Fetch> reads;
     for (VirtAddr at = va; !to.empty();) {
         const auto pa = translate(at);
-        // Address 0 does not follow the last one.
+        // The address wrapped around: 0 does not follow the last address.
         if (!pa || at < va)
             return hex(at.value) + " is not mapped below the root " + hex(root_.value);
         const std::size_t size =

@@ -1,4 +1,4 @@
-// Linear memory through one root: translated by a walk, read physically.
+// Linear memory through one root: a walk translates, then physical memory is read.
 #pragma once
 
 #include <cstddef>
@@ -14,20 +14,19 @@
 
 namespace ptmap {
 
-/// What the tables below a root map, read whatever the rights. Tables and memory may hold anything.
-/// Paging and memory have to outlive it, and the tables have to stand still: a page that was found
-/// once is not looked for again.
+/// What the tables below a root map, readable whatever the rights. Tables and memory may hold
+/// anything. Paging and memory must outlive it, and the tables must not change: a translation that
+/// was found is kept.
 class LinearMemory {
 public:
-    /// `size` bytes from `first` on, of which it is known without the tables where they are: behind
-    /// each other from `pa` on.
+    /// `size` bytes from `first` on, known to be at `pa` without a look at the tables.
     struct Known {
         VirtAddr first;
         std::uint64_t size;
         PhysAddr pa;
     };
 
-    /// For an address in `known` no table is read; of several that have it the first counts.
+    /// For an address in `known` no table is read; if several have it the first counts.
     LinearMemory(const Paging& paging, PhysAddr root, PhysicalMemory& memory,
                  std::vector<Known> known = {})
         : paging_(paging), root_(root), memory_(memory), known_(std::move(known)) {}
@@ -35,15 +34,15 @@ public:
     const Paging& paging() const { return paging_; }
     PhysicalMemory& physical() const { return memory_; }
 
-    /// The physical address; nothing if there is no mapping, a table cannot be read, or it is no
-    /// address in this paging mode.
+    /// The physical address; nothing if it is not mapped, if a table cannot be read, or if the
+    /// paging mode has no such address.
     std::optional<PhysAddr> translate(VirtAddr va);
 
-    /// Reads to.size() bytes from `va` on. False if any of them is not there: then `to` may hold
-    /// anything. Behind address 2^64-1 there is nothing.
+    /// Reads to.size() bytes from `va` on. False if any of them cannot be read: then `to` may hold
+    /// anything. It does not wrap around after 2^64-1.
     bool read(VirtAddr va, std::span<std::byte> to) { return why_unread(va, to).empty(); }
 
-    /// The same; "" or why not: "0x1000 is not mapped below the root 0x2000", "0x1000 (physical
+    /// The same; "" or the reason: "0x1000 is not mapped below the root 0x2000", "0x1000 (physical
     /// 0x5000) cannot be read: not RAM".
     std::string why_unread(VirtAddr va, std::span<std::byte> to);
 

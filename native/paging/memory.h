@@ -9,7 +9,7 @@
 
 namespace ptmap {
 
-/// One read: `to.size()` bytes at `address`. Answered on its own: `ok` and all bytes, or the
+/// One read: `to.size()` bytes at `address`. Each is answered by itself: `ok` and all bytes, or the
 /// reason why not ("not RAM").
 struct Fetch {
     PhysAddr address;
@@ -18,9 +18,9 @@ struct Fetch {
     std::string why;
 };
 
-/// A machine's physical memory. Many reads are asked for at once, so that a source can group
-/// them; what one of them cannot get never spoils the others. An exception means that the source
-/// itself is gone; it crosses the core unchanged.
+/// A machine's physical memory. Many reads come at once, so that a source can group them; one that
+/// fails does not affect the others. An exception means that the source itself is gone; it crosses
+/// the core unchanged.
 class PhysicalMemory {
 public:
     virtual ~PhysicalMemory() = default;

@@ -8,8 +8,8 @@ std::string_view sdm_name(const NamedBits& named) {
     const Field& f = *named.field;
     const bool is_nameless = f.role == Role::address || f.role == Role::reserved ||
                              f.role == Role::ignored || f.role == Role::must_be_zero_at_load;
-    // The rows name these "rsvd", "ign" or by what an address leads to. PS alone has a name of its
-    // own wherever it is reserved or ignored.
+    // The rows' names for these are not bits' names: "rsvd", "ign", or the address's. Only PS has a
+    // name even if it is reserved or ignored.
     return is_nameless && f.name != std::string_view("PS") ? "" : f.name;
 }
 
@@ -44,7 +44,7 @@ Paging::Paging(const Format& format, const Features& features)
     }
 }
 
-// The bits of an address slice that would give bits which physical addresses do not have.
+// The bits of an address slice that are above the width of physical addresses.
 std::uint64_t Paging::too_wide(const Field& f) const {
     const unsigned usable =
         std::clamp<int>(static_cast<int>(features_.physical_bits) - f.to, 0, f.width);
@@ -73,7 +73,7 @@ EntryRules Paging::compile(std::span<const Field> fields) const {
             case Role::address: {
                 const std::uint64_t beyond = too_wide(f);
                 *slice++ = {mask & ~beyond, static_cast<std::uint8_t>(f.to - f.low)};
-                // A PDPTE of PAE is checked when it is loaded, its address too.
+                // PAE's PDPTEs, with their addresses, are checked when they are loaded.
                 (rules.odd ? rules.odd : rules.reserved) |= beyond;
                 break;
             }

@@ -1,4 +1,4 @@
-// A format and what is on: what scan and walk read entries with.
+// A format under its registers, which scan and walk use to read entries.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +26,7 @@ enum class Kind : std::uint8_t {
     malformed  ///< present with a reserved bit set
 };
 
-/// The masks of one kind of entry at one level. A mask of 0 is a field that this entry lacks.
+/// The masks of one kind of entry at one level. A mask is 0 if the entry has no such field.
 struct EntryRules {
     std::span<const Field> fields;
     std::uint64_t reserved = 0;
@@ -40,7 +40,7 @@ struct EntryRules {
     };
     std::array<Slice, 2> address;
 
-    /// The rights that this entry alone leaves.
+    /// The rights that this entry allows.
     Rights rights(std::uint64_t raw) const {
         return static_cast<Rights>(((raw & user) == user) | ((raw & write) == write) << 1 |
                                    ((raw & no_execute) == 0) << 2);
@@ -60,8 +60,7 @@ struct PagingLevel {
     const Level* level = nullptr;
     std::uint64_t page_when = 0;
     EntryRules table, page;
-    /// The bits in which a present entry may not differ from a page of this level to be a page with
-    /// the same attributes.
+    /// Two pages of this level have the same attributes if they are equal in these bits.
     std::uint64_t page_decides = 0;
 
     std::uint64_t entry_span() const { return level->entry_span(); }
@@ -90,10 +89,10 @@ private:
 /// What is known of the frames of some pages: by default nothing.
 struct Frames {
     PhysInterval begin_in;      ///< each frame's first byte lies in it
-    bool are_in_order = false;  ///< for certain each frame begins where the one before ends
+    bool are_in_order = false;  ///< each frame is known to begin where the one before ends
 };
 
-/// Entries of one table that are one thing; see Paging::run.
+/// Entries of one table that are alike; see Paging::run.
 struct EntryRun {
     std::uint64_t raw;  ///< the first
     Kind kind;          ///< of all
@@ -114,12 +113,12 @@ std::string_view sdm_name(const NamedBits& bits);
 /// The numbers of the bits that are set, in the entry.
 std::vector<unsigned> bit_numbers(const NamedBits& bits);
 
-/// What to call them: the SDM's name, or "bit 13", "bits 13,15" where it has none.
+/// A name for them: the SDM's, or "bit 13", "bits 13,15" if it has none.
 std::string bit_name(const NamedBits& bits);
 
-/// A format compiled for what is on. Addresses inside the core are offsets: linear addresses
-/// without their sign extension, 0 .. 2^va_bits - 1. An architecture's own (X86Paging) keeps its
-/// registers beside that.
+/// A format compiled for its registers. Addresses inside the core are offsets: linear addresses
+/// without their sign extension, 0 .. 2^va_bits - 1. An architecture's subclass (X86Paging) keeps
+/// its registers too.
 class Paging {
 public:
     virtual ~Paging() = default;
@@ -129,10 +128,10 @@ public:
     const Format& format() const { return *format_; }
     /// Root first.
     std::span<const PagingLevel> levels() const { return levels_; }
-    /// The index in levels() of a level's number (5 PML5 .. 1 PT), -1 where this mode lacks it.
+    /// The index in levels() of a level's number (5 PML5 .. 1 PT); -1 if this mode lacks it.
     int position(unsigned number) const;
 
-    /// The register that names a root (CR3), without all that is not the root's address.
+    /// The root's address in a register's value (CR3).
     PhysAddr root_of(std::uint64_t root_register) const;
     /// A table's size in bytes: 4096, or 32 for PAE's root.
     std::size_t table_bytes(const PagingLevel& level) const {
@@ -144,7 +143,8 @@ public:
     std::uint64_t offset_of(VirtAddr va) const { return va.value & last_offset(); }
     VirtAddr address_of(std::uint64_t offset) const;
     std::uint64_t last_offset() const { return bits(0, format_->va_bits); }
-    /// Where the upper part begins (the first offset whose address is sign-extended), 0 for none.
+    /// Where the upper part begins (the first offset whose address is sign-extended); 0 if there is
+    /// none.
     std::uint64_t upper_part() const {
         return format_->canonical ? std::uint64_t{1} << (format_->va_bits - 1) : 0;
     }
@@ -155,8 +155,8 @@ public:
         return load<std::uint32_t>(table, index);
     }
 
-    /// The run of entries that `index` begins, `end` at most: entries that are not present, or
-    /// pages with equal attributes wherever their frames are. Any other entry is a run of its own.
+    /// The run of entries that begins at `index`, before `end`: entries that are not present, or
+    /// pages with equal attributes and any frames. Any other entry is a run by itself.
     EntryRun run(const PagingLevel& level, std::span<const std::byte> table, unsigned index,
                  unsigned end) const {
         if (format_->entry_bytes == 8) return run_of<std::uint64_t>(level, table, index, end);

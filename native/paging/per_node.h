@@ -1,4 +1,4 @@
-// What is known of each node of a Space.
+// A value for each node of a Space.
 #pragma once
 
 #include <array>
@@ -10,8 +10,9 @@
 
 namespace ptmap {
 
-/// A value for each node, made with its neighbours' when one of them is asked for: of a space with
-/// millions of nodes much may never be, and all at once would take long.
+/// A value for each node. Values are made in groups of neighbours, when one of a group is first
+/// asked for: a space may have millions of nodes, most are never asked for, and making all takes
+/// long.
 template <typename Value>
 class PerNode {
 public:

@@ -1,4 +1,4 @@
-// A look up from long work.
+// Progress of long work.
 #pragma once
 
 #include <algorithm>
@@ -8,24 +8,24 @@
 
 namespace ptmap {
 
-/// Called every few milliseconds of work with how many things are done. What it throws ends the
-/// work.
+/// Called every few milliseconds of work with the number of things done. An exception from it ends
+/// the work.
 using Pulse = std::function<void(std::size_t done)>;
 
-/// Counts work, whatever comes out of it, and calls a Pulse (if there is one) for every 65536 units
-/// of it. A unit is a look at an entry or a comparison: some nanoseconds.
+/// Counts work, with or without results, and calls a Pulse (if there is one) every 65536 units. A
+/// unit is a look at an entry or a comparison: some nanoseconds.
 class Ticker {
 public:
     static constexpr std::size_t period = 65536;
 
     explicit Ticker(const Pulse& pulse) : pulse_(pulse) {}
 
-    /// One more thing is done, which took so much work.
+    /// One more thing is done, after `work` units.
     void operator()(std::size_t work = 16) {
         ++done_;
         looked(work);
     }
-    /// So much was looked at.
+    /// `work` units are done.
     void looked(std::size_t work = 1) {
         worked_ += work;
         if (worked_ < period) return;
@@ -38,8 +38,8 @@ private:
     std::size_t done_ = 0, worked_ = 0;
 };
 
-/// Adds to a list that may grow to `limit`. To copy millions of elements takes too long to be done
-/// at once, and room that is not used costs nothing.
+/// Adds to a list that may grow to `limit`. It reserves room at once: copying millions of elements
+/// takes too long, and unused room costs nothing.
 template <typename Element>
 void add_to(std::vector<Element>& list, Element element, std::size_t limit = std::size_t{1} << 22) {
     constexpr std::size_t few = std::size_t{1} << 16;

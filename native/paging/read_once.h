@@ -15,21 +15,22 @@
 
 namespace ptmap {
 
-/// Another PhysicalMemory, read through a store of its answers: reasons are kept like bytes. Only
-/// for as long as that memory stands still, then forget().
+/// Another PhysicalMemory, read through a store of its answers; reasons are kept like bytes. Call
+/// forget() when the memory may have changed.
 class ReadOnce : public PhysicalMemory {
 public:
     explicit ReadOnce(PhysicalMemory& source) : source_(source) {}
 
-    /// A read is answered from the store where an earlier one from the same address, from the
-    /// beginning of its page or of its 32 bytes (PAE's root) holds it whole.
+    /// The store answers a read that lies whole in an earlier one. The earlier one began at the
+    /// same address, at the beginning of the page, or at the beginning of the 32 bytes (PAE's
+    /// root).
     void fetch(std::span<Fetch> reads) override;
 
     void forget() {
         answers_.clear();
         kept_.clear();
     }
-    /// Only what could not be read: it may be worth another try.
+    /// Forgets only reads that failed, so that they are tried again.
     void forget_failures();
 
     /// What came from the source so far, in bytes, and the time that it took.
@@ -48,7 +49,7 @@ private:
 
     PhysicalMemory& source_;
     Disposed<std::unordered_map<std::uint64_t, Answer>, 1 << 10> answers_;  // by address
-    // A piece for each time that the source was asked: one is up to 16 MiB.
+    // One block for each request to the source, of up to 16 MiB.
     Disposed<std::vector<Block>, 8> kept_;
     std::uint64_t bytes_ = 0;
     std::chrono::duration<double> time_{};

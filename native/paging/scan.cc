@@ -7,9 +7,9 @@
 namespace ptmap {
 namespace {
 
-constexpr std::size_t batch = 4096;  // tables a fetch: 16 MiB; a tenth of a second, read natively
+constexpr std::size_t batch = 4096;  // tables in a fetch: 16 MiB, natively a tenth of a second
 constexpr std::size_t few = 8;       // runs of a table that are remembered
-constexpr std::size_t lookup = 8;    // in a hash table, in units of work
+constexpr std::size_t lookup = 8;    // units of work of a look into a hash table
 
 }  // namespace
 
@@ -27,8 +27,8 @@ public:
         const std::uint64_t top = space_.paging_->last_offset();
         space_.window_.last = std::min(space_.window_.last, top);
         reach(root, 0, space_.window_);
-        // All paths to a level's tables come from the level above, so that `needed` is final
-        // when the level is read.
+        // All paths to a level's tables come from the level above, so `needed` is final when the
+        // level is read.
         for (std::size_t begin = 0; begin < space_.nodes_.size();) {
             const std::size_t end = space_.nodes_.size();
             read(begin, end);
@@ -51,8 +51,8 @@ private:
         return found->second;
     }
 
-    // What tells tables apart: the address, and whether it is PAE's root, which shares its page
-    // with who knows what.
+    // What identifies a table: its address, and whether it is PAE's root, which is only a part of a
+    // page.
     std::uint64_t key(std::size_t n) const {
         const Node& node = space_.nodes_[n];
         return node.table.value | (space_.paging_->table_bytes(space_.level(node)) < 4096);
@@ -166,7 +166,7 @@ private:
     Space& space_;
     PhysicalMemory& memory_;
     std::size_t max_tables_;
-    const Pulse pulse_;  // told how many tables are read
+    const Pulse pulse_;  // by tables read
     Ticker tick_{pulse_};
     std::unordered_map<std::uint64_t, std::uint32_t> node_of_;
     std::unordered_map<std::uint64_t, Table> read_;

@@ -1,9 +1,9 @@
-// The whole space, level by level: which tables there are and what hangs below them.
+// Reads the whole space, level by level.
 //
-// Tables form a graph, not a tree: a page directory may be named by many entries, and a
-// recursive slot names the root itself. The scan reads each distinct table once and has one Node
-// for each (table, level) it is used at; map and grid share what they work out below a Node. So
-// cost follows distinct tables, not the number of paths, and a hostile space stays bounded.
+// Tables form a graph, not a tree: many entries may name one page directory, and a recursive slot
+// names the root itself. The scan reads each distinct table once and has one Node for each pair of
+// table and level; map and grid keep their results below a Node. So the cost follows distinct
+// tables, not the number of paths, and a hostile space stays bounded.
 #pragma once
 
 #include <cstdint>
@@ -37,18 +37,18 @@ struct Node {
         std::uint32_t node;
     };
     std::vector<Child> children;
-    /// Of a table of the last level that is a few runs, where they begin among the Space's.
+    /// A table of the last level with few runs: which of the Space's runs they are.
     std::uint32_t first_run = 0, run_count = 0;
 };
 
-/// Whose tables a scan reads: those that any path leads to, or that one leads to on which every
-/// entry lets the user through. A Space of the latter has no children for the other entries.
+/// Which tables a scan reads: all, or only those on a path whose entries all let the user through.
+/// In the latter case a Space has no children for the other entries.
 enum class Reach : std::uint8_t { all, user };
 
 /// What a scan found. Node 0 is the root.
 class Space {
 public:
-    Space(Space&&) = default;  // and no copy: they are large
+    Space(Space&&) = default;  // no copy: a Space is large
 
     const Paging& paging() const { return *paging_; }
     PhysAddr root() const { return nodes_.front().table; }
@@ -60,7 +60,7 @@ public:
 
     /// Distinct tables read, root included.
     std::size_t tables() const { return tables_.size(); }
-    /// Whether the limit on tables was reached: some are unread for that reason alone.
+    /// Whether the limit of tables was reached: then some tables are unread only because of it.
     bool cut() const { return cut_; }
 
     std::uint64_t entry(const Node& node, unsigned index) const {
@@ -68,13 +68,13 @@ public:
     }
     /// A readable node's table, as the guest stores it.
     std::span<const std::byte> bytes(const Node& node) const { return tables_[node.bytes]; }
-    /// The runs of what any path needs of a readable table, with what is known of their frames;
-    /// none of a table that has many of them, and of one that may name tables.
+    /// The runs of the part of a readable table that any path needs, with what is known of their
+    /// frames. None of a table that has many, and of one that may name tables.
     std::span<const EntryRun> runs(const Node& node) const {
         return std::span(runs_).subspan(node.first_run, node.run_count);
     }
-    /// Where the pages that entry `index` begins stop following each other physically, `end` at
-    /// most: all before it are of kind Kind::page.
+    /// Where the frames of the pages from entry `index` on stop being contiguous, `end` at most.
+    /// All entries before `end` are of Kind::page.
     unsigned contiguous_end(const Node& node, unsigned index, unsigned end) const {
         const PagingLevel& at = level(node);
         std::uint64_t next = at.page.target(entry(node, index)).value;
@@ -82,11 +82,11 @@ public:
         while (++index < end && at.page.target(entry(node, index)).value == next);
         return index;
     }
-    /// Whether the scan followed entries of kind Kind::table that say this (Reach).
+    /// Whether the scan followed such an entry of Kind::table (Reach).
     bool follows(const PagingLevel& at, std::uint64_t raw) const {
         return reach_ == Reach::all || has(at.table.rights(raw), Rights::user);
     }
-    /// The table that an entry names which was followed.
+    /// The table of a followed entry.
     const Node& child(const Node& node, unsigned index) const;
     std::uint32_t child_index(const Node& node, unsigned index) const;
     /// Why a node is not readable: "not RAM".
@@ -105,7 +105,7 @@ private:
     Disposed<std::vector<Node>> nodes_;
     Disposed<std::vector<EntryRun>> runs_;
     std::vector<std::span<const std::byte>> tables_;
-    // What they lie in, a piece for each fetch: one is up to 16 MiB.
+    // The tables' memory: a block for each fetch, of up to 16 MiB.
     Disposed<std::vector<Block>, 8> read_;
     std::vector<std::string> reasons_;
     bool cut_ = false;

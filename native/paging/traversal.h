@@ -1,35 +1,35 @@
-// One way through the tables that a scan read, for all that is worked out of them: maps, counts,
-// grids, lists of pages.
+// The one way through the tables of a scan, for maps, counts, grids and lists of pages.
 //
-// Tables form a graph (scan.h), and a hostile one has 2^36 paths over four tables. So what is
-// worked out of a table is kept: once for each combination of rights that a path to it leaves. A
-// visitor says what that is, as a Value, and how the Values of neighbours are one. Where they are
-// not, the table is gone into on each path, and then something has to come out of it: cost follows
-// distinct tables and what comes out.
+// Tables form a graph (scan.h), and a hostile one has 2^36 paths over four tables. So the result
+// for a table, a Value, is kept: one for each combination of rights that a path to the table
+// leaves. A visitor defines the Value, and joins the Values of neighbours. If they cannot be
+// joined, the traversal enters the table on each path, and then the table must yield output: the
+// cost follows distinct tables and the output.
 //
 // What a visitor has:
 //
-//     Value                       what is known of a table, or of some of its entries, if that is
-//                                 all that is wanted; one made by default is "nothing is here"
-//     by_rights                   whether that depends on the rights of the path
-//     parts                       which tables are remembered in Parts, without what is nothing
-//     add(sum, entries)           adds entries that name no tables to what is known of their table
-//                                 so far; false if no Value tells both, then they are visited
-//     add(sum, value, at)         adds what is so many bytes behind the beginning of a table; false
-//                                 if no Value tells both; to nothing everything can be added
-//     settles(value, size)        whether that is all that is wanted of something so large; else it
-//                                 is gone into
-//     value_of_unreadable()       of a table that could not be read; none if it must be visited
+//     Value                       the result for a table, or for some of its entries, if one value
+//                                 can express it; by default "nothing is here"
+//     by_rights                   whether the Value depends on the rights of the path
+//     parts                       for which tables Parts are kept, without those that are nothing
+//     add(sum, entries)           adds entries that name no tables to the sum of their table; false
+//                                 if no Value can express both: then the entries are visited
+//     add(sum, value, at)         adds the Value of what lies `at` bytes behind a table's
+//     beginning;
+//                                 false if no Value can express both; anything adds to "nothing"
+//     settles(value, size)        whether the Value is enough for something of this size; if not it
+//                                 is entered
+//     value_of_unreadable()       for a table that could not be read; none if it must be visited
 //     is_nothing(value)           only with parts
-//     asks(node, part)            whether a table is asked for its Value, before it is gone into
-//     take(base, value)           what a Value tells, of a table at offset `base`
-//     take(base, entries, part)   entries that name no tables; part: offsets inside the table
+//     asks(node, part)            whether to look for a table's Value before it is entered
+//     take(base, value)           output: the Value of a table at offset `base`
+//     take(base, entries, part)   output: entries that name no tables; part: offsets in the table
 //     unreadable(base, node, part)
-//     done()                      whether no more is wanted
-//     skip(node, level, i, end)   if it has that: the first entry from `i` on that it wants to see
-//     wants(level, frames)        with skip(): whether it wants to see such pages
+//     done()                      whether the traversal may stop
+//     skip(node, level, i, end)   optional: the first entry from `i` on that it wants to see
+//     wants(level, frames)        with skip(): whether it wants to see pages with these frames
 //
-// One without a Value is asked enters(n, path) instead: whether it wants to see that node (again)
+// A visitor without a Value has enters(n, path) instead: whether it wants to see that node (again)
 // on a path with these rights.
 #pragma once
 
@@ -49,12 +49,12 @@
 
 namespace ptmap {
 
-/// Of a table that is gone into, whether the entries where something is are remembered, if they are
-/// few: not at all; of tables that name tables; of those at the last level too.
+/// For which entered tables the non-empty parts are kept, if they are few: for none; for tables
+/// that name tables; for those at the last level too.
 enum class Parts : std::uint8_t { none, of_tables, of_all };
 
-/// Entries of a table that are one thing: not present, or pages with equal attributes wherever
-/// their frames are. Any other is alone.
+/// Neighbouring entries of a table that are alike: not present, or pages with equal attributes and
+/// any frames. Any other entry is by itself.
 struct Entries {
     const Node& node;
     const PagingLevel& level;
@@ -64,7 +64,7 @@ struct Entries {
     Rights path;          ///< of the way to the table
     Frames frames;        ///< of pages, as far as it is known
 
-    /// The rights of the way that goes on through them.
+    /// The rights of the path through them.
     Rights rights() const { return path & level.rules(raw).rights(raw); }
     /// What they translate, in bytes from the beginning of what the table does.
     Interval part() const {
@@ -91,7 +91,7 @@ struct ValueOf<Visitor> {
 };
 }  // namespace detail
 
-/// Takes a visitor through a Space. Each look at an entry is a unit of the ticker's work.
+/// Takes a visitor through a Space. Each look at an entry is one unit of the ticker's work.
 template <typename Visitor>
 class Traversal {
     using Value = typename detail::ValueOf<Visitor>::type;
@@ -107,14 +107,14 @@ public:
 private:
     struct Known {
         bool worked_out = false;
-        std::optional<Value> value;  // none: it is several things
+        std::optional<Value> value;  // none: no Value can express it
     };
     // Entries first .. end - 1 of a table, and their Value as offsets in the table have it.
     struct Part {
         unsigned first, end;
         std::optional<Value> value;
     };
-    static constexpr std::size_t few = 32;  // parts; of a table with more something comes out
+    static constexpr std::size_t few = 32;  // parts; a table with more yields output anyway
 
     // A node that lies at offset `base`; `part` in offsets inside the table.
     void enter(std::uint32_t n, std::uint64_t base, const Interval& part, Rights path) {
@@ -215,7 +215,7 @@ private:
         return known.value;
     }
 
-    // Of all that any path needs of a table.
+    // The Value of the part of a table that any path needs.
     std::optional<Value> work_out(const Node& node, Rights path) {
         if (!node.readable) return visitor_.value_of_unreadable();
         const PagingLevel& level = space_.level(node);
@@ -227,7 +227,7 @@ private:
         return sum;
     }
 
-    // Adds what entries are to a sum, both of one table; false if no Value tells both.
+    // Adds entries to the sum of their table; false if no Value can express both.
     bool add(Value& sum, const Entries& entries) {
         if (entries.kind != Kind::table) return visitor_.add(sum, entries);
         if (!space_.follows(entries.level, entries.raw)) return true;
@@ -236,8 +236,8 @@ private:
         return value && visitor_.add(sum, *value, entries.part().first);
     }
 
-    // The parts of a table that is several things, each as large as can be, without those where
-    // nothing is; none if they are many, or at the last level.
+    // The non-empty parts of a table that no Value can express, each as large as possible; empty if
+    // they are many, or at the last level.
     const std::vector<Part>& few_parts(std::uint32_t n, Rights path) {
         static const std::vector<Part> many;
         const Node& node = space_.node(n);

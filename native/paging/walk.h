@@ -18,11 +18,11 @@ std::string_view name(Outcome outcome);
 
 /// One entry on the way.
 struct Step {
-    const Level* level;  ///< of the format's rows, which live for ever
+    const Level* level;  ///< a row of the format, which is never freed
     PhysAddr table;
     unsigned index;
     PhysAddr entry_address;
-    std::uint64_t raw = 0;  ///< 0 where the entry could not be read
+    std::uint64_t raw = 0;  ///< 0 if the entry could not be read
     Kind kind = Kind::not_present;
     PhysAddr target;              ///< the table or page that the entry names, else 0
     Rights rights = Rights::all;  ///< of the path down to here; meaningful for tables and pages
@@ -32,14 +32,14 @@ struct Walk {
     VirtAddr va;
     Outcome outcome = Outcome::not_canonical;
     std::vector<Step> steps;  ///< root first; the last is where the walk ended
-    std::string why;          ///< Outcome::unreadable: what the memory said
-    // The rest only where outcome is mapped.
+    std::string why;          ///< Outcome::unreadable: the memory's reason
+    // The rest only for Outcome::mapped.
     PhysAddr pa;                  ///< of `va` itself
     std::uint64_t page_size = 0;  ///< bytes
     Rights rights = Rights::none;
     bool global = false;
     unsigned cache_slot = 0;  ///< of IA32_PAT, 0..7
-    unsigned key = 0;         ///< protection key, 0 where keys are off
+    unsigned key = 0;         ///< protection key, 0 if keys are off
 };
 
 /// Walks `va` below `root`. Reads one entry a level and nothing more.

@@ -12,7 +12,7 @@ constexpr std::string_view elf_magic =
 constexpr std::string_view kdump_magic = "KDUMP   ";
 constexpr std::string_view flattened_magic{"makedumpfile\0\0\0\0", 16};
 
-// As a shell takes it for one word.
+// The path as one word of a shell.
 std::string quoted(const std::string& path) {
     constexpr std::string_view plain =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-";

@@ -1,8 +1,8 @@
 // A machine's dump: an ELF core or a kdump file, as QEMU's dump-guest-memory writes them. Its
 // memory, and its CPUs' registers from its notes.
 //
-// The bytes are anybody's. A page is what the file has of it, or unreadable with a reason, and
-// never zeros in its stead: not where it was left out, and not where the file was cut off.
+// The bytes may be hostile. A page that was left out of the file, or cut off, is unreadable with a
+// reason. It is never zeros.
 #pragma once
 
 #include <memory>
@@ -26,15 +26,15 @@ public:
     virtual const InputFile& file() const = 0;
 };
 
-/// Error: FileError, one phrase, where the file is no dump of an x86 machine, or its headers are
+/// Error: FileError, one phrase, if the file is not a dump of an x86 machine, or its headers are
 /// damaged or cut off.
 std::unique_ptr<Dump> open_dump(const std::string& path);
 
-// The reasons for an address that cannot be read.
+// Reasons why an address cannot be read.
 inline constexpr const char* not_in_dump = "not in the dump";
 inline constexpr const char* dump_ended = "the dump ends before it";
 
-// What open_dump() chooses from, by the file's first bytes.
+// open_dump() chooses one of these by the file's first bytes.
 std::unique_ptr<Dump> open_elf_dump(std::shared_ptr<InputFile> file);
 std::unique_ptr<Dump> open_kdump(std::shared_ptr<InputFile> file);
 

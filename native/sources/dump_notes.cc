@@ -24,13 +24,13 @@ struct QemuCpuState {
     std::uint64_t rip, rflags;
     QemuSegment cs, ds, es, fs, gs, ss, ldt, tr, gdt, idt;
     std::uint64_t cr[5];
-    // What newer versions have behind it is not needed here; the size tells.
+    // Newer versions add fields, which are not needed here; the size tells whether they are there.
 };
 static_assert(sizeof(QemuCpuState) == 0x1b0);
 
 constexpr std::uint32_t known_version = 1;
 constexpr std::size_t prstatus_64_size = 336, prstatus_32_size = 144;
-// What long mode needs (SDM vol. 3A, 2.5).
+// Bits that long mode needs (SDM vol. 3A, 2.5).
 constexpr std::uint64_t cr0_pg = std::uint64_t{1} << 31, cr4_pae = 1 << 5;
 constexpr std::uint32_t segment_l = 1 << 21;  // CS.L, SDM vol. 3A, Figure 3-8
 
@@ -40,7 +40,7 @@ struct Note {
     std::span<const std::byte> contents;
 };
 
-// Takes the first note off the area; none where it is not whole. Both ELF classes have the same
+// Takes the first note off the area; none if it is not whole. Both ELF classes have the same
 // headers, and pad to 4 bytes.
 std::optional<Note> next_note(std::span<const std::byte>& area) {
     Elf64_Nhdr header;
@@ -77,9 +77,9 @@ CpuRegisters of(const QemuCpuState& s) {
             .long_mode_told = false};
 }
 
-// Long mode is active with paging and PAE only (SDM vol. 3A, 4.1.1). The others' 64-bit code shows
-// theirs; where they run something else they are taken to be as the first CPU is, which is right
-// unless one of them is still on its way there.
+// Long mode is active only with paging and PAE (SDM vol. 3A, 4.1.1). If another CPU than the first
+// runs 64-bit code it is in long mode. If it runs other code it is assumed to be as the first CPU,
+// which is wrong only while it is still starting.
 void tell_long_mode(std::vector<CpuRegisters>& cpus, bool first_is) {
     for (CpuRegisters& cpu : cpus) {
         const bool first = &cpu == &cpus.front();
@@ -115,8 +115,8 @@ DumpNotes read_dump_notes(std::span<const std::byte> area) {
                 continue;
             }
         }
-        // The next one would get this CPU's number.
-        notes.problem = "its notes are of a kind that is not known";
+        // If this note were skipped, the next CPU would get this CPU's number.
+        notes.problem = "its notes are of an unknown kind";
         break;
     }
     if (!notes.cpus.empty() && !wide && notes.problem.empty())

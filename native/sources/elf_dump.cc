@@ -1,6 +1,6 @@
-// ELF dumps. libelf reads the headers. The memory is read here: libkdumpfile gives zeros for what a
-// segment has in memory and not in the file (with paging on, QEMU writes device memory so), and for
-// what lies beyond the end of a file that was cut off.
+// ELF dumps. libelf reads the headers. The memory is read here, not by libkdumpfile, which gives
+// zeros for memory that a segment does not have in the file (with paging on QEMU writes device
+// memory in this way), and for memory beyond the end of a file that was cut off.
 #include <gelf.h>
 
 #include <algorithm>
@@ -26,11 +26,11 @@ std::vector<GElf_Phdr> segments_of(const InputFile& file) {
     if (header.e_ident[EI_DATA] != ELFDATA2LSB ||
         (header.e_machine != EM_386 && header.e_machine != EM_X86_64))
         throw FileError("an ELF file, but not of an x86 machine");
-    if (header.e_type != ET_CORE) throw FileError("an ELF file, but no core");
+    if (header.e_type != ET_CORE) throw FileError("an ELF file, but not a core file");
     std::size_t count = 0;
     if (elf_getphdrnum(elf.get(), &count) != 0 || count == 0)
         throw FileError("the ELF header names no segments");
-    // libelf takes what is not in the file off the count.
+    // libelf does not count headers that are not in the file.
     if (header.e_phnum != PN_XNUM && count < header.e_phnum)
         throw FileError("it is cut off within the program headers");
     std::vector<GElf_Phdr> segments(count);
@@ -48,10 +48,10 @@ std::vector<FilePiece> memory_of(const std::vector<GElf_Phdr>& segments) {
     return in_order(std::move(pieces));
 }
 
-// With paging on QEMU still writes all RAM, by rising address and right behind the notes, but names
-// only what the CPUs' roots map: under KPTI in user mode not even the page tables. Where two pieces
-// are as far from each other in the file as in memory, there is no room for a hole between them,
-// and what is in the file there is the memory between.
+// With paging on QEMU still writes all RAM, by rising address and right after the notes. But its
+// headers name only memory that the CPUs' roots map: under KPTI in user mode not even the page
+// tables. If two named pieces are as far apart in the file as in memory, the bytes between them in
+// the file are the memory between them.
 std::vector<FilePiece> with_unnamed(const std::vector<FilePiece>& named, std::uint64_t notes_end) {
     std::vector<FilePiece> pieces;
     FilePiece before{0, 0, notes_end};
@@ -138,7 +138,7 @@ std::unique_ptr<Dump> open_elf_dump(std::shared_ptr<InputFile> file) {
     const std::vector<GElf_Phdr> segments = segments_of(*file);
     DumpNotes notes = notes_of(segments, *file);
     if (is_of_a_process(segments, notes))
-        throw FileError("a core of a process, and not of a machine");
+        throw FileError("a core file of a process, not of a machine");
     return std::make_unique<ElfDump>(std::move(file), segments, std::move(notes));
 }
 

@@ -5,7 +5,7 @@
 
 namespace ptmap {
 
-/// Thrown where a source can be read no more; what() is one sentence for the user.
+/// Thrown if a source can no longer be read; what() is one sentence for the user.
 class SourceGone : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;

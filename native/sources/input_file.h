@@ -1,4 +1,4 @@
-// A file that is read by position, and what is said where it cannot be.
+// A file that is read by position, and the error if it cannot be.
 #pragma once
 
 #include <sys/stat.h>
@@ -12,13 +12,13 @@
 
 namespace ptmap {
 
-/// Why a file is no source of memory, a phrase without the file's name.
+/// Why a file cannot be a source of memory, a phrase without the file's name.
 struct FileError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// An ordinary file, open for reading. It is never mapped: a file that becomes shorter would then
-/// end the process (SIGBUS), which is GDB.
+/// A regular file, open for reading. It is never mapped: if a mapped file becomes shorter, a read
+/// ends the process, GDB, by SIGBUS.
 class InputFile {
 public:
     /// Error: FileError.
@@ -34,14 +34,13 @@ public:
     /// Bytes, now.
     std::uint64_t size_now() const;
 
-    /// How many of the bytes from `offset` on there are; fewer than asked for at the file's end.
-    /// Error: FileError where the system cannot read them.
+    /// Reads from `offset` on, and returns how many bytes: fewer than asked for at the file's end.
+    /// Error: FileError if the system cannot read them.
     std::size_t read(std::uint64_t offset, std::span<std::byte> to);
 
-    /// "" while the path still leads to this file, and it has the size that it had; else why not,
-    /// a phrase.
+    /// "" while the path still names this file and its size is the same; else why not, a phrase.
     std::string replaced() const;
-    /// The same, and where the file has been written to.
+    /// The same; also a phrase if the file has been written to.
     std::string changed() const;
 
     /// System calls that read() has made.
@@ -58,7 +57,7 @@ private:
 struct FilePlace {
     std::uint64_t offset, size;
 
-    /// Whether all of it lies before `end`; neither field is believed.
+    /// Whether all of it lies before `end`. The fields may be anything.
     bool within(std::uint64_t end) const { return offset <= end && size <= end - offset; }
 };
 

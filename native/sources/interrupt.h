@@ -3,8 +3,8 @@
 
 namespace ptmap {
 
-/// Whether SIGINT was sent and is held back: whoever reads blocks it, so that nothing is left half
-/// done, and sources ask between two of their reads.
+/// Whether SIGINT is pending. It is blocked while memory is read, so that nothing is left half
+/// done; sources ask between two reads.
 bool interrupt_pending();
 
 /// Thrown by a source that stops for it.

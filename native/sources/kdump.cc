@@ -1,7 +1,7 @@
 // Kdump files. libkdumpfile finds the pages and decompresses them.
 //
-// It takes what lies beyond the end of a file for zeros and believes the sizes that it finds in it,
-// so both are checked here first: the headers once, each page's descriptor before the page.
+// It reads zeros beyond the end of a file and trusts the sizes in it, so both are checked here
+// first: the headers once, each page's descriptor before the page.
 #include <libkdumpfile/kdumpfile.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@ constexpr std::uint64_t max_notes = 64 << 20;
 constexpr std::uint64_t max_page_number = std::uint64_t{1} << 40;  // 52 bits of address
 constexpr std::size_t max_runs = 1 << 22;
 
-// Where the fields of the header and of the sub-header are, with 32- and 64-bit alignment.
+// The places of fields in the header and the sub-header, with 32- and 64-bit alignment.
 struct Layout {
     unsigned block_size, sub_header_blocks, bitmap_blocks, max_page_number;
     unsigned vmcoreinfo, notes, eraseinfo, max_page_number_64, sub_header_size;  // in the second
@@ -100,9 +100,9 @@ DumpNotes read_notes(InputFile& file, const FilePlace& where) {
     return read_dump_notes(area);
 }
 
-// Up to 0.5.1 (Debian 12), kdump_free() of a context that a file was opened in writes to memory
-// that it has freed (seen with valgrind); a process dies of that now and then. There a context is
-// never freed: some MiB for each dump that is opened.
+// Up to 0.5.1 (Debian 12), kdump_free() of a context with an open file writes to memory that it has
+// freed (seen with valgrind), and now and then the process dies. With these versions a context is
+// never freed: it costs some MiB for each dump that is opened.
 constexpr bool context_can_be_freed = KDUMPFILE_VERSION > KDUMPFILE_MKVER(0, 5, 1);
 
 struct EndContext {
@@ -121,7 +121,7 @@ using Context = std::unique_ptr<kdump_ctx_t, EndContext>;
 Context open_context(const InputFile& file) {
     Context context(kdump_new());
     if (!context) throw FileError("libkdumpfile does not start");
-    // As for InputFile: no SIGBUS.
+    // Without mappings there is no SIGBUS: see InputFile.
     if (kdump_set_number_attr(context.get(), KDUMP_ATTR_FILE_MMAP_POLICY, KDUMP_MMAP_NEVER) !=
             KDUMP_OK ||
         kdump_open_fd(context.get(), file.descriptor()) != KDUMP_OK)
@@ -129,13 +129,13 @@ Context open_context(const InputFile& file) {
     return context;
 }
 
-// Consecutive pages that a bitmap has, and how many it has before them.
+// Consecutive pages in a bitmap, and the number of pages before them.
 struct Run {
     std::uint64_t first, end, before;
 };
 
 std::vector<Run> runs_of(kdump_ctx_t* context, const char* attribute) {
-    // Not kdump_get_typed_attr(): its arguments are not the same in all versions.
+    // Not by kdump_get_typed_attr(): its arguments differ between versions.
     kdump_attr_t map;
     if (kdump_get_attr(context, attribute, &map) != KDUMP_OK) fail(context);
     if (map.type != KDUMP_BITMAP) throw FileError("libkdumpfile gives no bitmap of its pages");
@@ -203,7 +203,7 @@ private:
         read.ok = true;
     }
 
-    // "", or the reason why not. The bytes are of one page.
+    // "", or the reason why not. Reads within one page.
     std::string read_page(std::uint64_t address, std::span<std::byte> to) {
         const auto number = number_of(address / block);
         if (!number) return not_in_dump;
@@ -217,7 +217,7 @@ private:
         return std::string("damaged in the dump: ") + (said ? said : "no reason given");
     }
 
-    // The number of its descriptor, none for a page that was left out.
+    // The number of a page's descriptor; none if the page was left out.
     std::optional<std::uint64_t> number_of(std::uint64_t page) const {
         const auto after =
             std::upper_bound(dumped_.begin(), dumped_.end(), page,
@@ -226,7 +226,7 @@ private:
         return std::prev(after)->before + (page - std::prev(after)->first);
     }
 
-    // Whether the file has what a descriptor names: "", or why not.
+    // Whether the file has the data of a descriptor: "", or why not.
     std::string check_page(std::uint64_t number) const {
         PageDescriptor page;
         std::array<std::byte, sizeof page> bytes;
@@ -234,15 +234,15 @@ private:
             return dump_ended;
         std::memcpy(&page, bytes.data(), sizeof page);
         const bool packed = page.flags & compressed;
-        // What does not get smaller is not compressed. libkdumpfile has no room for more.
+        // A page is compressed only if that makes it smaller. libkdumpfile has no room for more.
         if (packed ? page.size == 0 || page.size >= block : page.size != block)
-            return "damaged in the dump: its size is none of a page";
+            return "damaged in the dump: its size is not a page's";
         const FilePlace data{page.offset, page.size};
         return data.within(size_) ? "" : dump_ended;
     }
 
-    // Pages are in the file by rising address, but for those that are equal to an earlier one: of
-    // the last hundreds some is at the end.
+    // Pages are in the file by rising address, except those that are equal to an earlier one. So
+    // one of the last hundreds of pages is at the file's end.
     bool ends_before_last_pages() const {
         const std::uint64_t count =
             dumped_.empty() ? 0 : dumped_.back().before + dumped_.back().end - dumped_.back().first;

@@ -40,7 +40,8 @@ void QemuProcess::fetch(std::span<Fetch> reads) {
         const auto batch = left.first(std::min<std::size_t>(left.size(), IOV_MAX));
         left = left.subspan(transfer(batch));
         if (left.data() == batch.data() + batch.size()) continue;
-        // It ended before or inside a piece. Alone that piece shows whether it is to blame.
+        // The transfer ended before or inside a piece. Reading that piece alone shows whether it is
+        // the reason.
         if (batch.size() == 1 || transfer(left.first(1)) == 0) {
             Fetch& read = reads[left.front().read];
             read.ok = false;
@@ -50,7 +51,7 @@ void QemuProcess::fetch(std::span<Fetch> reads) {
     }
 }
 
-// How many pieces came whole, from the first on.
+// Reads the pieces and returns how many, from the first on, are complete.
 std::size_t QemuProcess::transfer(std::span<const Piece> pieces) {
     std::vector<iovec> from, to;
     for (const Piece& piece : pieces) {
@@ -61,7 +62,7 @@ std::size_t QemuProcess::transfer(std::span<const Piece> pieces) {
     const ssize_t got = process_vm_readv(pid_, to.data(), to.size(), from.data(), from.size(), 0);
     if (got < 0 && errno != EFAULT) gone(pid_, errno);
     std::size_t whole = 0;
-    // A transfer may end inside a piece, whatever process_vm_readv(2) says: by pages.
+    // A transfer may end inside a piece, at a page, although process_vm_readv(2) denies it.
     for (std::size_t rest = static_cast<std::size_t>(std::max<ssize_t>(got, 0));
          whole < pieces.size() && rest >= pieces[whole].to.size(); ++whole)
         rest -= pieces[whole].to.size();

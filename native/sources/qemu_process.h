@@ -12,15 +12,15 @@
 namespace ptmap {
 
 /// Reads another process's memory by process_vm_readv(2), many reads a call. Needs the permission
-/// to trace it. That the process is the machine, and that it is the same still, is for the caller
-/// to prove: a number of a process says neither.
+/// to trace it. The caller must prove that the process is the machine, and still the same process:
+/// its number proves neither.
 class QemuProcess : public PhysicalMemory {
 public:
     /// `ram`: where the machine's RAM and ROM lie in the process's address space.
     QemuProcess(pid_t pid, std::vector<RamBlock> ram) : pid_(pid), ram_(std::move(ram)) {}
 
-    /// What is not RAM, or not mapped in the process, is answered with the reason.
-    /// Error: SourceGone where the process has ended or may not be read; Interrupted.
+    /// A read of memory that is not RAM, or not mapped in the process, gets a reason.
+    /// Error: SourceGone if the process has ended or may not be read; Interrupted.
     void fetch(std::span<Fetch> reads) override;
 
     /// System calls so far.

@@ -23,14 +23,14 @@ struct Piece {
     std::span<std::byte> to;
 };
 
-/// Sorted blocks, none over another; there may be gaps.
+/// Sorted blocks without overlaps; there may be gaps.
 class RamBlocks {
 public:
-    /// Error: std::invalid_argument where they are not so, or where addresses pass 2^64.
+    /// Error: std::invalid_argument if they are not, or if addresses pass 2^64.
     explicit RamBlocks(std::vector<RamBlock> blocks);
 
-    /// Appends the pieces of a read to `pieces`, in order. False, and nothing is appended, where
-    /// not all of it lies in blocks.
+    /// Appends the pieces of a read to `pieces`, in order. If not all of it is in blocks it appends
+    /// nothing and returns false.
     bool split(const Fetch& read, std::size_t index, std::vector<Piece>& pieces) const;
 
 private:

@@ -9,13 +9,12 @@
 
 namespace ptmap {
 
-/// Reads a file by pread(2), not by mapping it: where somebody cuts the file short, reading a
-/// mapping of it ends the process that reads. Only for files that QEMU maps shared: a private
-/// mapping's pages are not the file's.
+/// Reads a file by pread(2), without mapping it: if a mapped file becomes shorter, a read ends the
+/// process. Only for files that QEMU maps shared: a private mapping's pages are not the file's.
 class RamFile : public PhysicalMemory {
 public:
-    /// `file`: a descriptor, copied. `ram`: what of the machine's memory lies in the file.
-    /// `rest` has all else. Error: std::system_error.
+    /// `file`: a descriptor, copied. `ram`: the parts of the machine's memory in the file. `rest`
+    /// has all other memory. Error: std::system_error.
     RamFile(int file, std::vector<RamBlock> ram, PhysicalMemory& rest);
     ~RamFile() override;
     RamFile(const RamFile&) = delete;

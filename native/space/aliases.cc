@@ -27,12 +27,12 @@ public:
         sort(ends_, &End::at, tick_);
     }
 
-    // `each(shared)` for every stretch with one of the conflicts; `changed(range, begins)` for
-    // every range that begins or ends before it.
+    // Calls `each(shared)` for every stretch with one of the conflicts, and `changed(range,
+    // begins)` for every range that begins or ends before it.
     template <typename Each, typename Changed>
     void run(Conflict wanted, Each each, Changed changed) {
         std::size_t begin = 0, end = 0;
-        // Where the next one begins or ends; there is an end left.
+        // Where the next range begins or ends; at least one end is left.
         const auto next = [&] {
             return begin < begins_.size() ? std::min(begins_[begin].at, ends_[end].at)
                                           : ends_[end].at;
@@ -60,10 +60,10 @@ public:
     }
 
 private:
-    static constexpr std::size_t of_each = 4;     // listed mappings of each combination of rights
-    static constexpr std::size_t in_a_set = 256;  // work that a change of a large one takes
+    static constexpr std::size_t of_each = 4;     // mappings listed for a combination of rights
+    static constexpr std::size_t in_a_set = 256;  // work of a change to a large set
 
-    // Of a range: where it begins or ends, physically.
+    // Where a range begins or ends, physically.
     struct End {
         std::uint64_t at;
         std::uint32_t range;  // index in the map
@@ -102,11 +102,11 @@ private:
     Disposed<std::vector<End>> begins_, ends_;
     std::array<Disposed<std::set<std::uint32_t>>, 8>
         active_;             // by Rights: the ranges that map this place
-    std::size_t count_ = 0;  // of all of them
+    std::size_t count_ = 0;  // of all these ranges
     std::vector<std::uint32_t> listed_;
 };
 
-// Neighbouring ranges with equal attributes: the number of the run that each is of, and the runs.
+// Runs of neighbouring ranges with equal attributes, and the number of each range's run.
 struct Runs {
     Disposed<std::vector<std::uint32_t>> of;
     Disposed<std::vector<VirtInterval>> runs;
@@ -130,7 +130,7 @@ struct Runs {
     }
 };
 
-// A number that nobody who chooses the runs can make come out as he likes in a sum (splitmix64).
+// A hash (splitmix64), so that a guest cannot choose runs whose sums collide.
 std::uint64_t scattered(std::uint64_t n) {
     n += 0x9e3779b97f4a7c15;
     n = (n ^ n >> 30) * 0xbf58476d1ce4e5b9;
@@ -138,7 +138,7 @@ std::uint64_t scattered(std::uint64_t n) {
     return n ^ n >> 31;
 }
 
-// A set of runs, each as often as it is in it, known by two sums.
+// Identifies a multiset of runs by two sums.
 struct Signature {
     std::uint64_t a = 0, b = 0;
     bool operator==(const Signature&) const = default;

@@ -14,7 +14,7 @@
 
 namespace ptmap {
 
-/// What is wrong with the mappings of a frame, or not as one might think; a set.
+/// Conflicts between the mappings of a frame; a set.
 enum class Conflict : std::uint8_t {
     none = 0,
     write_exec = 1,  ///< writable through one address and executable through the same or another
@@ -35,14 +35,14 @@ struct Shared {
     Conflict conflict;
     bool in_one;        ///< one address alone is both writable and executable
     std::size_t count;  ///< of mappings
-    /// Some of the mappings, by rising address; all of them where there are few. Of each
-    /// combination of rights that is among them there is one at least. Valid during the call.
+    /// Some of the mappings, by rising address; all if there are few. Each combination of rights
+    /// that occurs has at least one here. Valid during the call.
     std::span<const std::uint32_t> ranges;  ///< indices in the map
 };
 
 /// Calls `each` for the stretches, by rising physical address, that have one of the conflicts in
-/// `wanted`. Of ranges that are not contiguous nothing is known, and they are left out. Takes
-/// n log n for n ranges, however they overlap. A pulse is told of ends of ranges.
+/// `wanted`. Ranges whose frames are not contiguous are left out. Takes n log n for n ranges,
+/// however they overlap. The pulse is by ends of ranges.
 void each_shared(const Map& map, Conflict wanted, const std::function<void(const Shared&)>& each,
                  const Pulse& pulse = {});
 
@@ -51,8 +51,8 @@ inline VirtAddr address_in(const Range& range, PhysAddr pa) {
     return {range.va.value + (pa.value - range.pa.value)};
 }
 
-/// Stretches alike: those whose mappings lie in the same runs of linear memory (neighbouring ranges
-/// with equal attributes, whatever their frames), so that a process's heap is one of these.
+/// Stretches whose mappings lie in the same runs of linear memory (neighbouring ranges with equal
+/// attributes and any frames). So a process's heap is one group.
 struct SharedGroup {
     Conflict conflict;
     bool in_one;
@@ -62,7 +62,7 @@ struct SharedGroup {
     std::size_t count;  ///< of mappings, of each stretch
     struct Mapping {
         VirtAddr va;          ///< of the first stretch
-        std::uint32_t range;  ///< that maps it: an index in the map
+        std::uint32_t range;  ///< the range that maps it, an index in the map
         VirtInterval run;     ///< all of it
     };
     std::vector<Mapping> mappings;  ///< see Shared::ranges
@@ -73,13 +73,13 @@ struct Aliases {
     struct Total {
         std::uint64_t bytes = 0;  ///< of physical memory
         std::size_t stretches = 0;
-        std::optional<SharedGroup> first;  ///< the first of them alone, whether it is in a group
+        std::optional<SharedGroup> first;  ///< only the first stretch, even if it is in no group
     };
     Total write_exec, in_one, user_kernel;
-    std::size_t ungrouped = 0;  ///< stretches that are in no group, as there were too many
+    std::size_t ungrouped = 0;  ///< stretches in no group, because there are too many groups
 };
 
-/// Totals are of all; of groups there are so many at most, those that come first.
+/// Totals count everything. There are at most `max_groups` groups, the first ones.
 Aliases aliases(const Map& map, Conflict wanted, const Pulse& pulse = {},
                 std::size_t max_groups = std::size_t{1} << 16);
 

@@ -1,4 +1,4 @@
-// What tells neighbouring pages apart, and whether it is as wanted.
+// The attributes of pages, and conditions on them.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@
 
 namespace ptmap {
 
-/// What tells neighbouring ranges apart.
+/// Neighbouring ranges differ in at least one of these.
 struct Attributes {
     Rights rights = Rights::none;
     bool read = true;  ///< false only in a view (MapOptions::as)
@@ -22,40 +22,43 @@ struct Attributes {
     bool operator==(const Attributes&) const = default;
 };
 
-/// One page, without its place.
+/// The attributes of one page.
 struct PageAttributes {
     Attributes attributes;
-    std::uint8_t page_size;  ///< a bit of PageSizes
+    PageSizes page_size;  ///< one
 };
 
 /// Of a walk whose outcome is Outcome::mapped; `types` are those of memory_types().
 PageAttributes page_attributes(const Walk& walk, const std::array<MemoryType, 8>& types);
 
-/// One way for pages to be wanted: all of it must hold of them.
+/// Those that are called large.
+inline constexpr PageSizes large_pages = PageSizes::all().without({12});
+
+/// One term of a condition: all members must hold for a page.
 struct Wanted {
     Rights rights_set = Rights::none, rights_clear = Rights::none;
     std::optional<bool> global;
-    std::uint8_t sizes_any = 0;   ///< has a page of each of these sizes
-    std::uint8_t sizes_none = 0;  ///< and no page of these
+    PageSizes sizes_any;          ///< has a page of each of these sizes
+    PageSizes sizes_none;         ///< and no page of these
     bool large = false;           ///< has a page larger than 4 KiB
-    MemoryTypes types_set = 0;    ///< is of each of these types: two of them are never true
-    MemoryTypes types_clear = 0;  ///< is of none of these
+    MemoryTypes types_set = 0;    ///< is of each of these types; with two types it never holds
+    MemoryTypes types_clear = 0;  ///< is of none of these types
     bool operator==(const Wanted&) const = default;
 };
 
-/// Whether something is so; `unknown` lies between the two. Of several of which one must hold it is
-/// the greatest, of several that must all hold the least (Kleene's three values).
+/// Whether something holds; `unknown` lies between no and yes. "Or" is the greatest of several
+/// truths, "and" the least (Kleene's three values).
 enum class Truth : std::uint8_t { no, unknown, yes };
 
-/// Whether that holds of pages with these attributes and sizes (Range::page_sizes). It is not known
-/// if a memory type decides that is not known (unknown_types): PAT1 may be WC or not.
-Truth truth(const Wanted& wanted, const Attributes& attributes, std::uint8_t page_sizes);
+/// Whether a term holds for pages with these attributes and sizes (Range::page_sizes). Unknown if a
+/// memory type decides that is not known (unknown_types): PAT1 may be WC or not.
+Truth truth(const Wanted& wanted, const Attributes& attributes, PageSizes page_sizes);
 
-/// Whether one of several holds; of none it is `no`.
-Truth truth(std::span<const Wanted> wanted, const Attributes& attributes, std::uint8_t page_sizes);
+/// Whether one of several terms holds; `no` without a term.
+Truth truth(std::span<const Wanted> wanted, const Attributes& attributes, PageSizes page_sizes);
 
-/// The same for those who look for pages and do not judge them: a type that is not known is a type
-/// of its own. So PAT1 is not WC.
-bool is_wanted(const Wanted& wanted, const Attributes& attributes, std::uint8_t page_sizes);
+/// The same for a filter, which has no "unknown": a type that is not known is a type of its own. So
+/// PAT1 is not WC.
+bool is_wanted(const Wanted& wanted, const Attributes& attributes, PageSizes page_sizes);
 
 }  // namespace ptmap

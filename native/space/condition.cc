@@ -7,15 +7,12 @@
 namespace ptmap {
 namespace {
 
-// A word, and what it says.
+// A word and its meaning.
 struct Word {
     std::string_view word;
     Wanted says;
-    std::optional<Wanted> negated;  // what "no-" before it says; nothing if it has one already
+    std::optional<Wanted> negated;  // the meaning with "no-"; nothing if the word begins with "no-"
 };
-
-constexpr auto small = static_cast<std::uint8_t>(PageSizes::size_4k);
-constexpr auto larger = static_cast<std::uint8_t>((1u << page_size_names.size()) - 1 - small);
 
 // clang-format off
 constexpr Word plain_words[]{
@@ -27,8 +24,8 @@ constexpr Word plain_words[]{
     {"no-exec",    {.rights_clear = Rights::exec},  Wanted{.rights_set   = Rights::exec}},
     {"global",     {.global       = true},          Wanted{.global       = false}},
     {"no-global",  {.global       = false},         {}},
-    {"large",      {.large        = true},          Wanted{.sizes_none   = larger}},
-    {"no-large",   {.sizes_none   = larger},        {}},
+    {"large",      {.large        = true},          Wanted{.sizes_none   = large_pages}},
+    {"no-large",   {.sizes_none   = large_pages},   {}},
 };
 // clang-format on
 
@@ -36,11 +33,11 @@ constexpr std::size_t types_with_a_word = memory_type_names.size() - 1;  // all 
 
 // Then page sizes and memory types, by their names.
 constexpr auto vocabulary = [] {
-    std::array<Word, std::size(plain_words) + page_size_names.size() + types_with_a_word> all{};
+    std::array<Word, std::size(plain_words) + page_shifts.size() + types_with_a_word> all{};
     auto next = std::ranges::copy(plain_words, all.begin()).out;
-    for (std::size_t i = 0; i < page_size_names.size(); ++i) {
-        const auto size = static_cast<std::uint8_t>(1u << i);
-        *next++ = {page_size_names[i], {.sizes_any = size}, Wanted{.sizes_none = size}};
+    for (const unsigned shift : page_shifts) {
+        const PageSizes size = PageSizes::only(shift);
+        *next++ = {page_size_name(shift), {.sizes_any = size}, Wanted{.sizes_none = size}};
     }
     for (std::size_t i = 0; i < types_with_a_word; ++i) {
         const MemoryTypes type = only(static_cast<MemoryType>(i));
@@ -54,7 +51,7 @@ const Word* row_of(std::string_view word) {
     return found == vocabulary.end() ? nullptr : found;
 }
 
-// What a word says, with its "no-"; null for no word.
+// The meaning of a word, with its "no-"; null if there is no such word.
 const Wanted* meaning(std::string_view word) {
     if (const Word* row = row_of(word)) return &row->says;
     if (!word.starts_with("no-")) return nullptr;
@@ -67,7 +64,7 @@ void add(std::vector<Rights>& rights, Rights right) {
         rights.push_back(right);
 }
 
-// Calls `part(part of the text, its offset)` for what is between separators, until it is false.
+// Calls `part(text between separators, its offset)` until it returns false.
 template <typename Part>
 bool split(std::string_view text, char separator, Part part) {
     for (std::size_t begin = 0;;) {
@@ -112,7 +109,7 @@ private:
         return true;
     }
 
-    // False if one says "global" and the other does not.
+    // False if one says "global" and the other "no-global".
     static bool merge(Wanted& all, const Wanted& one) {
         if (all.global && one.global && *all.global != *one.global) return false;
         if (one.global) all.global = one.global;

@@ -1,9 +1,9 @@
-// The vocabulary of attributes: "write+exec,user" and the like.
+// Conditions on attributes: "write+exec,user" and the like.
 //
-// A condition is terms with a comma between them, of which one must hold. A term is words with a
-// plus between them, which must all hold. "no-" before a word negates it. A word about page sizes
-// is about what a range contains: "2M" is true of a range with at least one 2 MiB page, "no-2M" of
-// one with none.
+// A condition is a list of terms with commas between them: one of them must hold. A term is a list
+// of words with plus signs between them: all of them must hold. "no-" before a word negates it. A
+// word for a page size is about the pages of a range: "2M" holds if it has at least one 2 MiB page,
+// "no-2M" if it has none.
 #pragma once
 
 #include <cstddef>
@@ -16,30 +16,29 @@
 
 namespace ptmap {
 
-/// A text of the vocabulary, parsed.
+/// A condition, parsed.
 struct Condition {
     std::vector<Wanted> terms;         ///< at least one
-    std::vector<Rights> rights_asked;  ///< that the first term says are there, as its words come
-    std::vector<Rights> rights_named;  ///< that any word is about, as they come; each once
+    std::vector<Rights> rights_asked;  ///< rights that the first term asks for, in its order
+    std::vector<Rights> rights_named;  ///< rights that any word is about, in order; each once
 };
 
-/// Why a text is no condition.
+/// Why a text is not a condition.
 struct ConditionError {
     enum class What : std::uint8_t {
-        unknown_word,  ///< a word that there is not
-        contradiction  ///< a term that is never true, by what it says of rights or of "global"
+        unknown_word,  ///< a word that does not exist
+        contradiction  ///< a term that never holds, because of its rights or "global"
     };
     What what;
     std::size_t offset, length;  ///< bytes in the text: of the word, or of the term
     bool operator==(const ConditionError&) const = default;
 };
 
-/// Reads a text of any bytes and of any length; time and memory follow its length. The error is
-/// the first from the left.
+/// Parses a text of any bytes and any length; time and memory follow its length. The error is the
+/// first one from the left.
 std::variant<Condition, ConditionError> parse_condition(std::string_view text);
 
-/// All words, as they are listed for people. "no-" goes before those too that are not listed with
-/// it.
+/// All words, for people. "no-" may also precede words that are not listed with it.
 std::vector<std::string_view> condition_words();
 
 }  // namespace ptmap

@@ -12,8 +12,8 @@
 namespace ptmap {
 namespace {
 
-// Linear addresses of a mode without their sign extension: offsets, as Paging has them. In those
-// both halves of a space lie side by side, and an unreadable root is one gap.
+// Converts linear addresses of a mode to offsets, as Paging does. In offsets both halves of a space
+// lie side by side, and an unreadable root is one gap.
 struct Offsets {
     explicit Offsets(Mode mode)
         : top(bits(0, format_of(mode).va_bits)),
@@ -28,7 +28,7 @@ struct Offsets {
     std::uint64_t upper;  // where the upper part begins, 0 for none
 };
 
-// What a map says of an offset, and the last one for which it says the same.
+// What a map says about an offset, and the last offset for which it says the same.
 struct Piece {
     enum : std::uint8_t { nothing, range, unknown } is;
     std::uint64_t last;
@@ -55,13 +55,14 @@ public:
     }
 
 private:
-    // A sorted list and how much of it is behind.
+    // A sorted list and the number of elements already passed.
     template <typename Element>
     struct List {
         const std::vector<Element>& all;
         std::size_t index = 0;
 
-        // The element that holds `offset`; where there is none, `next` ends before the one to come.
+        // The element that holds `offset`. If there is none, `next` becomes the beginning of the
+        // next one, if that is before it.
         const Element* at(std::uint64_t offset, const Offsets& offsets, std::uint64_t& next) {
             while (index < all.size() && offsets.of(all[index].va) + (all[index].size - 1) < offset)
                 ++index;
@@ -97,7 +98,7 @@ std::uint8_t changes(const Side& before, const Side& after) {
     return set;
 }
 
-// Whether what follows `size` bytes of a side goes on as it was; where the frames do not is noted.
+// Whether `b`, which follows `a`, is like `a`, frames not considered.
 bool alike(const Side& a, const Side& b) {
     return a.attributes == b.attributes && a.page_sizes == b.page_sizes;
 }
@@ -107,11 +108,11 @@ bool follows(const Side& first, std::uint64_t size, const Side& second) {
 
 class Differences {
 public:
-    /// There are `most` at most.
+    /// There are at most `most`.
     Differences(const DiffOptions& options, std::size_t most)
         : options_(options), most_(most), tick_(options.pulse) {}
 
-    /// Another stretch was looked at, whether it differs or not.
+    /// Call it for each stretch that was compared, different or not.
     void looked() { tick_.looked(16); }
 
     void add(const Difference& next) {
@@ -152,7 +153,7 @@ bool is_exact(const Map& map, const Pulse& pulse) {
     Ticker tick(pulse);
     return std::ranges::all_of(map.ranges, [&](const Range& r) {
         tick.looked();
-        return r.contiguous && std::has_single_bit(r.page_sizes) && r.attributes.read;
+        return r.contiguous && r.page_sizes.is_one() && r.attributes.read;
     });
 }
 
@@ -192,7 +193,7 @@ std::vector<Difference> diff(const Map& before, const Map& after, const DiffOpti
 }
 
 DiffCounts count(std::span<const Difference> differences, const Pulse& pulse) {
-    DiffCounts counts;
+    DiffCounts totals;
     Ticker tick(pulse);
     const auto add = [](DiffCounts::Count& to, const Difference& d) {
         ++to.stretches;
@@ -200,11 +201,11 @@ DiffCounts count(std::span<const Difference> differences, const Pulse& pulse) {
     };
     for (const Difference& d : differences) {
         tick();
-        add(counts.what[static_cast<std::size_t>(d.what)], d);
+        add(totals.what[static_cast<std::size_t>(d.what)], d);
         for (std::size_t i = 0; i < change_names.size(); ++i)
-            if (d.changed >> i & 1) add(counts.changed[i], d);
+            if (d.changed >> i & 1) add(totals.changed[i], d);
     }
-    return counts;
+    return totals;
 }
 
 }  // namespace ptmap

@@ -13,12 +13,12 @@
 
 namespace ptmap {
 
-/// What became of a stretch of linear addresses.
+/// How a stretch of linear addresses differs.
 enum class What : std::uint8_t {
     added,    ///< mapped only after
     gone,     ///< mapped only before
-    changed,  ///< mapped otherwise
-    unknown   ///< one of the maps (or both) cannot speak of it
+    changed,  ///< mapped differently
+    unknown   ///< one of the maps (or both) does not know it
 };
 inline constexpr std::array<std::string_view, 4> what_names{"added", "gone", "changed", "unknown"};
 
@@ -32,9 +32,9 @@ constexpr std::uint8_t change_bit(Change change) {
 
 /// Pages of one size with equal attributes, on one side of a difference.
 struct Side {
-    PhysAddr pa;              ///< of its first byte; means something only where contiguous
+    PhysAddr pa;              ///< of its first byte; valid only if contiguous
     bool contiguous = false;  ///< physically
-    std::uint8_t page_sizes = 0;
+    PageSizes page_sizes;
     Attributes attributes;
 };
 
@@ -45,7 +45,7 @@ struct Difference {
     What what;
     std::uint8_t changed = 0;  ///< What::changed: a set of Change
     std::uint8_t unknown = 0;  ///< What::unknown: bit 0 before, bit 1 after
-    Side before, after;        ///< as far as `what` has them
+    Side before, after;        ///< each valid only if `what` has that side
 
     VirtInterval interval() const { return VirtInterval::of_size(va, size); }
 };
@@ -55,20 +55,20 @@ struct DiffOptions {
     Pulse pulse;                  ///< told how many stretches there are
 };
 
-/// Whether each range is one run of contiguous frames in pages of one size: what split_physical and
-/// split_sizes of MapOptions make.
+/// Whether each range has contiguous frames and one page size, as with split_physical and
+/// split_sizes of MapOptions.
 bool is_exact(const Map& map, const Pulse& pulse = {});
 
 /// The differences of two exact maps of one mode, by rising address. Cost follows their ranges.
 std::vector<Difference> diff(const Map& before, const Map& after, const DiffOptions& options = {});
 
-/// How many differences of a kind there are, of how many bytes.
+/// The number of differences of each kind, and their bytes.
 struct DiffCounts {
     struct Count {
         std::uint64_t stretches = 0, bytes = 0;
     };
     std::array<Count, what_names.size()> what;
-    std::array<Count, change_names.size()> changed;  ///< of What::changed; one may count in several
+    std::array<Count, change_names.size()> changed;  ///< a difference may count in several
 };
 DiffCounts count(std::span<const Difference> differences, const Pulse& pulse = {});
 

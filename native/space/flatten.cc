@@ -10,15 +10,15 @@
 namespace ptmap {
 namespace {
 
-// One run of pages, `first` so many bytes behind the beginning of whatever it is in. Nothing if
-// its size is 0.
+// One run of pages, `first` bytes behind the beginning of a table or of entries. Empty if its size
+// is 0.
 struct Place {
     std::uint64_t first = 0, size = 0;
     Run run;
-    std::array<std::uint64_t, 4> pages{};  // that hold a byte of it, if some frames are meant
+    PageCounts pages;  // that hold a byte of it, if some frames are meant
 };
 
-// Takes whole what is one run or none under the rights of its path.
+// Takes a table whole if it is one run or nothing under the rights of its path.
 class Flattener {
 public:
     using Value = Place;
@@ -31,11 +31,11 @@ public:
         for (unsigned r = 0; r < shown_.size(); ++r)
             shown_[r] = shown_as(space.paging(), options, static_cast<Rights>(r));
         for (const PagingLevel& level : space.paging().levels())
-            size_index_.push_back(level.level->page.empty() ? 0
-                                                            : page_size_index(level.entry_span()));
+            page_size_.push_back(level.level->page.empty() ? PageSizes{}
+                                                           : PageSizes::only(level.level->shift));
     }
 
-    // The root never: the two halves of a canonical space are no one range, whatever their pages.
+    // Not for the root: the two halves of a canonical space are never one range.
     bool asks(const Node& node, const Interval& part) const {
         return node.level > 0 && is_whole(space_.level(node), part);
     }
@@ -65,14 +65,13 @@ public:
         if (!sum.run.contiguous && options_.split_physical) return false;
         sum.run.page_sizes |= next.run.page_sizes;
         sum.size += next.size;
-        for (std::size_t i = 0; i < sum.pages.size(); ++i) sum.pages[i] += next.pages[i];
+        sum.pages += next.pages;
         return true;
     }
 
     void take(std::uint64_t base, const Place& place) {
         if (is_nothing(place)) return;
-        if (frames_)
-            for (std::size_t i = 0; i < place.pages.size(); ++i) map_.pages[i] += place.pages[i];
+        if (frames_) map_.pages += place.pages;
         sink_.emit(base + place.first, place.size, place.run);
     }
 
@@ -93,7 +92,7 @@ public:
 
     bool done() const { return sink_.full(); }
 
-    // Most pages are in no frame that is asked for.
+    // Most pages are outside of the frames.
     unsigned skip(const Node& node, const PagingLevel& level, unsigned i, unsigned end) const {
         if (!frames_) return i;
         const std::uint64_t size = level.entry_span();
@@ -115,21 +114,20 @@ public:
     }
 
 private:
-    // Cuts pages with equal attributes where their frames end a range, and to `part` (offsets
-    // inside the table). Pieces count from the first page's first byte. Until each(piece) is false;
-    // then so is this.
+    // Cuts pages with equal attributes where a range ends because of their frames, and to `part`
+    // (offsets inside the table). Pieces count from the first page's first byte. Stops and returns
+    // false if each(piece) does.
     template <typename Each>
     bool each_piece(const Entries& pages, const Interval& part, Each each) const {
         const EntryRules& rules = pages.level.page;
         const unsigned first = next_in_frames(pages, pages.first);
         if (first == pages.end) return true;
         const std::uint64_t span = pages.level.entry_span(), begin = pages.part().first;
-        const unsigned size_index = size_index_[pages.node.level];
         Place piece;
         piece.run.attributes = shown_[static_cast<unsigned>(pages.rights())];
         piece.run.attributes.global = pages.raw & rules.global;
         piece.run.attributes.type = options_.types[rules.cache_slot(pages.raw)];
-        piece.run.page_sizes = static_cast<std::uint8_t>(1u << size_index);
+        piece.run.page_sizes = page_size_[pages.node.level];
         for (unsigned i = first; i < pages.end;) {
             const PhysAddr frame = frame_of(pages, i);
             const bool are_in_order = pages.frames.are_in_order || i + 1 == pages.end;
@@ -142,7 +140,7 @@ private:
                 const Interval in_frames =
                     intersection(*frames_, PhysInterval::of_size(frame, size)).from(frame);
                 cut = intersection(cut, {i * span + in_frames.first, i * span + in_frames.last});
-                piece.pages[size_index] = cut.last / span - cut.first / span + 1;
+                piece.pages[pages.level.level->shift] = cut.last / span - cut.first / span + 1;
             }
             if (!cut.empty()) {
                 piece.first = cut.first - begin;
@@ -156,7 +154,7 @@ private:
         return true;
     }
 
-    // The next page from `i` on that is asked for, or the end.
+    // The next page from `i` on that is in the frames, or the end.
     unsigned next_in_frames(const Entries& pages, unsigned i) const {
         if (!frames_) return i;
         const std::uint64_t size = pages.level.entry_span();
@@ -183,7 +181,7 @@ private:
     RangeSink& sink_;
     Map& map_;
     std::array<Attributes, 8> shown_;   // by Rights
-    std::vector<unsigned> size_index_;  // of pages, by level
+    std::vector<PageSizes> page_size_;  // by level
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Tables become ranges, which go to a sink as they come.
+// Makes ranges of tables, and passes them to a sink.
 #pragma once
 
 #include <algorithm>
@@ -12,9 +12,9 @@
 
 namespace ptmap {
 
-/// Tells a sink of the pages and gaps in a window (offsets, within the Space's own), under the same
-/// MapOptions as the sink. With `frames`, of pages only those bytes that lie in these, and
-/// Map::pages counts the pages that have one. Cost: see make_map().
+/// Passes the pages and gaps in a window (offsets, within the Space's own) to a sink, which has the
+/// same MapOptions. With `frames` only bytes that lie in them; then Map::pages counts the pages
+/// that have one. Cost: see make_map().
 void flatten(const Space& space, const MapOptions& options, const Interval& window, RangeSink& sink,
              Map& map, const std::optional<PhysInterval>& frames = {});
 

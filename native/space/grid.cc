@@ -8,7 +8,7 @@
 namespace ptmap {
 namespace {
 
-// Whose page it is: what the letters of a grid tell apart.
+// What a grid's letters tell of a page.
 enum Class : std::uint8_t { nobody, supervisor, user_read_only, user_write };
 constexpr std::string_view small_letters = ".xr+", large_letters = ".XR*";
 
@@ -19,9 +19,9 @@ Class class_of(Rights rights) {
 
 class Drawer {
 public:
-    // What lies below a table, as far as a cell shows it.
+    // What a cell shows of everything below a table.
     struct Value {
-        bool unreadable_first = false;  // something unreadable comes before any present page
+        bool unreadable_first = false;  // a table is unreadable before the first present page
         bool malformed = false;
         Class first = nobody;      // of the first present page
         std::uint8_t classes = 0;  // bit per Class that occurs

@@ -1,4 +1,4 @@
-// The classic picture: one character an entry.
+// The classic picture: one character for each entry.
 #pragma once
 
 #include <cstdint>
@@ -19,16 +19,16 @@ namespace ptmap {
 ///
 /// Rights are those of the whole path.
 struct Grid {
-    unsigned level;           ///< the number of the level on show, 1 is PT
+    unsigned level;           ///< the number of the level that is shown, 1 is PT
     VirtAddr first;           ///< of the first cell
     std::uint64_t cell_size;  ///< bytes of linear address
     std::string cells;
-    std::uint64_t mixed = 0;  ///< cells whose pages do not all share the cell's letter
+    std::uint64_t mixed = 0;  ///< cells with pages of another letter than the cell's
 };
 
 /// Draws the entries of the level at `position` in Paging::levels() that touch `window`
-/// (offsets). Keep the window to what is meant to be seen: it makes one character per entry. The
-/// pulse is told how many.
+/// (offsets). It makes one character for each entry, so keep the window small. The pulse is by
+/// characters.
 Grid draw_grid(const Space& space, unsigned position, const Interval& window,
                const Pulse& pulse = {});
 

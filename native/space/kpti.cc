@@ -18,15 +18,15 @@ constexpr std::uint64_t user_root_bit = 1 << 12;
 // Bits of entries of 8 bytes (SDM vol. 3A, Tables 4-8, 4-13, 4-14).
 constexpr std::uint64_t present = 1, accessed = 1 << 5, xd = std::uint64_t{1} << 63;
 constexpr std::uint64_t entry_address = bits(12, 40);
-constexpr std::uint64_t pdpte_reserved = bits(52, 12);  // and, if it is present:
+constexpr std::uint64_t pdpte_reserved = bits(52, 12);
 constexpr std::uint64_t pdpte_reserved_if_present = bits(1, 2) | bits(6, 3);
 
-// The same entry of two tables.
+// The entries of two tables at the same index.
 struct Both {
     std::uint64_t kernel, user;
 
     bool any_present() const { return (kernel | user) & present; }
-    // But for what the processor sets by itself, and for what is ignored.
+    // Except the accessed bit, which the processor sets, and `ignored`.
     bool same(std::uint64_t ignored = 0) const {
         return !((kernel ^ user) & ~(accessed | ignored));
     }
@@ -34,7 +34,7 @@ struct Both {
 };
 using Pairs = std::vector<Both>;
 
-// Two tables of so many entries; none if one of them cannot be read.
+// Two tables of `entries` entries each; empty if one of them cannot be read.
 Pairs read_both(PhysicalMemory& memory, PhysAddr kernel, PhysAddr user, std::size_t entries) {
     std::vector<std::uint64_t> tables(2 * entries);
     const auto all = std::as_writable_bytes(std::span(tables));
@@ -54,7 +54,7 @@ bool lower_halves_agree(std::span<const Both> lower) {
     return 4 * differ <= used;
 }
 
-// Whether the user's upper half is a part of the kernel's, and not all of it.
+// Whether the user root's upper half has only entries of the kernel root's, and fewer.
 bool upper_half_is_less(std::span<const Both> upper) {
     bool some = false, others = false;
     for (const Both& b : upper) {
@@ -65,7 +65,7 @@ bool upper_half_is_less(std::span<const Both> upper) {
     return some && others;
 }
 
-// Whether an upper entry is the same in both, or one of the last PML4's.
+// Whether an upper entry is the same in both roots, or in the last PML4s of both.
 bool share_an_entry(const Paging& paging, std::span<const Both> upper, PhysicalMemory& memory) {
     if (std::ranges::any_of(upper, &Both::shared)) return true;
     const Both last = upper.back();
@@ -77,7 +77,7 @@ bool share_an_entry(const Paging& paging, std::span<const Both> upper, PhysicalM
 }
 
 bool is_pae_pair(std::span<const Both> pdptes) {
-    // Reserved bits would make a PDPTE unusable: such a page is no root.
+    // A page with reserved bits in its PDPTEs cannot be a root.
     for (const Both& b : pdptes)
         if (b.user & pdpte_reserved || (b.user & present && b.user & pdpte_reserved_if_present))
             return false;

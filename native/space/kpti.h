@@ -1,16 +1,17 @@
 // The two roots of a process under kernel page-table isolation.
 //
-// Linux (and what copies it) allocates them as a pair: the kernel root, and the user root one page
-// behind it, so that bit 12 of CR3 tells them apart. Whether two neighbouring pages are such a pair
-// is read from the tables, so that no symbols are needed:
+// Linux (and systems that copy it) allocates them as a pair: the kernel root, and the user root one
+// page behind it, so that bit 12 of CR3 tells them apart. The tables tell whether two neighbouring
+// pages are such a pair, so no symbols are needed:
 //
-//   - 4- and 5-level: the lower halves are the same entries, but for XD, which the kernel root sets
-//     on what is the user's (one in four may differ: damaged tables are looked at too). The user
-//     root's upper half has fewer entries, each present in the kernel root too, and one at least is
-//     the very same: the cpu_entry_area's (with 5 levels in the PML4 of the last one; the entry
-//     code has tables of its own).
-//   - PAE: the user's PDPTEs are the same, the kernel's are present in both but name different page
-//     directories. The roots are page-aligned then; without KPTI they are only 32-byte aligned.
+//   - 4- and 5-level: the lower halves have the same entries, except XD, which the kernel root sets
+//     on the user's entries. (One in four may differ, because tables may be damaged.) The user
+//     root's upper half has fewer entries; each is present in the kernel root too, and at least one
+//     is equal: the cpu_entry_area's. (With 5 levels that one is in the last PML4; the entry code
+//     has tables of its own.)
+//   - PAE: the user's PDPTEs are the same. The kernel's are present in both, but name different
+//   page
+//     directories. The roots are page-aligned; without KPTI they are only 32-byte aligned.
 //
 // 32-bit paging without PAE has no KPTI.
 #pragma once

@@ -15,13 +15,13 @@ struct Label {
     VirtInterval interval;
     std::string name;    ///< printable ASCII
     std::string source;  ///< how it is known: one word
-    bool apart = true;   ///< an overview joins it with no other label
+    bool apart = true;   ///< an overview never joins it with other labels
 };
 
-/// Those of `labels` that touch an interval, a subspan.
+/// The labels that touch an interval, a subspan.
 std::span<const Label> labels_in(std::span<const Label> labels, VirtInterval interval);
 
-/// Whether they leave no byte of it out.
+/// Whether the labels cover every byte of it.
 bool cover(std::span<const Label> labels, VirtInterval interval);
 
 }  // namespace ptmap

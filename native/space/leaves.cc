@@ -10,7 +10,7 @@ public:
     Collector(const Space& space, std::size_t limit, Leaves& leaves, Ticker& tick)
         : space_(space), limit_(limit), leaves_(leaves), tick_(tick), seen_(space.nodes()) {}
 
-    // Once, on the first path that lets the user through.
+    // Only once, on the first path that lets the user through.
     bool enters(std::uint32_t n, Rights path) {
         if (!has(path, Rights::user) || seen_[n]) return false;
         return seen_[n] = true;

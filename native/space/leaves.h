@@ -1,4 +1,4 @@
-// Pages by what their own entry says, whatever the levels above take away.
+// Pages by their leaf entry, whatever rights the levels above take away.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace ptmap {
 
-/// A page, where one path leads to it.
+/// A page, at the end of one path.
 struct Leaf {
     VirtAddr va;
     std::uint64_t size = 0;  ///< bytes
@@ -22,7 +22,7 @@ struct Leaf {
 struct Leaves {
     std::vector<Leaf> found;     ///< by offset
     bool cut = false;            ///< a limit was reached: there are more
-    std::size_t unreadable = 0;  ///< tables of the user's that could not be read
+    std::size_t unreadable = 0;  ///< the user's tables that could not be read
 };
 
 /// What to look for, and how far.
@@ -32,14 +32,14 @@ struct LeafLimits {
 };
 
 /// The user's pages below `root` that are executable by their leaf entry. Levels above it may deny
-/// fetches: Linux's kernel root does, for all of the user's part, under KPTI. Each entry of a table
-/// comes once, at the lowest offset that leads to it, and a table that only the supervisor reaches
-/// is not read: cost follows the user's distinct tables. The pulse is told how many tables are
-/// read, then how many leaves there are. Exceptions: those of `memory` and of the pulse.
+/// fetches: under KPTI Linux's kernel root does, for the whole user's part. Each entry of a table
+/// is there once, at the lowest offset that leads to it. Tables that only the supervisor reaches
+/// are not read, so the cost follows the user's distinct tables. The pulse is by tables read, then
+/// by leaves. Exceptions: those of `memory` and of the pulse.
 Leaves user_executable(const Paging& paging, PhysAddr root, PhysicalMemory& memory,
                        const LeafLimits& limits = {}, const Pulse& pulse = {});
 
-/// The same of tables that were read already, all of them: at most so many leaves.
+/// The same for a Space that has all tables; `max_leaves` at most.
 Leaves user_executable(const Space& space,
                        std::size_t max_leaves = std::numeric_limits<std::size_t>::max(),
                        const Pulse& pulse = {});

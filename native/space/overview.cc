@@ -73,7 +73,7 @@ private:
         return !(a.label && a.label->apart) && !(b.label && b.label->apart) && same_part(a, b);
     }
 
-    // Holes smaller than this are joined over, so that no more than `limit` rows are left.
+    // Ranges are joined over holes smaller than this, so that at most `limit` rows are left.
     std::uint64_t widest_joined_hole(std::size_t limit) {
         std::vector<std::uint64_t> holes;
         holes.reserve(pieces_.size());
@@ -126,7 +126,7 @@ private:
 
     static char letter(const Range& range) {
         const Rights rights = range.attributes.rights;
-        const bool large = !(range.page_sizes & static_cast<unsigned>(PageSizes::size_4k));
+        const bool large = !range.page_sizes.has(12);
         if (!has(rights, Rights::user)) return large ? 'X' : 'x';
         if (!has(rights, Rights::write)) return large ? 'R' : 'r';
         return large ? '*' : '+';

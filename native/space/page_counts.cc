@@ -10,52 +10,52 @@
 namespace ptmap {
 namespace {
 
-struct PageCounts {
-    std::array<std::uint64_t, 4> pages{};
+struct Counts {
+    PageCounts pages;
     std::uint64_t outside_ram = 0;
 
-    PageCounts& operator+=(const PageCounts& more) {
-        for (std::size_t size = 0; size < pages.size(); ++size) pages[size] += more.pages[size];
+    Counts& operator+=(const Counts& more) {
+        pages += more.pages;
         outside_ram += more.outside_ram;
         return *this;
     }
 };
 
-// Pages by address: a table that a million entries name counts a million times, and is looked at
-// once.
+// Counts pages by address: a table that a million entries name counts a million times, but is
+// looked at once.
 class PageCounter {
 public:
-    using Value = PageCounts;
+    using Value = Counts;
     static constexpr bool by_rights = false;
     static constexpr Parts parts = Parts::none;
 
     PageCounter(const Space& space, std::span<const PhysInterval> ram, Ticker& tick)
         : space_(space), ram_(ram), tick_(tick) {}
 
-    PageCounts sum;
+    Counts sum;
 
     bool asks(const Node& node, const Interval& part) const {
         return is_whole(space_.level(node), part);
     }
-    bool settles(const PageCounts&, std::uint64_t) const { return true; }
-    std::optional<PageCounts> value_of_unreadable() const { return PageCounts{}; }
+    bool settles(const Counts&, std::uint64_t) const { return true; }
+    std::optional<Counts> value_of_unreadable() const { return Counts{}; }
 
-    bool add(PageCounts& to, const Entries& entries) {
+    bool add(Counts& to, const Entries& entries) {
         if (entries.kind != Kind::page) return true;
         const std::uint64_t size = entries.level.entry_span();
-        to.pages[page_size_index(size)] += entries.end - entries.first;
+        to.pages[entries.level.level->shift] += entries.end - entries.first;
         if (ram_.empty() || are_in_ram(entries.frames)) return true;
         for (unsigned i = entries.first; i < entries.end; ++i)
             to.outside_ram +=
                 is_outside(entries.level.page.target(space_.entry(entries.node, i)), size);
         return true;
     }
-    bool add(PageCounts& to, const PageCounts& counts, std::uint64_t) const {
+    bool add(Counts& to, const Counts& counts, std::uint64_t) const {
         to += counts;
         return true;
     }
 
-    void take(std::uint64_t, const PageCounts& counts) { sum += counts; }
+    void take(std::uint64_t, const Counts& counts) { sum += counts; }
     void take(std::uint64_t, const Entries& entries, const Interval&) { add(sum, entries); }
     void unreadable(std::uint64_t, const Node&, const Interval&) {}
     bool done() const { return false; }
@@ -74,7 +74,7 @@ private:
 
     // Whether no byte of a page is RAM.
     bool is_outside(PhysAddr page, std::uint64_t size) {
-        // Nearly always where the one before was.
+        // Nearly always it is in the same part of RAM as the page before.
         if (last_ && last_->contains(page)) return false;
         tick_.looked(16);
         const auto next = std::ranges::lower_bound(ram_, page, {}, &PhysInterval::last);

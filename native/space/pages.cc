@@ -10,7 +10,7 @@ namespace {
 class Collector {
 public:
     struct Value {
-        bool any = false;  // a page is here: then it is gone into
+        bool any = false;  // a page is below: then the table is entered
     };
     static constexpr bool by_rights = false;
     static constexpr Parts parts = Parts::of_all;

@@ -1,4 +1,4 @@
-// A space page by page: what its leaf entries say, which a map of ranges has no room for.
+// A space page by page, with its leaf entries, which a map of ranges does not keep.
 #pragma once
 
 #include <cstddef>
@@ -10,12 +10,12 @@
 
 namespace ptmap {
 
-/// A page, where one path leads to it.
+/// A page, at the end of one path.
 struct Page {
     VirtAddr va;
     std::uint64_t size;  ///< bytes
     PhysAddr pa;
-    std::uint64_t entry;  ///< raw: accessed, dirty, what the OS keeps in it
+    std::uint64_t entry;  ///< the raw leaf entry: accessed, dirty, the OS's bits
     Rights rights;        ///< of the whole path
     bool global;
 };
@@ -26,8 +26,8 @@ struct Pages {
 };
 
 /// Every page that touches `window` (offsets, within the Space's own), `limit` at most. Each table
-/// is looked through once, for the entries that lead to a page: then cost follows the pages that
-/// come out. `pulse` is told how many there are.
+/// is searched once for entries that lead to a page; then the cost follows the resulting pages. The
+/// pulse is by pages.
 Pages pages(const Space& space, const Interval& window, std::size_t limit, const Pulse& pulse = {});
 
 }  // namespace ptmap

@@ -9,10 +9,10 @@ namespace {
 
 constexpr std::uint64_t top = ~std::uint64_t{0};
 
-// Of a Range or a Gap; it may be the last address there is.
+// The last address of a Range or a Gap; it may be 2^64-1.
 constexpr auto last_of = [](const auto& one) { return one.interval().last; };
 
-// The first of a list that ends at an address or behind it.
+// The first element of a list that ends at or behind an address.
 template <typename List>
 auto from(const List& list, VirtAddr va) {
     return std::ranges::lower_bound(list, va, {}, last_of);
@@ -26,8 +26,8 @@ Range cut(Range range, const VirtInterval& interval) {
     return range;
 }
 
-// The tables that could not be read. A root is one for both halves of a canonical space: then two
-// gaps, as no address lies between the halves.
+// The gaps of tables that could not be read. An unreadable root is a gap in both halves of a
+// canonical space; here that is two gaps.
 class Unreadable {
 public:
     explicit Unreadable(const Map& map) : gaps_(&map.unreadable) {
@@ -47,8 +47,8 @@ private:
     const std::vector<Gap>* gaps_;
 };
 
-// The last address that a map speaks of; nothing where it speaks of none. What a limit of tables
-// leaves out are gaps like others.
+// The last address that a map knows; nothing if it knows none. A table that a limit leaves unread
+// is a gap like any other.
 std::optional<VirtAddr> last_known(const Map& map) {
     if (!map.end) return VirtAddr{top};
     if (map.end->value == 0) return {};
@@ -105,7 +105,8 @@ std::optional<VirtAddr> first_hole(const Map& map, const VirtInterval& interval)
     auto unreadable = from(tables.gaps(), interval.first);
     auto malformed = from(map.malformed, interval.first);
     VirtAddr at = interval.first;
-    // Whether the next of a list covers `at`; then `at` is behind it. They never overlap.
+    // Whether the next element of a list covers `at`; if so `at` moves behind it. They never
+    // overlap.
     bool full = false;
     const auto covers = [&](auto& next, const auto& list) {
         if (next == list.end() || next->va > at) return false;

@@ -1,5 +1,5 @@
-// Where the ranges of a map come together: whoever goes over pages by rising address tells a sink,
-// be it over a scan's tables (flatten.cc) or over a map that was made before (view.cc).
+// Builds the ranges of a map from pages by rising address. They come from a scan's tables
+// (flatten.cc) or from an earlier map (view.cc).
 #pragma once
 
 #include <algorithm>
@@ -13,40 +13,40 @@
 
 namespace ptmap {
 
-/// Pages with equal attributes, without their place.
+/// A run of pages with equal attributes, without its address.
 struct Run {
     Attributes attributes;
     PhysAddr pa;
-    bool contiguous = true;       ///< physically
-    std::uint8_t page_sizes = 0;  ///< as Range::page_sizes
+    bool contiguous = true;  ///< physically
+    PageSizes page_sizes;
 };
 
-/// Whether the frames of `second` go on where those of `first`, so many bytes, end.
+/// Whether the frames of `second` begin where those of `first`, `first_size` bytes, end.
 inline bool follows(const Run& first, std::uint64_t first_size, const Run& second) {
     return first.contiguous && second.contiguous && first.pa.value + first_size == second.pa.value;
 }
 
-/// Whether two runs may be one range, but for where their frames are.
+/// Whether two runs may be one range, frames not considered.
 inline bool alike(const MapOptions& options, const Run& a, const Run& b) {
     return a.attributes == b.attributes && (!options.split_sizes || a.page_sizes == b.page_sizes);
 }
 
-/// Joins runs to the longest ranges that MapOptions allow, drops those that a filter does not want,
-/// and ends the map at its limit. Everything comes by rising offset.
+/// Joins runs to the longest ranges that MapOptions allow, drops ranges that do not match a filter,
+/// and ends the map at its limit. Runs and gaps must come by rising offset.
 class RangeSink {
 public:
-    /// All three have to outlive the sink.
+    /// All three must outlive the sink.
     RangeSink(const Paging& paging, const MapOptions& options, Map& map)
         : paging_(paging), options_(options), map_(map), tick_(options.pulse) {}
 
     Ticker& tick() { return tick_; }
-    /// Whether the limit was reached: nothing that follows counts.
+    /// Whether the limit was reached: whatever follows is ignored.
     bool full() const { return map_.truncated; }
 
-    /// So many bytes from an offset on are mapped.
+    /// `size` bytes from `offset` on are mapped.
     void emit(std::uint64_t offset, std::uint64_t size, const Run& run) {
         const std::uint64_t upper = paging_.upper_part();
-        // The two halves of a canonical space never join, whatever their pages.
+        // The two halves of a canonical space never join.
         if (size_ && offset_ + size_ == offset && alike(options_, run_, run) &&
             !(upper && offset == upper)) {
             const bool contiguous = follows(run_, size_, run);
@@ -59,7 +59,7 @@ public:
         }
         close();
         offset_ = offset, size_ = size;
-        // One by one: a copy of what was just written in smaller pieces has to wait for them.
+        // One by one: a copy of the whole would wait for the smaller writes just before.
         run_.attributes.rights = run.attributes.rights;
         run_.attributes.read = run.attributes.read;
         run_.attributes.global = run.attributes.global;
@@ -69,12 +69,12 @@ public:
         run_.page_sizes = run.page_sizes;
     }
 
-    /// The map cannot speak of so many bytes. `gaps` is one of the map's lists.
+    /// `gap.size` bytes from `offset` on are not known. `gaps` is one of the map's lists.
     void gap(std::vector<Gap>& gaps, std::uint64_t offset, Gap gap) {
         if (room(offset)) add_to<Gap>(gaps, std::move(gap));
     }
 
-    /// Ends the range that is being built: nothing follows.
+    /// Ends the last range: nothing follows.
     void close() {
         tick_.looked(options_.wanted.size());
         if (size_ && room(offset_) && is_wanted())
@@ -84,8 +84,8 @@ public:
     }
 
 private:
-    // Ranges and gaps are counted before a filter, so that one which lets nothing through does not
-    // make the work endless.
+    // Ranges and gaps count before the filter: else a filter that lets nothing through would make
+    // the work endless.
     bool room(std::uint64_t offset) {
         tick_();
         if (made_++ < options_.max_ranges) return true;
@@ -111,11 +111,11 @@ private:
     Run run_;
 };
 
-/// The attributes that the rights of a path show as: with MapOptions::as what that mode may do now.
-/// Global and type are left as they are by default.
+/// The attributes that show the rights of a path; with MapOptions::as what that mode may do now.
+/// Global and type keep their defaults.
 Attributes shown_as(const Paging& paging, const MapOptions& options, Rights path);
 
-/// How many pages of each size a window has (Map::pages, ram_known, outside_ram).
+/// Counts the pages of each size in a window (Map::pages, ram_known, outside_ram).
 void count_pages(const Space& space, const Interval& window, const MapOptions& options, Map& map);
 
 }  // namespace ptmap

@@ -9,7 +9,7 @@
 namespace ptmap {
 namespace {
 
-// Of entries that a root has for two spaces at one index.
+// Compares the roots' entries of two spaces, index by index.
 void compare_roots(const Space& a, const Space& b, std::span<const Interval> parts,
                    std::vector<PartShare>& shares) {
     const PagingLevel& level = a.level(a.node(0));
@@ -58,7 +58,7 @@ void count_common(const Space& a, const Space& b, const Pulse& pulse, Sharing& s
     sharing.tables = tables.size();
 }
 
-// Where the same tables hang below different ones, at the same address.
+// Finds tables that both spaces have at the same address below different root entries.
 class Below {
 public:
     Below(const Space& a, const Space& b, std::size_t max_steps, const Pulse& pulse,
@@ -68,7 +68,8 @@ public:
     void run() { visit(0, 0, 0); }
 
 private:
-    // Whether two different tables have one below them in common. As deep as there are levels.
+    // Whether two different tables have a table below them in common. Recursion is as deep as
+    // levels.
     bool visit(std::uint32_t na, std::uint32_t nb, std::uint64_t base) {
         const Node &one = a_.node(na), &other = b_.node(nb);
         const std::uint64_t span = a_.level(one).entry_span();

@@ -7,7 +7,7 @@
 namespace ptmap {
 
 std::optional<VirtAddr> split(const Map& map) {
-    // Bytes on the wrong side: the supervisor's before a range, the user's from it on.
+    // Bytes on the wrong side: the supervisor's before a range, and the user's from it on.
     std::uint64_t total = 0, wrong = 0;
     const auto is_user = [](const Range& r) { return has(r.attributes.rights, Rights::user); };
     for (const Range& r : map.ranges) {

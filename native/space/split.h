@@ -1,4 +1,4 @@
-// The user's and the supervisor's part of a space, and how much of the supervisor's two roots
+// The user's and the supervisor's part of a space; how much of the supervisor's part two roots
 // share.
 #pragma once
 
@@ -12,27 +12,27 @@
 
 namespace ptmap {
 
-/// Where the supervisor's part of a space begins: the page of its that has the least memory of the
-/// other side before and behind it (a vsyscall page up there, a real-mode trampoline down here).
-/// Nothing where there are no user pages below any of the supervisor's, or more than a sixteenth
-/// of all that is mapped would be on the wrong side.
+/// Where the supervisor's part of a space begins: the supervisor page that leaves the fewest bytes
+/// on the wrong side. (A vsyscall page may be above it, a real-mode trampoline below.) Nothing if
+/// no user page is below a supervisor page, or if more than a sixteenth of all mapped memory would
+/// be on the wrong side.
 std::optional<VirtAddr> split(const Map& map);
 
-/// Where the supervisor's part begins, of a space that is not canonical: split(), but at a page
-/// directory entry, as a kernel that maps its first MiB late still begins at one. `map` is of the
-/// whole space, with the kernel in it. Nothing where there is no such place.
+/// Where the supervisor's part of a space without canonical addresses begins: split(), moved down
+/// to a page directory entry, because a kernel begins at one even if its first MiB is not mapped
+/// yet. `map` is of the whole space, with the kernel in it. Nothing if there is no such place.
 std::optional<VirtAddr> split_of(const Paging& paging, const Map& map);
 
-/// The same, and 0 where no page is the user's. Nothing where user and supervisor pages are mixed.
+/// The same; 0 if there is no user page. Nothing if user and supervisor pages are mixed.
 std::optional<VirtAddr> supervisor_part(const Paging& paging, const Map& map);
 
-/// Of the supervisor's part, in bytes: what the kernel root maps, and what of that the user root
-/// maps to the same frames. Frames count once, however often they are mapped.
+/// Bytes of the supervisor's part: those that the kernel root maps, and those of them that the user
+/// root maps to the same frames. A frame counts once, however often it is mapped.
 struct KptiShare {
     std::uint64_t kernel, kernel_frames, user, user_frames;
 };
 
-/// Both maps are of the supervisor's part and split physically. Nothing where a table of either
+/// Both maps must be of the supervisor's part and split physically. Nothing if a table of either
 /// could not be read.
 std::optional<KptiShare> kpti_share(const Map& kernel, const Map& user, const Pulse& pulse = {});
 

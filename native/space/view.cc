@@ -44,7 +44,7 @@ public:
             add(*range);
         }
         gaps_before(last + 1);
-        sink_.close();  // also where it is full: a range may begin before the gap that was too much
+        sink_.close();  // even if it is full: a range may begin before the gap that was too much
     }
 
 private:
@@ -129,7 +129,7 @@ std::size_t tables_in(const Space& space, const Interval& window) {
     };
     std::unordered_set<std::uint32_t> tables;
     std::vector<Part> level{{0, window}};
-    // As the scan does: all paths to a level's tables come from the level above.
+    // Level by level, as the scan: all paths to a level's tables come from the level above.
     while (!level.empty()) {
         std::vector<Part> below;
         std::unordered_map<std::uint32_t, std::size_t> place;

@@ -13,7 +13,7 @@ void put_mapping(std::string& out, const Range& range, PhysAddr pa, std::span<co
     out += '{';
     put_hex_member(out, "va", va.value);
     put_attribute_members(out, range.attributes);
-    put_words_member(out, "page_sizes", [&](auto put) { each_size(range.page_sizes, put); });
+    put_words_member(out, "page_sizes", [&](auto put) { each_size_name(range.page_sizes, put); });
     put_label_members(out, labels, {va, va});
     out += '}';
 }

@@ -1,4 +1,4 @@
-// What a page allows and what it is, in words.
+// A page's attributes in words.
 #pragma once
 
 #include <string>

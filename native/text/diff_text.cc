@@ -12,13 +12,13 @@ namespace ptmap {
 namespace {
 
 std::string_view page_size_of(const Side& side) {
-    return page_size_names[static_cast<unsigned>(std::countr_zero(side.page_sizes)) & 3];
+    return page_size_name(side.page_sizes.smallest());
 }
 
 // start, end, size, rights, type, pages, physical
 using Row = std::array<std::string, 7>;
 
-// Of a cell in a line with this sign; the header has none.
+// The role of a cell in a line with this sign; the header has no sign.
 TextRole role(std::string_view sign, std::size_t column) {
     using enum TextRole;
     static constexpr std::array<TextRole, 7> roles{address, address, plain,  rights,
@@ -39,7 +39,7 @@ void put_side(Row& row, const Side& side, std::uint8_t which = 0xff) {
         row[6].push_back('-');
 }
 
-// Before `va` + `size`, which may lie beyond 32 or 64 bits, as many digits as an address has.
+// `va` + `size`, which may be beyond 32 or 64 bits, cut to the digits of an address.
 std::uint64_t end_of(const Difference& d, unsigned digits) {
     const std::uint64_t end = d.va.value + d.size;
     return digits == 8 ? end & 0xffffffff : end;
@@ -67,7 +67,7 @@ void put_side(std::string& out, std::string_view key, const Side& side) {
     out += '}';
 }
 
-// Those names whose bit is set.
+// The names whose bit is set.
 template <std::size_t size>
 void put_names(std::string& out, std::string_view key, unsigned set,
                const std::array<std::string_view, size>& names) {
@@ -112,7 +112,7 @@ void put_diff_text(const Sink& sink, std::span<const Difference> differences, un
     Ticker tick(pulse);
     for (const Difference& d : differences) {
         tick(256);
-        // The words of an unknown one may run over the columns behind.
+        // The words of an unknown difference may run into the next columns.
         measure(row_of(d, digits), d.what == What::unknown ? 3 : head.size());
     }
     put("", head);

@@ -10,14 +10,16 @@
 
 namespace ptmap {
 
-/// The labels of either side. What is gone is under those before, all else under those after.
+/// The labels of both sides. A stretch that is gone has its label from `before`, others from
+/// `after`.
 struct DiffLabels {
     std::span<const Label> before, after;
 };
 
-/// A header and a line a difference ("+", "-", "~", "?"); a changed one has a second line, "->",
-/// with what is otherwise after it. Where there are labels, lines with them stand before, as in
-/// put_ranges_text(). `digits` of an address. Empty for no differences.
+/// A header and a line for each difference ("+", "-", "~", "?"). A changed one has a second line
+/// with
+/// "->" and the new values. If there are labels, lines with them come before, as in
+/// put_ranges_text(). `digits`: of an address. Empty without differences.
 void put_diff_text(const Sink& sink, std::span<const Difference> differences, unsigned digits,
                    const DiffLabels& labels = {}, const Pulse& pulse = {});
 

@@ -24,7 +24,7 @@ std::string vectors_of(Run rows) {
 
 bool is_handler(const EntryPiece& piece) { return piece.name == "handlers"; }
 
-// Whether a row goes on where the one before it ends.
+// Whether a row begins where the row before it ends.
 bool continues(const EntryRow& before, const EntryRow& row) {
     const auto said = [](const std::optional<EntryPieceState>& state) {
         return state ? std::optional(text(*state)) : std::nullopt;
@@ -43,7 +43,7 @@ std::vector<Run> runs_of(Run rows) {
     return runs;
 }
 
-// name, address, size, physical; then the verdict, vectors and "user", which are in no column
+// name, address, size, physical; then the verdict, vectors and "user", which have no column
 struct Line {
     std::array<std::string, 4> cells;
     std::string verdict, vectors, user;
@@ -58,7 +58,7 @@ Line line_of(Run run, const EntryView& view, bool has_user_column) {
     const EntryPieceState& here = run[0].here;
     std::size_t pages = 0;
     for (const EntryRow& row : run) pages += row.piece.pages.size();
-    // Of a stack the page below its pointer.
+    // A stack is shown as the page below its pointer.
     const bool is_stack = piece.access == Access::write && !piece.pages.empty();
     const VirtAddr address = is_stack ? piece.pages.front() : piece.address;
     Line line{
@@ -110,8 +110,8 @@ void put_lines(Text& text, const EntryView& view) {
     }
 }
 
-// As "GDT, IDT, 3 handler pages, TSS, RSP0/IST1 stacks": each name once, all stacks where the first
-// of them is.
+// For example "GDT, IDT, 3 handler pages, TSS, RSP0/IST1 stacks": each name once; all stacks are at
+// the place of the first.
 std::string names_of(std::span<const EntryPiece* const> pieces) {
     static constexpr std::string_view stack = " stack";
     std::vector<std::string> names;
@@ -166,7 +166,7 @@ std::string text(const EntryPieceState& state) {
 }
 
 std::string vectors_text(std::span<const std::uint8_t> vectors) {
-    std::bitset<257> all;  // the last one is none: it ends a run
+    std::bitset<257> all;  // the last bit is never set: it ends a run
     for (const std::uint8_t vector : vectors) all.set(vector);
     std::string text;
     for (std::size_t first = 0; first < all.size(); ++first) {
@@ -184,7 +184,7 @@ std::string vectors_text(std::span<const std::uint8_t> vectors) {
 std::string entry_answer(std::span<const EntryRow> rows, const std::optional<KptiRoots>& pair) {
     std::vector<const EntryPiece*> unread, there, missing, rare;
     std::string why;
-    std::vector<std::uint8_t> vectors;  // of those that are rare
+    std::vector<std::uint8_t> vectors;  // of the rare pieces
     for (const EntryRow& row : rows) {
         if (!row.piece.before_switch) continue;
         const EntryPieceState& state = row.user ? *row.user : row.here;
@@ -197,7 +197,7 @@ std::string entry_answer(std::span<const EntryRow> rows, const std::optional<Kpt
             vectors.insert(vectors.end(), row.piece.vectors.begin(), row.piece.vectors.end());
     }
     if (!unread.empty())
-        return "Not known, as tables cannot be read (" + why + "): " + names_of(unread) + '.';
+        return "Not known, because tables cannot be read (" + why + "): " + names_of(unread) + '.';
     std::string answer;
     if (!pair) {
         answer = "No KPTI here: the kernel stays mapped while user space runs";

@@ -26,7 +26,7 @@ std::string text(const EntryPieceState& state);
 /// "15, 20-31".
 std::string vectors_text(std::span<const std::uint8_t> vectors);
 
-/// What must be mapped while user space runs, and is it? In a sentence or two.
+/// Whether what must be mapped while user space runs is mapped, in a sentence or two.
 std::string entry_answer(std::span<const EntryRow> rows, const std::optional<KptiRoots>& pair);
 
 /// What entering the kernel needs, as seen from a root.

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t line_width = 80;
 
-// Whether it is a type, and not a slot of IA32_PAT of which the register would have to tell.
+// Whether it is a type, not a slot of IA32_PAT whose type is not known.
 bool is_known(MemoryType type) { return !(only(type) & unknown_types); }
 
 // The bit of an entry that takes a right away (SDM vol. 3A, 4.6).
@@ -82,7 +82,7 @@ private:
         out_ += '\n';
     }
 
-    // The notes behind the rest, or each on a line of its own if that is too long.
+    // The notes follow on the same line, or each on its own line if that is too long.
     void heading() {
         const std::string first = hex(e_.va.value, e_.format->canonical ? 16 : 8) + ": " +
                                   std::string(name(space_.mode)) + " paging, root " +
@@ -112,7 +112,7 @@ private:
         }
     }
 
-    // The words behind `start`, on as many lines as the width needs, one word on each at least.
+    // The words after `start`, on as many lines as needed, at least one word on each.
     void wrapped(const std::string& start, const std::vector<std::string>& words) {
         std::string text = start;
         bool is_first_word = true;

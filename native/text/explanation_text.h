@@ -12,8 +12,8 @@
 
 namespace ptmap {
 
-/// The space of explained addresses, for the heading and for what is not known of it. Whoever calls
-/// says in one phrase each what the user should know.
+/// The space of explained addresses, for the heading and for notes on what is not known. The caller
+/// gives each note as one phrase.
 struct ExplainedSpace {
     Mode mode = Mode::off;
     PhysAddr root;
@@ -21,8 +21,8 @@ struct ExplainedSpace {
     std::vector<std::string> assumed;  ///< about the registers
     unsigned maxphyaddr = 52;
     bool maxphyaddr_is_assumed = false;
-    std::string pat_hint;   ///< how IA32_PAT can be told; "" gives no hint
-    std::string pkru_hint;  ///< how PKRU can be told
+    std::string pat_hint;   ///< how the user can give IA32_PAT; "" gives no hint
+    std::string pkru_hint;  ///< how the user can give PKRU
 };
 
 /// What an operating system means by a not-present entry. The core only passes it on.
@@ -35,7 +35,7 @@ struct SystemNote {
 struct ExplainedAddress {
     Explanation explanation;
     std::optional<SystemNote> note;
-    std::string expect_json;  ///< what came of a rule, as SystemNote::json; "" without a rule
+    std::string expect_json;  ///< the result of a rule, as SystemNote::json; "" without a rule
 };
 
 /// One text for each address, with an empty line between two.

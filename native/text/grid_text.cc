@@ -14,7 +14,7 @@ constexpr std::size_t most_cells = 64;
 
 unsigned digits_of(Mode mode) { return format_of(mode).canonical ? 16 : 8; }
 
-// Labels of one name: lowmem, for one, lies in pieces around the kernel's image.
+// Labels with the same name: lowmem, for example, lies in pieces around the kernel's image.
 struct Part {
     const Label* first;
     VirtInterval interval;  // from the first one to the last one

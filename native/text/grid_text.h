@@ -13,14 +13,14 @@
 
 namespace ptmap {
 
-/// What a cell is, rows of an address, a space and 64 cells, and how many cells hide a mix. The
-/// cells before a window's first are blank. Where a screen of `width` columns (0: any) is too
-/// narrow for 64 cells a row has 32.
+/// A line on the size of a cell; rows of an address, a space and 64 cells; a line on cells that
+/// hide a mix. Cells before a window's first are blank. If a screen of `width` columns (0: any) is
+/// too narrow for 64 cells a row has 32.
 void put_grid(Text& text, const Paging& paging, const Grid& grid, std::size_t width = 0);
 
-/// A header, and a line for each name among `parts`: where its first stretch begins, how large it
-/// is to the end of its last one, how much of that is mapped. Nothing for no parts. `labels` are
-/// the space's, `parts` some of them by rising address. The pulse is told of ranges.
+/// A header, and a line for each name among `parts`: the beginning of its first stretch, the size
+/// to the end of its last one, and how much of that is mapped. Empty without parts. `labels` are
+/// the space's, `parts` some of them by rising address. The pulse is by ranges.
 void put_parts(Text& text, const Map& map, std::span<const Label> labels,
                std::span<const Label> parts, const Pulse& pulse = {});
 

@@ -1,4 +1,4 @@
-// A 64-bit space in one screen: a row for each occupied stretch, what is empty counted.
+// A 64-bit space on one screen: a row for each occupied stretch, with the empty space before it.
 #pragma once
 
 #include <cstddef>
@@ -12,15 +12,15 @@
 
 namespace ptmap {
 
-/// What there is room for.
+/// The room on the screen.
 struct Screen {
     std::size_t width = 80, height = 24;  ///< columns and lines
-    std::size_t other_lines = 9;          ///< that stand over and under it, the prompt too
+    std::size_t other_lines = 9;          ///< lines above and below it, with the prompt
 };
 
-/// A header, the two parts with how many of the root's entries are in use, their stretches as
-/// overview() has them, and a legend. More columns give longer bars. `tables` are those of the
-/// whole space that `map` was made of.
+/// A header, the two parts with the number of the root's entries in use, their stretches as
+/// overview() has them, and a legend. More columns give longer bars. `map` was made of `tables`,
+/// the whole space's.
 void put_overview(Text& text, const Space& tables, const Map& map, std::span<const Label> labels,
                   const Screen& screen, const Pulse& pulse = {});
 

@@ -74,7 +74,7 @@ void put_register(Text& text, const ShownRegister& shown, const RegistersReport&
     std::string all;
     for (const std::string& word : words_of(shown, *shown.value, report))
         all.append(all.empty() ? "" : " ").append(word);
-    // Under its value, whose line begins with the name.
+    // Bits are indented to the value, which follows the name.
     const std::size_t margin = value.size() + 8;
     bool first = true;
     for (const std::string& line : wrap(all, {.width = screen_columns - margin})) {

@@ -1,4 +1,4 @@
-// The registers that select the paging mode, and what they lead to, as text and as JSON.
+// The registers that select the paging mode, and what kernel entry needs, as text and as JSON.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,12 @@
 
 namespace ptmap {
 
-/// A control register on show.
+/// A control register to show.
 struct ShownRegister {
     std::string name;                    ///< "CR0"
     std::optional<std::uint64_t> value;  ///< nothing if it is not known
-    bool is_set = false;                 ///< the user gave it instead of the target
-    std::vector<std::string> assumed;    ///< what of it nobody tells: "CR4.PSE=1"
+    bool is_set = false;                 ///< the user gave it, not the target
+    std::vector<std::string> assumed;    ///< assumed bits: "CR4.PSE=1"
 };
 
 /// All that `ptmap regs` shows.
@@ -30,11 +30,11 @@ struct RegistersReport {
     std::optional<X86Paging> paging;  ///< unless paging is off or the mode is not known
     std::optional<PhysAddr> root;     ///< nothing if the mode is not known
     std::optional<KptiRoots> pair;
-    std::string cr2_now;  ///< what the address in CR2 is now; "" if that is not known
+    std::string cr2_now;  ///< how CR2's address is mapped now; "" if that is not known
     std::optional<SystemRegisters> tables;
-    // Whether what entering the kernel needs is mapped, or why that is not known.
+    // What entering the kernel needs and whether it is mapped, or why that is not known.
     std::vector<EntryRow> rows;
-    std::vector<std::string> notes;  ///< what of it is not known
+    std::vector<std::string> notes;  ///< parts that are not known
     std::string why_not;
 
     /// Which of KPTI's roots the root is: "user" or "kernel", "" without KPTI.
@@ -44,16 +44,16 @@ struct RegistersReport {
 /// "supervisor read at physical 0x1000", "not present: the walk ends at the PDE".
 std::string outcome_text(const Walk& walk);
 
-/// Lines of 80 columns at most, but for notes and names that are longer.
+/// Lines of 80 columns at most, except longer notes and names.
 void put_registers(Text& text, const RegistersReport& report);
 
-/// An object of schema ptmap/1 and kind "regs". The member "descriptors" is null if GDTR and the
-/// others are not known. Of "pieces" each has "va", "pages" and "mapped" (how many of them),
-/// "frame" of the first, "access" (what the processor does there), "ok" (whether it may, on all of
-/// its pages); "user" says the same of the KPTI user root where that is another root.
-/// "before_switch": needed while CR3 is still user space's (else the verdict is the kernel root's).
-/// "rare": only for "vectors" that are never raised ordinarily. With paging off there are no
-/// pieces. "assumed" of a register: what of it nobody tells.
+/// An object of schema ptmap/1 and kind "regs". "descriptors" is null if GDTR and the others are
+/// not known. Each of "pieces" has "va", "pages" and "mapped" (how many of them), "frame" of the
+/// first, "access" (what the processor does there), and "ok" (whether it may, on all pages). "user"
+/// has the same for KPTI's user root if that is another root. "before_switch": needed while CR3 is
+/// still user space's; if false the verdict is the kernel root's. "rare": only for "vectors" that
+/// an ordinary machine never raises. There are no pieces if paging is off. "assumed" of a register:
+/// assumed bits.
 std::string registers_json(const RegistersReport& report);
 
 }  // namespace ptmap

@@ -29,7 +29,7 @@ void put_range(std::string& out, const Range& range, bool view, std::span<const 
     put_hex_member(out, "size", range.size);
     put_pa_member(out, range.contiguous, range.pa);
     put_attribute_members(out, range.attributes, view);
-    put_words_member(out, "page_sizes", [&](auto put) { each_size(range.page_sizes, put); });
+    put_words_member(out, "page_sizes", [&](auto put) { each_size_name(range.page_sizes, put); });
     put_label_members(out, labels, range.interval());
     out += '}';
 }
@@ -59,8 +59,7 @@ void put_list(Pieces& text, const char* key, const std::vector<Element>& list, P
     out += ']';
 }
 
-// How many ranges from `first` on map one frame again and again, at equal distances, under the same
-// label.
+// How many ranges from `first` on map the same frame at equal distances, under the same label.
 std::size_t aliases(const std::vector<Range>& ranges, std::size_t first,
                     std::span<const Label> labels, Ticker& tick) {
     const auto alike = [&](std::size_t i) {
@@ -78,8 +77,8 @@ std::size_t aliases(const std::vector<Range>& ranges, std::size_t first,
     return end - first;
 }
 
-// The columns of a line: as wide as what stands in them, the head too. Padded in place: a map may
-// have a million lines.
+// The columns of a line, as wide as their widest cell, with the head. Padded in place, because a
+// map may have a million lines.
 class Columns {
 public:
     explicit Columns(unsigned digits) : digits_(digits) {
@@ -92,7 +91,7 @@ public:
         grow(size, size_text(range.size).size());
         grow(type, name(range.attributes.type).size());
         std::size_t names = 0;
-        each_size(range.page_sizes, [&](std::string_view s) { names += s.size() + 1; });
+        each_size_name(range.page_sizes, [&](std::string_view s) { names += s.size() + 1; });
         grow(pages, names - 1);
     }
 
@@ -112,7 +111,7 @@ public:
         cell(out, type, [&] { out += name(a.type); });
         cell(out, pages, [&] {
             const char* comma = "";
-            each_size(range.page_sizes, [&](std::string_view s) {
+            each_size_name(range.page_sizes, [&](std::string_view s) {
                 out.append(comma).append(s);
                 comma = ",";
             });
@@ -210,8 +209,8 @@ void put_json(const Sink& sink, const Map& map, std::span<const Label> labels,
     put_number_member(out, "tables", map.tables);
     put_key(out, "pages");
     out += '{';
-    for (std::size_t i = 0; i < page_size_names.size(); ++i)
-        put_number_member(out, page_size_names[i], map.pages[i]);
+    for (const unsigned shift : page_shifts)
+        put_number_member(out, page_size_name(shift), map.pages[shift]);
     out += '}';
     if (map.ram_known) put_number_member(out, "outside_ram", map.outside_ram);
     put_list(text, "ranges", map.ranges,
@@ -235,13 +234,13 @@ void put_ranges_text(const Sink& sink, const Map& map, std::span<const Label> la
     std::string shown;
     std::span<const Label> shown_labels;
     bool shown_covered = false;
-    constexpr std::size_t folded = 8;  // fewer are not worth it
+    constexpr std::size_t folded = 8;  // fewer lines are not folded
     for (std::size_t i = 0; i < map.ranges.size();) {
         const Range& range = map.ranges[i];
         if (!labels.empty()) {
             const auto here = labels_in(labels, range.interval());
             const bool covered = cover(here, range.interval());
-            // Mostly it is as before: then the words need not be made to see that.
+            // Mostly the labels are as before; this test is cheaper than making their text.
             if (shown.empty() || covered != shown_covered || here.data() != shown_labels.data() ||
                 here.size() != shown_labels.size()) {
                 std::string head = heading(here, range.interval());
@@ -260,7 +259,7 @@ void put_ranges_text(const Sink& sink, const Map& map, std::span<const Label> la
         }
         const std::uint64_t distance = map.ranges[i + 1].va.value - range.va.value;
         out.append("  and the same frame ").append(std::to_string(same - 1));
-        out.append(" times more, ").append(size_text(distance)).append(" on from one another\n");
+        out.append(" times more, every ").append(size_text(distance)).append("\n");
         i += same;
     }
     text.end();

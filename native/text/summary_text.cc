@@ -93,10 +93,10 @@ void put_kpti(Text& text, const KptiShare& share, const KptiRoots& roots, std::s
 void put_counts(Text& text, const Map& map) {
     text.out.append(plural(map.tables, "table")).append("; pages: ");
     const char* comma = "";
-    for (std::size_t i = 0; i < map.pages.size(); ++i) {
-        if (!map.pages[i]) continue;
-        text.out.append(comma).append(std::to_string(map.pages[i])).append(" of ");
-        text.out += page_size_names[i];
+    for (const unsigned shift : page_shifts) {
+        if (!map.pages[shift]) continue;
+        text.out.append(comma).append(std::to_string(map.pages[shift])).append(" of ");
+        text.out += page_size_name(shift);
         comma = ", ";
     }
     if (!*comma) text.out += "none";

@@ -1,5 +1,4 @@
-// What stands over and under a map: which space it is, its split, KPTI, how much there is and what
-// is missing.
+// The lines above and below a map: which space it is, its split, KPTI, counts, what is missing.
 #pragma once
 
 #include <span>
@@ -14,13 +13,13 @@
 
 namespace ptmap {
 
-/// Which space something is said of.
+/// The space that a text is about.
 struct SpaceHead {
     Mode mode;
     PhysAddr root;
     std::string_view half;  ///< which of KPTI's roots that is, "" without KPTI
     bool is_linux = false;
-    std::span<const std::string> notes;  ///< on whose space it is
+    std::span<const std::string> notes;  ///< whose space it is
 };
 
 /// A line, "4-level paging, root 0x1000, ...", or a line for each note if one is too short.
@@ -41,8 +40,8 @@ struct MissingOptions {
     std::size_t indent = 0;        ///< spaces before each line
 };
 
-/// What could not be read or has reserved bits, and limits that were reached. Nothing where the map
-/// is complete.
+/// What could not be read or has reserved bits, and limits that were reached. Empty if the map is
+/// complete.
 void put_missing(Text& text, const Map& map, const MissingOptions& options);
 
 /// The same as members of a JSON object that has others before them: "complete", "truncated",

@@ -7,7 +7,7 @@
 namespace ptmap {
 namespace {
 
-// How often `bytes` can be divided by 1024, which is done.
+// Divides `bytes` by 1024 as often as possible, and returns how often.
 std::size_t divide(std::uint64_t& bytes) {
     std::size_t unit = 0;
     for (; bytes && bytes % 1024 == 0; ++unit) bytes /= 1024;

@@ -1,4 +1,4 @@
-// Pieces of what is rendered: numbers, sizes, members of JSON objects; and a text with what its
+// Parts of texts: numbers, sizes, members of JSON objects; and Text, which knows what its
 // characters are.
 #pragma once
 
@@ -16,10 +16,10 @@
 
 namespace ptmap {
 
-// A million lines are made of the functions that are [[gnu::flatten]] where they are defined: the
-// library's appends are inlined into them, however much is compiled along with them.
+// Functions that may make a million lines are [[gnu::flatten]]: the library's appends are inlined
+// into them.
 
-/// "0x00001000": hexadecimal, of so many digits at least.
+/// "0x00001000": hexadecimal, with at least `digits` digits.
 void put_hex(std::string& out, std::uint64_t value, unsigned digits = 1);
 std::string hex(std::uint64_t value, unsigned digits = 1);
 
@@ -32,25 +32,24 @@ std::string size_words(std::uint64_t bytes);
 /// "4K", "15.9T": five characters at most, rounded.
 std::string short_size(std::uint64_t bytes);
 
-/// "1 table", "12 tables"; `many` where an "s" does not make it.
+/// "1 table", "12 tables"; `many` is the plural if it is not the noun and "s".
 std::string plural(std::uint64_t count, std::string_view noun, std::string_view many = {});
 
-/// Adds spaces until `text` has so many characters: behind it, or before it.
+/// Pads `text` with spaces to `width` characters: after it, or before it.
 std::string left(std::string_view text, std::size_t width);
 std::string right(std::string_view text, std::size_t width);
 
-/// A JSON string that may hold anything: what is not printable ASCII becomes "?".
+/// A JSON string of any text: characters that are not printable ASCII become "?".
 void put_quoted(std::string& out, std::string_view text);
 
-/// The members of a JSON object that is being written: each begins with its comma, the first after
-/// a brace with none.
+/// Writes a member of a JSON object. Each begins with its comma, except the first after a brace.
 void put_key(std::string& out, std::string_view key);
 void put_hex_member(std::string& out, std::string_view key, std::uint64_t value);
 void put_number_member(std::string& out, std::string_view key, std::uint64_t value);
 void put_bool_member(std::string& out, std::string_view key, bool value);
 void put_text_member(std::string& out, std::string_view key, std::string_view text);
 
-/// A list of strings of our own; `each` calls what it is given with one after the other.
+/// A list of strings without escapes; `each(put)` calls `put` with each of them.
 template <typename Each>
 void put_words_member(std::string& out, std::string_view key, Each each) {
     put_key(out, key);
@@ -62,27 +61,27 @@ void put_words_member(std::string& out, std::string_view key, Each each) {
     out += *before == '[' ? "[]" : "]";
 }
 
-/// What a part of a text is. Colour can follow it, so that no text needs to be parsed.
+/// What a part of a text is. Colour can follow it without parsing the text.
 enum class TextRole : std::uint8_t { plain, address, rights, label, heading, reason };
 inline constexpr std::array<std::string_view, 6> text_role_names{"plain", "address", "rights",
                                                                  "label", "heading", "reason"};
 
-/// So many bytes of one role; neighbouring runs differ.
+/// A run of `size` bytes with one role; neighbouring runs differ.
 struct TextRun {
     TextRole role;
     std::size_t length;
     bool operator==(const TextRun&) const = default;
 };
 
-/// A text that is being written. If asked for, it notes beside the characters what they are; else
-/// a role costs one comparison.
+/// A text that is being written. If asked for it keeps the roles of its characters; else a role
+/// costs one comparison.
 class Text {
 public:
     explicit Text(bool with_roles = false) : with_roles_(with_roles) {}
 
     std::string out;  ///< what is appended here directly is plain
 
-    /// What `put` appends to `out` has this role. What came before it stays as it is.
+    /// Gives this role to everything that `put` appends to `out`.
     template <std::invocable Put>
     void in(TextRole role, Put put) {
         const std::size_t begin = out.size();
@@ -100,7 +99,7 @@ public:
     void heading(std::string_view text) { in(TextRole::heading, text); }
     void reason(std::string_view text) { in(TextRole::reason, text); }
 
-    /// Drops what is behind the first `size` bytes.
+    /// Drops all but the first `size` bytes.
     void cut(std::size_t size);
 
     /// Runs that cover all of `out`; none if roles were not asked for.
@@ -125,8 +124,8 @@ private:
     std::vector<TextRun> runs_;
 };
 
-/// Takes a long text piece by piece. One that takes runs as well is given those that cover the
-/// piece; for any other none are made.
+/// Takes a long text piece by piece. A Sink that takes runs gets those that cover the piece; for
+/// others none are made.
 class Sink {
 public:
     using Runs = std::span<const TextRun>;
@@ -144,8 +143,7 @@ private:
     bool with_roles_ = false;
 };
 
-/// A long text on its way to a Sink: pieces of some 64 KiB, and a Pulse after each, with how many
-/// lines there are.
+/// A long text for a Sink, in pieces of some 64 KiB; after each a Pulse, by lines.
 class Pieces : public Text {
 public:
     Pieces(const Sink& sink, const Pulse& pulse)
@@ -153,14 +151,14 @@ public:
         out.reserve(2 * piece);
     }
 
-    /// Another line, or element of a list, is whole.
+    /// Call it after each line, or element of a list.
     void next() {
         ++done_;
         if (out.size() < piece) return;
         end();
         if (pulse_) pulse_(done_);
     }
-    /// The text is whole.
+    /// Call it at the end of the text.
     void end() {
         if (!out.empty()) sink_.take(out, runs());
         clear();

@@ -25,7 +25,7 @@ public:
     std::vector<std::string_view> all;
 
 private:
-    // What is beyond the text is no letter and no space.
+    // Beyond the text is neither a letter nor a space.
     char at(std::size_t i) const { return i < text_.size() ? text_[i] : '\0'; }
 
     std::size_t end_of(std::size_t begin) const {
@@ -40,15 +40,15 @@ private:
         return end;
     }
 
-    // Behind "--" or more that joins two words; 0 where there is none.
+    // The end of "--" or more that joins two words; 0 if there is none.
     std::size_t end_of_dash(std::size_t begin) const {
         if (begin == 0 || !is_word_or_mark(text_[begin - 1]) || at(begin) != '-') return 0;
         const std::size_t end = std::min(text_.find_first_not_of('-', begin), text_.size());
         return end >= begin + 2 && is_word(at(end)) ? end : 0;
     }
 
-    // Whether the hyphen of a hyphenated word is here: two letters before and behind it, of which
-    // one may be a hyphen's ("a-b-cd", "ab-c-d").
+    // Whether a hyphenated word has its hyphen here: two letters before and after it, of which one
+    // may be a hyphen ("a-b-cd", "ab-c-d").
     bool is_hyphen(std::size_t begin, std::size_t i) const {
         if (at(i) != '-' || i < begin + 1 || i < 2) return false;
         const bool before =
@@ -66,8 +66,8 @@ bool is_blank(std::string_view chunk) {
     return chunk.find_first_not_of(' ') == std::string_view::npos;
 }
 
-// How much of a word that is too long for any line goes into `room` characters of this one: to its
-// last hyphen if there is one.
+// How much of a word that is too long for any line fits `room` characters: up to its last hyphen if
+// there is one.
 std::size_t broken_at(std::string_view word, std::size_t room) {
     if (room == 0) return 0;
     const std::size_t hyphen = word.rfind('-', room - 1);

@@ -8,7 +8,7 @@
 
 namespace ptmap {
 
-inline constexpr std::size_t screen_columns = 80;  ///< that text is wrapped to
+inline constexpr std::size_t screen_columns = 80;  ///< text is wrapped to this width
 
 struct WrapOptions {
     std::size_t width = screen_columns;
@@ -16,10 +16,10 @@ struct WrapOptions {
     bool break_long_words = true;
 };
 
-/// Lines without newlines. A line ends at spaces, or behind the hyphen of a hyphenated word; a word
-/// that is longer than a line is broken, or stands alone. Spaces that begin the text stay, as do
-/// several between two words of a line. Any white space is a space. It is what Python's
-/// textwrap.wrap() does, for ASCII without tabs.
+/// Lines without newlines. A line ends at spaces, or after the hyphen of a hyphenated word; a word
+/// that is longer than a line is broken, or alone on its line. Spaces at the beginning of the text
+/// stay, and so do several spaces between two words of a line. Any white space counts as a space.
+/// The result is that of Python's textwrap.wrap(), for ASCII without tabs.
 std::vector<std::string> wrap(std::string_view text, const WrapOptions& options = {});
 
 }  // namespace ptmap

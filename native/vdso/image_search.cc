@@ -16,11 +16,11 @@ constexpr std::uint64_t page = 4096;
 constexpr std::size_t head_bytes = 20;  // e_ident, e_type, e_machine
 constexpr std::size_t batch = 1024;
 constexpr std::uint64_t max_heads = 1 << 16;
-constexpr std::size_t max_images = 1 << 10;    // and what is rejected
+constexpr std::size_t max_images = 1 << 10;    // images and rejected headers
 constexpr std::uint64_t max_vdsos = 64 << 20;  // bytes
 constexpr const char* unmapped = "not mapped executable";
 
-// Reads pages and sets what there is of each; `bytes` gets zeros for the others.
+// Reads pages and fills in what is known of each; `bytes` gets zeros for unknown ones.
 std::vector<ImagePage> take_pages(const UserCode& code, PhysicalMemory& memory, VirtAddr va,
                                   std::size_t count, std::vector<std::byte>& bytes) {
     const std::size_t before = bytes.size();
@@ -60,7 +60,7 @@ public:
         found_.cut = code.cut();
     }
 
-    // Of the pages that user space can write, or cannot.
+    // Searches the pages that user space can write, or those that it cannot.
     void search(bool writable) {
         found_.pages += code_.count(writable);
         UserCode::Pages pages = code_.pages(writable);
@@ -101,7 +101,7 @@ private:
         return some;
     }
 
-    // False where the search ends. Each page costs one short read.
+    // False if the search ends. Each page costs one short read.
     bool look_at(const std::vector<UserCode::Page>& pages) {
         if (pages.empty()) return false;
         if (found_.looked + pages.size() > max_heads) return end();
@@ -128,7 +128,7 @@ private:
         return false;
     }
 
-    // Error: std::invalid_argument where what begins there is none.
+    // Error: std::invalid_argument if no image begins there.
     UserImage image_at(VirtAddr va) {
         std::vector<std::byte> bytes;
         std::vector<ImagePage> pages = take_pages(code_, memory_, va, 1, bytes);
@@ -192,7 +192,7 @@ std::vector<std::byte> read_pages(PhysicalMemory& memory, std::span<const ImageP
             reads.push_back({pages[i].pa, std::span(bytes).subspan(i * page, page)});
     if (!reads.empty()) memory.fetch(reads);
     if (!std::ranges::all_of(reads, &Fetch::ok))
-        throw std::invalid_argument("a page of the image can be read no more");
+        throw std::invalid_argument("a page of the image can no longer be read");
     return bytes;
 }
 

@@ -1,8 +1,8 @@
 // The search for ELF images behind a process's executable pages.
 //
-// An image is found by its header in a page that is executable by its leaf entry: under KPTI the
-// kernel's root takes the right to execute away above it. No place is assumed, and nothing that is
-// found there is believed: see elf/image.h.
+// An image is found by its header in a page that is executable by its leaf entry. (Under KPTI the
+// kernel root takes the right to execute away at a higher level.) No address is assumed, and the
+// bytes are not trusted: see elf/image.h.
 #pragma once
 
 #include <cstddef>
@@ -27,8 +27,8 @@ struct ImagePage {
 
     VirtAddr va;
     From from = From::nowhere;
-    PhysAddr pa;         ///< not From::nowhere: where they are
-    VirtAddr kernel_va;  ///< From::kernel: where the kernel has them
+    PhysAddr pa;         ///< of its bytes; not for From::nowhere
+    VirtAddr kernel_va;  ///< of the kernel's copy; only for From::kernel
     std::string why;     ///< From::nowhere: "not mapped executable"
 };
 
@@ -39,36 +39,36 @@ struct UserImage {
     std::vector<ImagePage> pages;
 };
 
-/// What was found of images, and how thoroughly.
+/// The images found, and how complete the search was.
 struct ImageSearch {
     std::vector<UserImage> images;
-    /// Where an ELF header is, and why it begins no image.
+    /// The address of an ELF header, and why it does not begin an image.
     std::vector<std::pair<VirtAddr, std::string>> rejected;
-    std::uint64_t looked = 0;  ///< pages
-    std::uint64_t pages = 0;   ///< of so many
+    std::uint64_t looked = 0;  ///< pages that were searched
+    std::uint64_t pages = 0;   ///< all pages
     bool cut = false;          ///< there may be more: a limit was reached
 };
 
-/// Every image that begins at a read-only page of `code`, a vDSO or not; if none is a vDSO, those
-/// at writable pages too. An image that is none keeps no functions. Limits: 65536 pages looked at,
-/// 1024 headers followed, vDSOs of 64 MiB together. The pulse is by pages. Exceptions: those of the
-/// memory and of the pulse.
+/// Every image that begins at a read-only page of `code`; if none is a vDSO, those at writable
+/// pages too. An image that is not a vDSO keeps no functions. Limits: 65536 pages, 1024 headers,
+/// vDSOs of 64 MiB together. The pulse is by pages. Exceptions: those of the memory and of the
+/// pulse.
 ImageSearch search_images(const Paging& paging, const UserCode& code, PhysicalMemory& memory,
                           const Pulse& pulse = {});
 
-/// The same, of the page at one address only.
+/// The same for the page at one address only.
 ImageSearch look_at(const Paging& paging, const UserCode& code, PhysicalMemory& memory,
                     VirtAddr va);
 
-/// So many pages of `code` from an address on, as far as they are there.
+/// `count` pages of `code` from an address on; those that are missing say why.
 std::vector<ImagePage> pages_from(const UserCode& code, PhysicalMemory& memory, VirtAddr va,
                                   std::size_t count);
 
-/// Their bytes, with zeros for those that are not known. Error: std::invalid_argument if a page
-/// that was read before can be read no more.
+/// The pages' bytes, with zeros for unknown pages. Error: std::invalid_argument if a page that was
+/// read before can no longer be read.
 std::vector<std::byte> read_pages(PhysicalMemory& memory, std::span<const ImagePage> pages);
 
-/// Whether so many bytes from an address on are all addresses. `size` is not 0.
+/// Whether `size` bytes from `va` on all have valid addresses. `size` is not 0.
 bool fits(const Paging& paging, VirtAddr va, std::uint64_t size);
 
 }  // namespace ptmap

@@ -22,7 +22,7 @@ std::uint64_t UserCode::count(bool writable) const {
     return pages;
 }
 
-// The last one that begins at or before an address.
+// The last leaf that begins at or before an address.
 const Leaf* UserCode::leaf_at(const std::vector<Leaf>& leaves, VirtAddr va) const {
     const auto next = std::ranges::upper_bound(leaves, va, {}, &Leaf::va);
     return next == leaves.begin() ? nullptr : &*std::prev(next);

@@ -1,4 +1,4 @@
-// Where a process's code is, in pages of 4 KiB.
+// A process's code, in pages of 4 KiB.
 #pragma once
 
 #include <cstddef>
@@ -21,12 +21,12 @@ public:
         PhysAddr pa;
     };
 
-    /// Goes through it one page after the other, the likely ones first: small before large pages,
-    /// high before low addresses among the small ones, as Linux maps vDSOs near the stack. The
-    /// UserCode has to outlive it.
+    /// Goes through the pages, likely ones for a vDSO first: small before large pages, and among
+    /// the small ones high before low addresses, because Linux maps a vDSO near the stack. The
+    /// UserCode must outlive it.
     class Pages {
     public:
-        /// Nothing behind the last one.
+        /// The next page; nothing after the last one.
         std::optional<Page> next();
 
     private:
@@ -36,20 +36,20 @@ public:
 
         const UserCode& code_;
         bool writable_;
-        std::size_t small_;      // so many are left
-        std::size_t large_ = 0;  // so many are done
-        std::uint64_t at_ = 0;   // bytes into that one
+        std::size_t small_;      // small leaves that are left
+        std::size_t large_ = 0;  // large leaves that are done
+        std::uint64_t at_ = 0;   // bytes into the next large leaf
     };
 
     explicit UserCode(const Leaves& leaves);
 
-    /// There is more of it than a search looks for.
+    /// Whether a limit was reached: there is more code.
     bool cut() const { return cut_; }
-    /// Tables of the user's that could not be read.
+    /// The number of the user's tables that could not be read.
     std::size_t unreadable() const { return unreadable_; }
-    /// Pages that user space can write, or cannot.
+    /// The number of pages that user space can write, or cannot.
     std::uint64_t count(bool writable) const;
-    /// Of the page that begins at an address.
+    /// The frame of the page that begins at an address.
     std::optional<PhysAddr> frame(VirtAddr va) const;
     Pages pages(bool writable) const { return {*this, writable}; }
 
@@ -61,13 +61,13 @@ private:
     std::size_t unreadable_;
 };
 
-/// That of the space below a root, of 65536 tables and 1048576 pages at most: a space with more is
-/// none of a process's, or it takes too long to look at all. The pulse is told as
-/// user_executable()'s. Exceptions: those of the memory and of the pulse.
+/// The code of the space below a root, from at most 65536 tables and 1048576 pages: a space with
+/// more is not a process's, or takes too long. The pulse is as for user_executable(). Exceptions:
+/// those of the memory and of the pulse.
 UserCode user_code(const Paging& paging, PhysAddr root, PhysicalMemory& memory,
                    const Pulse& pulse = {});
 
-/// The same of tables that were read already, all of them. The pulse is told of leaves.
+/// The same for a Space that has all tables. The pulse is by leaves.
 UserCode user_code(const Space& space, const Pulse& pulse = {});
 
 }  // namespace ptmap

@@ -123,9 +123,9 @@ def test_the_trampoline(kpti: Stopped) -> None:
     assert "cpu_entry_area" in text and len(text.splitlines()[0]) <= 80
     assert len(text.splitlines()) < 40  # espfix, one frame 65536 times, is folded
     assert "cpu_entry_area" in kpti.gdb.run("ptmap -all-cpus -trampoline")
-    assert "goes with no -half kernel" in kpti.refused("ptmap -trampoline -half kernel")
-    assert "goes with no -at" in kpti.refused("ptmap -trampoline -at 0")
-    assert "goes with no START END" in kpti.refused("ptmap -trampoline 0 0x1000")
+    assert "cannot go with -half kernel" in kpti.refused("ptmap -trampoline -half kernel")
+    assert "cannot go with -at" in kpti.refused("ptmap -trampoline -at 0")
+    assert "cannot go with START END" in kpti.refused("ptmap -trampoline 0 0x1000")
 
 
 @linux

@@ -255,8 +255,8 @@ result = [[(m.va, m.pa, m.size, m.rights) for m in s.find(*which)]
             [],
         ]
     )
-    fails(gdb, "ptmap.space().find(0, 0)", "no physical memory")
-    fails(gdb, "ptmap.space().map().find(-1)", "no physical memory")
+    fails(gdb, "ptmap.space().find(0, 0)", "not physical memory")
+    fails(gdb, "ptmap.space().map().find(-1)", "not physical memory")
     # The range is the map's, whole; without one physical address it is passed over, the top is the
     # top.
     assert (
@@ -272,7 +272,7 @@ result = [[(m.range.va, m.range.size) for m in made.find(0x1001000, 1)],
         )
         == [[[0x400000, 0x2000], [0x600000, 2 << 20]], [0x600000, 0xFFFFFFFFFFFFF000], 4, []]
     )
-    fails(gdb, "ptmap.space().map().find(1 << 52)", "no physical memory")
+    fails(gdb, "ptmap.space().map().find(1 << 52)", "not physical memory")
     # A search that is cut short says so; of the rest of the space no ranges are made.
     assert (
         ask(
@@ -341,14 +341,14 @@ result = [[(m.va, m.range.user, m.range.write, m.range.exec, m.range.global_)
 def test_no_integers(gdb: GdbSession, long: Tables) -> None:
     fails(gdb, "ptmap.space().walk('x')", "the address is an int or a gdb.Value, not 'x'")
     fails(gdb, "ptmap.space().walk(1.5)", "not 1.5")
-    fails(gdb, "ptmap.space().walk(gdb.Value('a'))", "lies nowhere in memory")
+    fails(gdb, "ptmap.space().walk(gdb.Value('a'))", "is not in memory")
     fails(gdb, "ptmap.space().find(None)", "the physical address is an int")
     fails(gdb, "ptmap.space(2.5)", "root is an int or a gdb.Value, not 2.5")
     fails(gdb, "ptmap.space(cpu='x')", "cpu is an int")
     fails(gdb, "ptmap.space().map(filter=5)", "filter is a str of attributes, not 5")
     fails(gdb, "ptmap.diff('a', 'b')", "diff compares two Maps, not 'a'")
-    fails(gdb, "ptmap.memory_type(-1)", "no flags of a row")
-    fails(gdb, "ptmap.memory_type(1 << 64)", "no flags of a row")
+    fails(gdb, "ptmap.memory_type(-1)", "not the flags of a row")
+    fails(gdb, "ptmap.memory_type(1 << 64)", "not the flags of a row")
     assert (
         ask(
             gdb,
@@ -548,7 +548,7 @@ ptmap.pae = ptmap.space(0x3000000, mode="pae").map(sizes=True)
     fails(gdb, f"ptmap.exact.save('{tmp_path}/none/such')", "No such file")
     fails(gdb, f"ptmap.load('{tmp_path}/no')", "No such file")
     (tmp_path / "text").write_text("no map\n" * 100)
-    fails(gdb, f"ptmap.load('{tmp_path}/text')", "no ptmap snapshot")
+    fails(gdb, f"ptmap.load('{tmp_path}/text')", "not a ptmap snapshot")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["text"]
 
 
@@ -608,10 +608,10 @@ result = [s.mode, s.root, s.registers.cr3, repr(s), s.notes]
     )
     assert ask(gdb, "result = ptmap.space('$cr3', cpu=0).root") == long.root
     fails(gdb, "ptmap.space(0x1001, mode='4-level')", "cannot be a 4-level root")
-    fails(gdb, "ptmap.space(mode='5')", "is none of 32-bit, pae")
+    fails(gdb, "ptmap.space(mode='5')", "is not one of 32-bit, pae")
     fails(gdb, "ptmap.space(half='user')", "no KPTI here")
     fails(gdb, "ptmap.space(cpu=7)", "there is no CPU 7")
-    fails(gdb, "ptmap.space().map(filter='usr')", "is no attribute")
+    fails(gdb, "ptmap.space().map(filter='usr')", "is not an attribute")
 
 
 # Buffers and lifetimes

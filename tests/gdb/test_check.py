@@ -384,19 +384,19 @@ def test_memory_types_are_known_by_pat(gdb: GdbSession, pae: Any, tmp_path: Path
 
 
 MALFORMED = {
-    "nono": "is no rule", "no": "no ATTRS [in START END]", "no usr": "'usr' is no attribute",
+    "nono": "is not a rule", "no": "no ATTRS [in START END]", "no usr": "'usr' is not an attribute",
     "no user in 0": "no ATTRS [in", "no in 0 1": "no ATTRS [in", "no user in 5 5": "is empty",
-    "no user in 0 1 2": "no ATTRS [in", "no mapped": "'mapped' is no attribute",
+    "no user in 0 1 2": "no ATTRS [in", "no mapped": "'mapped' is not an attribute",
     "only": "only ATTRS", "only mapped": "only ATTRS", "only user+no-user": "contradicts itself",
-    "0xc0000000": "is no rule", "0xc0000000 flat": "'flat' is no attribute",
-    "0xc0000000 user mapped": "stand alone", "nosuch mapped": "No symbol",
-    "0x1122334455 mapped": "no address here", "1.5 mapped": "is no integer",
+    "0xc0000000": "is not a rule", "0xc0000000 flat": "'flat' is not an attribute",
+    "0xc0000000 user mapped": "go with no other word", "nosuch mapped": "No symbol",
+    "0x1122334455 mapped": "is too wide", "1.5 mapped": "is not an integer",
     "range 1 2": "range START END", "range 2 1 user": "is empty", "range 1 x user": "No symbol",
     "range 1 2 usr": "'usr'", "null mapped": "null page", "null page": "null page",
     "section": "section NAME", "section .text": "section NAME",
     "section .text user": "GDB has no sections", "sections": "GDB has no sections",
     "sections now": "form: sections", "pa": "pa PA", "pa 0": "pa PA", "pa 0 mapped often": "pa PA",
-    "pa 0 mapped -1 times": "mapped -1 times", "pa -1 mapped": "no physical address",
+    "pa 0 mapped -1 times": "mapped -1 times", "pa -1 mapped": "not a physical address",
     "pa 0 usr": "'usr'",
     "pa 0 mapped x times": "No symbol", "pa 0 mapped at": "pa PA",
     "count": "count tables", "count tables <": "count tables", "count cats < 3": "count tables",
@@ -404,7 +404,7 @@ MALFORMED = {
     "grid": "grid FILE", "grid /nonesuch": "No such file", "grid /": "is a folder",
     "vdso": "vdso present|absent", "vdso gone": "vdso present|absent",
     "'0 mapped": "the quote ' is not closed", '"0 mapped': 'the quote " is not closed',
-    "0 ''": "'' is no attribute", "no user,": "'' is no attribute", "\u00e9 mapped": "",
+    "0 ''": "'' is not an attribute", "no user,": "'' is not an attribute", "\u00e9 mapped": "",
     "\x1b[31m mapped": "",
 }  # fmt: skip
 
@@ -434,7 +434,7 @@ def test_malformed_rules(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
         (None, "No such file or directory"),
         (b"", "has no rules"),
         (b"# a\n \n\t# b", "no rules"),
-        (b"no user\n\0", "is no text: it has NUL bytes"),
+        (b"no user\n\0", "is not a text file: it has NUL bytes"),
         (b"no user\n" * (10 << 17), "more than 1 MiB"),
         ("folder", "is a folder"),
         ("/dev/zero", "is no regular file"),
@@ -488,12 +488,12 @@ def test_one_rule(gdb: GdbSession, pae: Any) -> None:
         "ptmap check: the rule failed: 0x08048000 - 0x08049000 is "
         "user read exec, 4K, WB (the first of 3 ranges)",
     )
-    refused(gdb, "ptmap check 'no usr'", "the rule is malformed: 'usr' is no attribute")
+    refused(gdb, "ptmap check 'no usr'", "the rule is malformed: 'usr' is not an attribute")
 
 
 def test_usage(gdb: GdbSession, pae: Any, tmp_path: Path) -> None:
     refused(gdb, "ptmap check", "which rule?")
-    refused(gdb, "ptmap check -file a b", "'b' goes with no -file")
+    refused(gdb, "ptmap check -file a b", "'b' cannot go with it")
     refused(gdb, "ptmap check -tap - -json - no user", "cannot both")
     refused(gdb, f"ptmap check -tap {tmp_path}/a -o b no user", "-o FILE")
     refused(gdb, f"ptmap check -json {tmp_path}/a -o b no user", "-o FILE")
@@ -739,7 +739,7 @@ def test_sections(
             seen = wrong is not None and (nxe or wrong[1] != "exec")
             assert rules[0]["result"] == ("failed" if seen else "ok"), (wrong, rules)
             assert rules[0]["notes"] == (
-                [] if nxe else ["NX is off (EFER.NXE=0): no-exec is not " "asked"]
+                [] if nxe else ["NX is off (EFER.NXE=0): no-exec is not checked"]
             )
             if seen and wrong is not None:
                 assert rules[0]["va"] == hex(wrong[0])
@@ -754,7 +754,7 @@ def test_sections(
             "section .data user",
         )
         assert [rule["result"] for rule in rules] == ["ok", "ok", "malformed", "failed"]
-        assert "there is .text .rodata .data .both .bss" in rules[2]["why"]
+        assert "there are .text .rodata .data .both .bss" in rules[2]["why"]
         assert rules[3]["why"].startswith(".data: 0x0000000000402000 - 0x0000000000404000 is super")
         # Another file, where GDB was told to have it.
         gdb.run(f"add-symbol-file {program} -o 0x10000000")

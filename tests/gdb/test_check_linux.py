@@ -99,4 +99,4 @@ def test_sections_of_the_kernel(name: str, load: str, tmp_path: Path) -> None:
         if name == "kgdb-pae":  # another kernel's, which GDB takes
             gdb.run("symbol-file")
             gdb.run(f"file {fetch(GUESTS['kgdb-64'].kernel).with_name('vmlinux')}")
-            refused(gdb, f"ptmap check {half} sections", "undecided", "not that of this kernel")
+            refused(gdb, f"ptmap check {half} sections", "undecided", "not this Linux kernel's")

@@ -515,5 +515,5 @@ def test_another_system(gdb: GdbSession, long: Tables, option: str) -> None:
 
 
 def test_kaslr_without_linux(gdb: GdbSession, long: Tables) -> None:
-    with pytest.raises(GdbFailure, match="no Linux kernel is recognised"):
+    with pytest.raises(GdbFailure, match="these tables have no Linux kernel"):
         gdb.run("ptmap kaslr")

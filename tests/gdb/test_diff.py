@@ -324,11 +324,11 @@ def test_the_last_map(machine: BareMachine, gdb: GdbSession, tmp_path: Path) -> 
     other = space.alloc()
     space.write_to(machine)
     machine.set_mode("4-level", other)
-    refused(gdb, "ptmap diff", "no map of the root", f"{other:#x}", "`ptmap` makes one")
+    refused(gdb, "ptmap diff", "no earlier map of the root", f"{other:#x}", "`ptmap` makes one")
     gdb.run("ptmap 0x400000 0x500000")  # a window is no map of the space
     gdb.run("ptmap -at 0")
     gdb.run("pte 0x400000")
-    refused(gdb, "ptmap diff", "no map of the root")
+    refused(gdb, "ptmap diff", "no earlier map of the root")
     gdb.run("ptmap -filter write -as user")  # a view of all of it
     assert "before the last map (ptmap): 4-level" in gdb.run("ptmap diff")
     assert "before the last map (ptmap diff): " in gdb.run("ptmap diff")
@@ -345,7 +345,7 @@ def test_the_last_map(machine: BareMachine, gdb: GdbSession, tmp_path: Path) -> 
     assert document["shared"] is None and where
     for _ in range(5):
         gdb.run(f"ptmap -root {space.alloc():#x} -json {tmp_path}/map")
-    refused(gdb, "ptmap diff", "no map of the root")
+    refused(gdb, "ptmap diff", "no earlier map of the root")
 
 
 def test_another_target_has_other_maps(tmp_path: Path) -> None:
@@ -358,13 +358,13 @@ def test_another_target_has_other_maps(tmp_path: Path) -> None:
         assert "no differences" in gdb.run("ptmap diff")
         gdb.disconnect()
         gdb.attach(machine.qemu.gdb_target)
-        refused(gdb, "ptmap diff", "no map of the root")
+        refused(gdb, "ptmap diff", "no earlier map of the root")
         # A dump of the same machine is another target too, and the same space.
         gdb.run(f"ptmap save {tmp_path}/live")
         gdb.disconnect()
         machine.hmp(f"dump-guest-memory {tmp_path}/dump")
         gdb.run(f"set ptmap memory dump {tmp_path}/dump")
-        refused(gdb, "ptmap diff", "no map of the root")
+        refused(gdb, "ptmap diff", "no earlier map of the root")
         document = diff(gdb, f"{tmp_path}/live")
         assert document["differences"] == [] and document["complete"]
         assert document["before"]["ranges"] == 2
@@ -393,7 +393,7 @@ def test_operands(machine: BareMachine, gdb: GdbSession, tmp_path: Path) -> None
     refused(gdb, "ptmap diff nosuch", "No such file", "current", "root=...")
     refused(gdb, "ptmap diff x=1", "No such file", "current")
     refused(gdb, "ptmap diff /dev/null", "no regular file")
-    refused(gdb, "ptmap diff -mode pae 'a b'", "32-bit", "pae", "do not compare")
+    refused(gdb, "ptmap diff -mode pae 'a b'", "32-bit", "pae", "cannot be compared")
     assert diff(gdb, f"-mode pae current root={space.root:#x}")["mode"] == "pae"
     assert "ptmap diff half=kernel" in gdb.run("complete ptmap diff ha")
     gdb.run("set ptmap cr0 0x11")

@@ -161,13 +161,13 @@ def test_what_cannot_be_told(gdb: GdbSession, rule: str, va: str, words: tuple[s
 @pytest.mark.parametrize(
     "rule, words",
     [
-        ("usr", "'usr' is no attribute"),
+        ("usr", "'usr' is not an attribute"),
         ("''", "-expect: "),
         ("user+supervisor", "contradicts"),
-        ("'mapped user'", "stand alone"),
+        ("'mapped user'", "go with no other word"),
         ("-user", "-expect needs"),
         ('"\'user"', "the quote ' is not closed"),
-        ("'range 0 1 user'", "'range' is no attribute"),
+        ("'range 0 1 user'", "'range' is not an attribute"),
     ],
 )
 def test_what_is_no_rule(gdb: GdbSession, rule: str, words: str) -> None:

@@ -142,7 +142,7 @@ except Refusal as refusal:
     result = str(refusal)
 """
     )
-    assert said == f"{fifo}: no file"
+    assert said == f"{fifo}: not a regular file"
 
 
 @pytest.mark.parametrize("command", LONG)

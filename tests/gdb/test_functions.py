@@ -131,7 +131,7 @@ def test_arguments(loop: Looping) -> None:
         ("$ptmap_pa()", "takes an address"),
         ("$ptmap_pa(1, 2)", "takes an address"),
         ("$ptmap_entry(1, 2, 3)", "takes VA or VA, LEVEL"),
-        ("$ptmap_pa(1.5)", "no integer"),
+        ("$ptmap_pa(1.5)", "not an integer"),
         ("$ptmap_pa($never_set)", "no value"),
         ('$ptmap_entry(0, "PX")', "has no level PX"),
         ("$ptmap_entry(0, 7)", "has no level 7"),

@@ -136,7 +136,7 @@ def test_a_setting_that_is_no_text(tmp_path: Path) -> None:
             (tmp_path / "script").write_bytes(b"set ptmap " + setting + b"\xff\n")
             with pytest.raises(GdbFailure) as failure:
                 gdb.run(f"source {tmp_path}/script")
-            assert "no text in GDB's host-charset" in str(failure.value)
+            assert "not text in GDB's host-charset" in str(failure.value)
             assert "Python" not in str(failure.value) + gdb.log
         assert "ptmap memory is auto" in gdb.run("show ptmap memory")
         assert "is auto" in gdb.run("show ptmap cr3")

@@ -96,9 +96,9 @@ def test_symbols_at_their_link_addresses_are_found_out(tmp_path: Path) -> None:
         (tmp_path / "text").write_text("no ELF")
         for path, words in (
             (vmlinux("kgdb-pae"), "another kernel's"),
-            (tmp_path / "text", "no Linux kernel"),
+            (tmp_path / "text", "not a Linux kernel"),
             (tmp_path / "nosuch", "no such file"),
-            ("/bin/true", "no Linux kernel"),
+            ("/bin/true", "not a Linux kernel"),
         ):
             with pytest.raises(GdbFailure, match=words) as failure:
                 gdb.run(f"ptmap kaslr {path}")

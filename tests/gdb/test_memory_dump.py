@@ -362,7 +362,7 @@ def test_a_truncated_dump_works_as_far_as_it_goes(lab: Lab, gdb: GdbSession, fol
             if not cut["ranges"]:  # nothing was read that could be the ground of a verdict
                 entry = gdb.run("ptmap regs")
                 assert "NOT MAPPED" not in entry and "KPTI" not in entry
-            assert "cut off: what it lacks is unreadable" in memory_shown(gdb)
+            assert "cut off: the missing part is unreadable" in memory_shown(gdb)
         assert {"refused", "none"} <= seen
 
 
@@ -376,7 +376,7 @@ def test_a_dump_beside_another_machine(lab: Lab, gdb: GdbSession, folder: Path) 
         assert ask(other.session, "ptmap -phys -json -") == lab.live["ptmap -phys -json -"]
         for command in ("ptmap", "pte 0"):
             assert "the dump's, not the attached target's" in other.session.run(command)
-        assert "not those of the target that is attached" in memory_shown(other.session)
+        assert "not the attached target's" in memory_shown(other.session)
         by_path(gdb, dump)
         assert "attached" not in gdb.run("ptmap") + memory_shown(gdb)
         gone(gdb)
@@ -409,7 +409,7 @@ def test_what_is_no_dump(gdb: GdbSession, tmp_path: Path) -> None:
     with pytest.raises(GdbFailure, match="not an ordinary file"):
         gdb.run("ptmap")
     by_path(gdb, Path("/bin/true"))
-    with pytest.raises(GdbFailure, match="an ELF file, but no core"):
+    with pytest.raises(GdbFailure, match="an ELF file, but not a core file"):
         gdb.run("ptmap")
     (tmp_path / "text").write_text("text")
     by_path(gdb, tmp_path / "text")

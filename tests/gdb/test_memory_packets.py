@@ -112,7 +112,7 @@ def test_paths_may_be_quoted(machine: ProxiedMachine, tmp_path: Path) -> None:
     for quote in ("", "'", '"'):
         machine.session.run(f"set ptmap memory file {quote}{tmp_path / 'no such'}{quote}")
         refused(machine.session, "ptmap", str(tmp_path / "no such"), "No such file")
-    with pytest.raises(GdbFailure, match="nothing is none of auto, "):
+    with pytest.raises(GdbFailure, match="nothing is not one of auto, "):
         machine.session.run("set ptmap memory")
 
 
@@ -291,7 +291,7 @@ def test_what_it_cost(machine: ProxiedMachine) -> None:
 @pytest.mark.parametrize(
     "words, said",
     [
-        ("nonsense", "nonsense is none of auto, packets, process, direct-map, dump, file"),
+        ("nonsense", "nonsense is not one of auto, packets, process, direct-map, dump, file"),
         ("dump", "dump needs a PATH"),
         ("file ", "file needs a PATH"),
         ("packets /x", "packets takes no path"),

@@ -21,7 +21,7 @@ from impostor import Impostor
 from machine import BareMachine
 from tables import GIB1, MIB2, P, RW, Tables
 
-UNSEEN = "the other end of the connection is no process of this host that can be seen"
+UNSEEN = "the process at the other end of the connection cannot be seen from here"
 MEMFD = ["-object", "memory-backend-memfd,id=ram,size=64M", "-machine", "memory-backend=ram"]
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can start others' processes")
 
@@ -347,8 +347,7 @@ def taken_from(pid: int, descriptor: int) -> int:
 
 
 @pytest.mark.parametrize(
-    "prefix, why",
-    [(["--mount-proc"], UNSEEN), ([], "/proc is that of another namespace of processes")],
+    "prefix, why", [(["--mount-proc"], UNSEEN), ([], "/proc belongs to another PID namespace")]
 )
 def test_another_pid_namespace(prefix: list[str], why: str) -> None:
     unshare = ["unshare", *([] if os.getuid() == 0 else ["-Ur"]), "-fp", *prefix]

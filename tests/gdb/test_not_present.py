@@ -420,7 +420,7 @@ def test_a_version_that_is_not_known(stop: Stopped) -> None:
     explain(stop.gdb, va)
     stop.gdb.python(OTHER.format(what="version=(4, 14)"))
     assert explain(stop.gdb, va)["linux"] == {"what": "unknown-layout", "version": "4.14"}
-    line = "  Linux's, of a layout that is not known for this version (4.14)\n"
+    line = "  ptmap does not know the layout of Linux 4.14's non-present entries\n"
     assert line in stop.gdb.run(f"pte {va:#x}")
     stop.gdb.python(FORGET)
 

@@ -198,14 +198,14 @@ refuses(content + bytes(1))
     )
     assert counts[:2] == [4 * len(content) + 1, 0]
     assert set(counts[2]) >= {
-        "no ptmap snapshot",
-        "a damaged ptmap snapshot: its checksum is not that of its content",
+        "not a ptmap snapshot",
+        "a damaged ptmap snapshot: its checksum does not match its content",
     }
     bad = tmp_path / "bad"
     for data, why in (
         (content[:-1], "checksum"),
-        (b"", "no ptmap snapshot"),
-        (b'{"schema": "ptmap/1"}', "no ptmap snapshot"),
+        (b"", "not a ptmap snapshot"),
+        (b'{"schema": "ptmap/1"}', "not a ptmap snapshot"),
         (content[:8] + b"\2" + content[9:], "version 2"),
     ):
         bad.write_bytes(data)

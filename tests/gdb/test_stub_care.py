@@ -1045,7 +1045,9 @@ def test_expressions_have_no_effect(machine: ProxiedMachine, command: str) -> No
                 said = refused(session, command.format(word))
                 if "check" in command:
                     assert "malformed" in said
-                assert re.search("may-call-functions|it assigns|no integer|Cannot conv", said), said
+                assert re.search(
+                    "may-call-functions|it assigns|not an integer|Cannot conv", said
+                ), said
             assert machine.proxy.count("[XMGPcsvC]") == 0
     finally:
         session.run("set ptmap cr3 auto")

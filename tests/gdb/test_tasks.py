@@ -365,9 +365,11 @@ def test_a_damaged_list_is_an_error(stop: Stopped) -> None:
             # What comes before the damage is still found.
             assert stop.map("-pid 1")
     with stop.changed(physical(stop, 2, "pid"), b"\xff" * 4):
-        assert "the list of tasks is damaged: at 0x" in stop.refusal("ptmap -pid 31337")
+        assert "the list of tasks is damaged: there is no task at 0x" in stop.refusal(
+            "ptmap -pid 31337"
+        )
     with stop.changed(physical(stop, stop.child_pid, "mm"), b"\x08" + bytes(7)):
-        assert "names no page tables" in stop.refusal("ptmap -comm sleeper")
+        assert "has no valid page-table root" in stop.refusal("ptmap -comm sleeper")
 
 
 # The names of mappings

@@ -554,7 +554,7 @@ result = [found.va + 2 * found.word * types.index(AT_SYSINFO_EHDR), found.vdso]
         assert json.loads(gdb.run("vdso -json -"))["vdso"]["va"] == hex(base)
         gdb.run(f"set *(unsigned long *){at[0]:#x} = 60")  # of no meaning: it is not told at all
         document = json.loads(gdb.run("vdso -json -"))
-        assert document["vdso"] is None and "names none" in document["why_none"]
+        assert document["vdso"] is None and "names no vDSO" in document["why_none"]
 
 
 @pytest.mark.linux("kgdb-64")

@@ -183,7 +183,7 @@ def test_no_address_reaches_it(machine: BareMachine, gdb: GdbSession) -> None:
     refused(
         gdb,
         "pte 0x400000 -watch",
-        "no virtual address reaches the PTE",
+        "no linear address maps the PTE",
         hex(entry),
         f"below the root {space.root:#x}",
     )
@@ -207,8 +207,8 @@ def test_modes(machine: BareMachine, gdb: GdbSession, mode: str, kind: str) -> N
 def test_refusals(machine: BareMachine, gdb: GdbSession, space: Tables) -> None:
     refused(gdb, "pte -watch", "which address")
     refused(gdb, "pte -watch 0x400000 0x401000", "one address, not 2")
-    refused(gdb, "pte -watch -json - 0x400000", "no -json")
-    refused(gdb, "pte -watch -expect user 0x400000", "-expect is asked without it")
+    refused(gdb, "pte -watch -json - 0x400000", "cannot go with -json")
+    refused(gdb, "pte -watch -expect user 0x400000", "cannot go with -expect")
     refused(gdb, "pte -watch 0x800000000000", "not canonical")
     gdb.run("set can-use-hw-watchpoints 0")
     try:
@@ -217,7 +217,7 @@ def test_refusals(machine: BareMachine, gdb: GdbSession, space: Tables) -> None:
         gdb.run("set can-use-hw-watchpoints 1")
     gdb.run("set remote hardware-watchpoint-limit 0")
     try:
-        refused(gdb, "pte -watch 0x400000", "no hardware watchpoints")
+        refused(gdb, "pte -watch 0x400000", "no hardware watchpoint")
     finally:
         gdb.run("set remote hardware-watchpoint-limit unlimited")
     space.set_entry(0x80000000, 3, 0x7FFFF000 | USER)
@@ -242,7 +242,7 @@ def test_a_dump_has_no_watchpoints(
         refused(other, "pte -watch 0x400000", "core file")
     gdb.run(f"set ptmap memory dump {tmp_path}/dump")
     try:
-        refused(gdb, "pte -watch 0x400000", "this is a dump")
+        refused(gdb, "pte -watch 0x400000", "not a dump")
     finally:
         gdb.run("set ptmap memory auto")
 
@@ -415,7 +415,7 @@ def test_a_table_in_high_memory() -> None:
         refused(
             gdb,
             "pte -watch 0x8048000",
-            "no virtual address reaches the PTE at physical 0x",
+            "no linear address maps the PTE at physical 0x",
             "32-bit Linux maps tables in high memory only while it changes them",
         )
         assert "through lowmem (deduced)" in words(gdb.run("pte -watch $pc"))

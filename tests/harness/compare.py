@@ -114,7 +114,7 @@ class Exception_(NamedTuple):
 
 
 def merged(runs: Iterable[Run], *, by_pa: bool = True) -> Iterator[Run]:
-    """Maximal runs out of adjacent ones. Without by_pa, pa is None where it jumps."""
+    """Maximal runs out of adjacent ones. Without by_pa, pa is None if it jumps."""
     va, size, pa, attributes, sizes = 0, 0, None, None, frozenset[int]()
     for run in runs:
         contiguous = pa is not None and run.pa == pa + size
@@ -205,7 +205,7 @@ def _part(run: Run, va: int, end: int) -> Run:
 
 
 def overlay(left: Sequence[Run], right: Sequence[Run]) -> Iterator[tuple[Run | None, Run | None]]:
-    """Both maps cut at each other's edges: pairs of equal extent, None where one has nothing."""
+    """Both maps cut at each other's edges: pairs of equal extent, None if one has nothing."""
     i = j = 0
     va = 0
     while i < len(left) or j < len(right):

@@ -65,7 +65,7 @@ def gva2gpa(
     guest: str = "",
     subject: str = "ptmap",
 ) -> Report:
-    """Each address's translation, None where there is none, as somebody gave it."""
+    """Each address's translation, None if there is none, as somebody gave it."""
     report = Report("gva2gpa", guest=guest, subject=subject, unit="addresses")
     for va, answer in answers.items():
         if any(e.va <= va < e.va + e.size for e in exceptions):

@@ -239,7 +239,7 @@ class BareMachine:
             raise RuntimeError(f"the stub refused {packet}")
 
     def _enter_64_bit_code(self) -> None:
-        """Load CS from a GDT lent to address 0, where GDTR points after reset; paging is off."""
+        """Load CS from a GDT lent to address 0, if GDTR points after reset; paging is off."""
         saved = self.read_phys(0, len(_GDT))
         assert saved is not None
         self.write_phys(0, _GDT)

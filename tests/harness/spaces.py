@@ -17,7 +17,7 @@ Stretch = tuple[int, int, str, list[str], Any, Any]
 
 class State:
     """A space as sorted pieces: (start, end, (pa, user, write, exec, global, cache, page size)),
-    or None where it cannot be known."""
+    or None if it cannot be known."""
 
     def __init__(self, walk: naive.Walk) -> None:
         self.pieces: list[tuple[int, int, tuple[Any, ...] | None]] = sorted(

@@ -30,9 +30,9 @@ std::string refused(std::string_view text) {
     return (is_word ? "word " : "term ") + std::string(text.substr(error.offset, error.length));
 }
 
-PageAttributes page(Rights rights, bool global = false, PageSizes size = PageSizes::size_4k,
+PageAttributes page(Rights rights, bool global = false, PageSizes size = {12},
                     MemoryType type = MemoryType::WB) {
-    return {{rights, true, global, type}, static_cast<std::uint8_t>(size)};
+    return {{rights, true, global, type}, size};
 }
 
 Truth holds(std::string_view text, const PageAttributes& p) {
@@ -50,10 +50,9 @@ std::vector<PageAttributes> every_page() {
     std::vector<PageAttributes> all;
     for (unsigned rights = 0; rights < 8; ++rights)
         for (const bool global : {false, true})
-            for (unsigned size = 0; size < page_size_names.size(); ++size)
+            for (const unsigned shift : page_shifts)
                 for (unsigned type = 0; type < memory_type_names.size(); ++type)
-                    all.push_back(page(static_cast<Rights>(rights), global,
-                                       static_cast<PageSizes>(1u << size),
+                    all.push_back(page(static_cast<Rights>(rights), global, PageSizes::only(shift),
                                        static_cast<MemoryType>(type)));
     return all;
 }
@@ -72,10 +71,10 @@ Truth expected(std::string_view word, const PageAttributes& p) {
     if (word == "no-exec") return is(!has(rights, Rights::exec));
     if (word == "global") return is(p.attributes.global);
     if (word == "no-global") return is(!p.attributes.global);
-    if (word == "large") return is(p.page_size != 1);
-    if (word == "no-large") return is(p.page_size == 1);
-    for (std::size_t i = 0; i < page_size_names.size(); ++i)
-        if (word == page_size_names[i]) return is(p.page_size == 1u << i);
+    if (word == "large") return is(!p.page_size.has(12));
+    if (word == "no-large") return is(p.page_size.has(12));
+    for (const unsigned shift : page_shifts)
+        if (word == page_size_name(shift)) return is(p.page_size.has(shift));
     const auto is_slot = [](std::string_view type) { return type.starts_with("PAT"); };
     const std::string_view type = name(p.attributes.type);
     if (is_slot(type) && !is_slot(word)) return unknown;
@@ -112,7 +111,7 @@ TEST(Condition, PlusIsAndCommaIsOr) {
 
 // A type that is not known decides nothing, unless the slot itself is asked for.
 TEST(Condition, UnknownTypes) {
-    const PageAttributes p = page(Rights::write, false, PageSizes::size_4k, MemoryType::PAT1);
+    const PageAttributes p = page(Rights::write, false, {12}, MemoryType::PAT1);
     EXPECT_EQ(holds("WC", p), unknown);
     EXPECT_EQ(holds("no-WC", p), unknown);
     EXPECT_EQ(holds("WC+no-WC", p), unknown);
@@ -132,7 +131,7 @@ TEST(Condition, UnknownTypes) {
     EXPECT_TRUE(is_shown("PAT1+no-WC", p));
     EXPECT_FALSE(is_shown("PAT1+WC", p));
     // An encoding that IA32_PAT must not have is none of the types.
-    const PageAttributes bad = page(Rights::none, false, PageSizes::size_4k, MemoryType::invalid);
+    const PageAttributes bad = page(Rights::none, false, {12}, MemoryType::invalid);
     EXPECT_EQ(holds("no-UC+no-WC+no-WT+no-WP+no-WB+no-UC-+no-PAT1+no-PAT5+no-PAT7", bad), yes);
     EXPECT_TRUE(is_shown("no-WB", bad));
 }
@@ -310,9 +309,9 @@ TEST(Condition, FiltersAndPagesAgreeRandomly) {
 
 TEST(Condition, PageWords) {
     EXPECT_EQ(page_words(page(Rights::user | Rights::exec)), "user read exec, 4K, WB");
-    EXPECT_EQ(page_words(page(Rights::write, true, PageSizes::size_1g, MemoryType::PAT5)),
+    EXPECT_EQ(page_words(page(Rights::write, true, {30}, MemoryType::PAT5)),
               "supervisor read write global, 1G, PAT5");
-    EXPECT_EQ(page_words(page(Rights::all, true, PageSizes::size_4m, MemoryType::UC_minus)),
+    EXPECT_EQ(page_words(page(Rights::all, true, {22}, MemoryType::UC_minus)),
               "user read write exec global, 4M, UC-");
 }
 

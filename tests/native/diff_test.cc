@@ -152,7 +152,7 @@ TEST(DiffTest, TheLastPage) {
         const Map a = none.map(exact_options());
         Map b = a;
         const std::uint64_t last = mode <= Mode::pae ? 0xfffff000 : ~std::uint64_t{0xfff};
-        b.ranges.push_back({{last}, 4096, {0}, true, 1, {}});
+        b.ranges.push_back({{last}, 4096, {0}, true, {12}, {}});
         const auto found = diff(a, b);
         ASSERT_EQ(found.size(), 1u);
         EXPECT_EQ(found[0].va.value, last);
@@ -189,7 +189,7 @@ TEST(DiffTest, RandomlyAgainstEachPage) {
                                                  (end - page) << 12,
                                                  {frame << 12},
                                                  true,
-                                                 1,
+                                                 {12},
                                                  {static_cast<Rights>(rights)}});
                 for (; page < end; ++page)
                     if (kind == 0)

@@ -272,7 +272,7 @@ TEST(DumpNotesTest, OfAnotherVersionAreNotBelieved) {
     const std::size_t version = notes.size() - 0x1b8;
     notes[version] = std::byte{2};
     EXPECT_TRUE(read_dump_notes(notes).cpus.empty());
-    EXPECT_EQ(read_dump_notes(notes).problem, "its notes are of a kind that is not known");
+    EXPECT_EQ(read_dump_notes(notes).problem, "its notes are of an unknown kind");
 }
 
 TEST(DumpNotesTest, WithoutPrstatusLongModeIsNotTold) {
@@ -343,14 +343,14 @@ TEST(DumpSegmentsTest, RefusesOtherFiles) {
     Bytes file = elf_dump({});
     auto* header = reinterpret_cast<Elf64_Ehdr*>(file.data());
     header->e_type = ET_EXEC;
-    EXPECT_EQ(refusal(file), "an ELF file, but no core");
+    EXPECT_EQ(refusal(file), "an ELF file, but not a core file");
     header->e_type = ET_CORE;
     header->e_machine = EM_AARCH64;
     EXPECT_EQ(refusal(file), "an ELF file, but not of an x86 machine");
     header->e_machine = EM_X86_64;
     for (int i = 0; i < 5; ++i) segments(file)[i].p_paddr = 0;
     segments(file)[0].p_type = PT_NULL;
-    EXPECT_EQ(refusal(file), "a core of a process, and not of a machine");
+    EXPECT_EQ(refusal(file), "a core file of a process, not of a machine");
     EXPECT_THROW(open_dump("/dev/null"), FileError);
     EXPECT_THROW(open_dump("/"), FileError);
     EXPECT_THROW(open_dump("/nowhere/at all"), FileError);

@@ -130,11 +130,10 @@ TEST(Elf, OtherKindsOfImage) {
         return error_of(bytes);
     };
     EXPECT_EQ(error_with(offsetof(Elf64_Ehdr, e_machine), EM_AARCH64),
-              "an ELF image, but none for x86");
-    EXPECT_EQ(error_with(offsetof(Elf64_Ehdr, e_machine), EM_386),
-              "an ELF image, but none for x86");
+              "an ELF image, but not for x86");
+    EXPECT_EQ(error_with(offsetof(Elf64_Ehdr, e_machine), EM_386), "an ELF image, but not for x86");
     EXPECT_EQ(error_with(offsetof(Elf64_Ehdr, e_type), ET_EXEC),
-              "an ELF image, but no shared object");
+              "an ELF image, but not a shared object");
     EXPECT_EQ(error_with(EI_DATA, ELFDATA2MSB | EV_CURRENT << 8),
               "an ELF image, but not little-endian");
 }

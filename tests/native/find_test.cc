@@ -27,8 +27,7 @@ Said said(const Range& r) {
     if (has(r.attributes.rights, Rights::exec)) words += 'x';
     if (r.attributes.global) words += 'g';
     words.append(" ").append(name(r.attributes.type));
-    for (unsigned i = 0; i < page_size_names.size(); ++i)
-        if (r.page_sizes >> i & 1) words.append(" ").append(page_size_names[i]);
+    each_size_name(r.page_sizes, [&](std::string_view size) { words.append(" ").append(size); });
     return {r.va.value, r.size, r.pa.value, words};
 }
 
@@ -65,7 +64,7 @@ TEST(Find, EveryAddressOfAByte) {
                                          {0x9123, 1, 0x10123, "uwx WB 4K"},
                                          {0x210123, 1, 0x10123, "swg WB 2M"}}));
     EXPECT_TRUE(map.complete());
-    EXPECT_EQ(map.pages, (std::array<std::uint64_t, 4>{2, 1, 0, 0}));
+    EXPECT_EQ(map.pages, (PageCounts{{12, 2}, {21, 1}}));
     EXPECT_EQ(map.tables, 4u);
 }
 
@@ -173,12 +172,12 @@ TEST(Find, SharedTablesAreTakenWhole) {
     const Map all = found(m, 0, ~std::uint64_t{0});
     EXPECT_EQ(said(all.ranges), said(m.map({.split_physical = true}).ranges));
     ASSERT_EQ(all.ranges.size(), 4096u);
-    EXPECT_EQ(all.pages, (std::array<std::uint64_t, 4>{1u << 30, 0, 0, 0}));
+    EXPECT_EQ(all.pages, (PageCounts{{12, 1u << 30}}));
     // Two tables of it, cut in both.
     const Map some = found(m, 0x3ff123, 0x400122);
     ASSERT_EQ(some.ranges.size(), 4096u);
     EXPECT_EQ(said(some.ranges[1]), (Said{0x403ff123, 0x1000, 0x3ff123, "uwx WB 4K"}));
-    EXPECT_EQ(some.pages[0], 8192u);
+    EXPECT_EQ(some.pages[12], 8192u);
     EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(10));
 }
 
@@ -295,7 +294,7 @@ TEST(Find, AsTheWholeMap) {
 // Conflicts
 
 Range range(std::uint64_t va, std::uint64_t pa, std::uint64_t size, Rights rights) {
-    return {{va}, size, {pa}, true, 1, {rights}};
+    return {{va}, size, {pa}, true, {12}, {rights}};
 }
 
 Map map_of(std::vector<Range> ranges) {

@@ -59,7 +59,7 @@ TEST(PartsText, EachNameOnceWithWhatIsMappedOfIt) {
     for (const auto& [va, size] :
          {std::pair(0xbf000000u, 12 * KiB), std::pair(0xc0000000u, MiB),
           std::pair(0xc0100000u, 3 * MiB), std::pair(0xc8000000u, 5 * MiB)})
-        map.ranges.push_back({{va}, size, {va}, true, 1, {Rights::write}});
+        map.ranges.push_back({{va}, size, {va}, true, {12}, {Rights::write}});
     const std::vector<Label> labels{{{{0xbf000000}, {0xbfffffff}}, "stack", "deduced"},
                                     {{{0xc0000000}, {0xc00fffff}}, "lowmem", "read"},
                                     {{{0xc0100000}, {0xc03fffff}}, "kernel text", "documented"},

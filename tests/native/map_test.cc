@@ -31,8 +31,7 @@ std::string show(const Range& r) {
     text += has(a.rights, Rights::exec) ? 'x' : '-';
     text += a.global ? 'g' : '-';
     (text += ' ') += name(a.type);
-    for (unsigned i = 0; i < page_size_names.size(); ++i)
-        if (r.page_sizes >> i & 1) (text += ' ') += page_size_names[i];
+    each_size_name(r.page_sizes, [&](std::string_view size) { (text += ' ') += size; });
     return text;
 }
 
@@ -75,7 +74,7 @@ TEST(Map, Empty) {
     EXPECT_EQ(map.tables, 1u);
     EXPECT_EQ(map.mode, Mode::level4);
     EXPECT_EQ(map.root.value, 0x1000);
-    EXPECT_EQ(map.pages, (std::array<std::uint64_t, 4>{}));
+    EXPECT_EQ(map.pages, PageCounts{});
 }
 
 TEST(Map, MergesEqualNeighbours) {
@@ -151,7 +150,7 @@ TEST(Map, MergesAcrossTablesAndPageSizes) {
     m.fill(0x4000, 0, 511, 0x3fe00000 | bit::table, 0x1000);
     const Map map = m.map({.split_physical = true});
     EXPECT_EQ(lines(map), (Lines{"0x3fc00000+0x40400000 pa 0x3fc00000 urwx- WB 4K 2M 1G"}));
-    EXPECT_EQ(map.pages, (std::array<std::uint64_t, 4>{512, 1, 0, 1}));
+    EXPECT_EQ(map.pages, (PageCounts{{12, 512}, {21, 1}, {30, 1}}));
 }
 
 TEST(Map, TypesComeFromPat) {
@@ -185,7 +184,7 @@ TEST(Map, UpperAndLowerPartNeverMerge) {
         EXPECT_EQ(map.ranges[0].size, half);
         EXPECT_EQ(map.ranges[1].va.value, ~half + 1);
         EXPECT_EQ(map.ranges[1].size, half);
-        EXPECT_EQ(map.pages[0], half / 4096 * 2);
+        EXPECT_EQ(map.pages[12], half / 4096 * 2);
     }
 }
 
@@ -207,7 +206,7 @@ TEST(Map, WindowsCutPages) {
     options.window = {base + 0x3ff00000, base + 0x40000fff};
     const Map map = m.map(options);
     EXPECT_EQ(lines(map), (Lines{"0xffff80003ff00000+0x101000 pa 0x7ff00000 urwx- WB 2M 1G"}));
-    EXPECT_EQ(map.pages, (std::array<std::uint64_t, 4>{0, 1, 0, 1}));
+    EXPECT_EQ(map.pages, (PageCounts{{21, 1}, {30, 1}}));
     options.window = {base + 0x1234, base + 0x1234};
     EXPECT_EQ(lines(m.map(options)), (Lines{"0xffff800000001234+0x1 pa 0x40001234 urwx- WB 1G"}));
 }
@@ -220,7 +219,7 @@ TEST(Map, AWindowOfAWiderScan) {
     options.window = {0x5000, 0x7fff};
     const Map map = make_map(space, options);
     EXPECT_EQ(lines(map), (Lines{"0x5000+0x3000 pa 0x15000 urwx- WB 4K"}));
-    EXPECT_EQ(map.pages[0], 3u);
+    EXPECT_EQ(map.pages[12], 3u);
 }
 
 // A window may begin and end inside the hole in the middle; offsets know nothing of it.
@@ -246,12 +245,12 @@ TEST(Map, CountsPagesByAddress) {
     m.set(0x3000, 3, bit::table | bit::PS);      // 50 of 2 MiB
     m.fill(0x4000, 0, 6, 0x10000 | bit::table);  // 7 pages
     const Map map = m.map();
-    EXPECT_EQ(map.pages, (std::array<std::uint64_t, 4>{10 * 5 * 3 * 7, 50, 0, 10}));
+    EXPECT_EQ(map.pages, (PageCounts{{12, 10 * 5 * 3 * 7}, {21, 50}, {30, 10}}));
     EXPECT_EQ(map.tables, 4u);
     // A window into the middle of one of the paths.
     MapOptions options;
     options.window = {512 * GiB + GiB + 2 * MiB + 0x5000, 512 * GiB + GiB + 4 * MiB + 0x1fff};
-    EXPECT_EQ(m.map(options).pages, (std::array<std::uint64_t, 4>{2 + 2, 0, 0, 0}));
+    EXPECT_EQ(m.map(options).pages, (PageCounts{{12, 2 + 2}}));
 }
 
 // A shared subtree has the rights of each path to it.
@@ -301,7 +300,7 @@ TEST(Map, RecursiveSlot) {
     const Map map = m.map();
     EXPECT_EQ(lines(map), (Lines{"0xfffffffffffff000+0x1000 pa 0x1000 srw-- WB 4K"}));
     EXPECT_EQ(map.tables, 1u);
-    EXPECT_EQ(map.pages[0], 1u);
+    EXPECT_EQ(map.pages[12], 1u);
 }
 
 TEST(Map, SaysWhatItCouldNotRead) {
@@ -397,9 +396,9 @@ TEST(Map, Filters) {
     EXPECT_EQ(kept({{.rights_set = Rights::user, .rights_clear = Rights::exec}}), "0");
     EXPECT_EQ(kept({{.global = true}}), "4");
     EXPECT_EQ(kept({{.global = false}}), "026MG");
-    EXPECT_EQ(kept({{.sizes_any = 1}}), "0246");
-    EXPECT_EQ(kept({{.sizes_any = 2}}), "M");
-    EXPECT_EQ(kept({{.sizes_none = 1 | 2}}), "G");
+    EXPECT_EQ(kept({{.sizes_any = {12}}}), "0246");
+    EXPECT_EQ(kept({{.sizes_any = {21}}}), "M");
+    EXPECT_EQ(kept({{.sizes_none = {12, 21}}}), "G");
     EXPECT_EQ(kept({{.large = true}}), "MG");
     EXPECT_EQ(kept({{.types_set = only(MemoryType::UC)}}), "6");
     EXPECT_EQ(kept({{.types_clear = only(MemoryType::WB)}}), "6");
@@ -413,9 +412,9 @@ TEST(Map, FiltersSeeWholeRanges) {
     m.fill(0x4000, 511, 511, 0x1ff000 | bit::table);
     m.set(0x3000, 1, 0x200000 | bit::table | bit::PS);
     MapOptions options;
-    options.wanted = {{.sizes_any = 2 | 1}};
+    options.wanted = {{.sizes_any = {21, 12}}};
     EXPECT_EQ(lines(m.map(options)), (Lines{"0x1ff000+0x201000 pa 0x1ff000 urwx- WB 4K 2M"}));
-    options.wanted = {{.sizes_none = 1}};
+    options.wanted = {{.sizes_none = {12}}};
     EXPECT_EQ(lines(m.map(options)), Lines{});
 }
 
@@ -452,7 +451,7 @@ TEST(Map, MaxRangesTruncates) {
         EXPECT_EQ(map.ranges.size(), std::min<std::size_t>(limit, 10)) << limit;
         EXPECT_EQ(map.truncated, limit < 10) << limit;
         EXPECT_EQ(map.complete(), limit >= 10) << limit;
-        EXPECT_EQ(map.pages[0], 10u);
+        EXPECT_EQ(map.pages[12], 10u);
     }
 }
 
@@ -478,11 +477,30 @@ TEST(Map, MaxRangesCountsWhatAFilterLeavesOut) {
     EXPECT_TRUE(m.map(options).complete());
 }
 
-TEST(Map, PageSizeNames) {
-    EXPECT_EQ(page_size_names[page_size_index(4 * KiB)], "4K");
-    EXPECT_EQ(page_size_names[page_size_index(2 * MiB)], "2M");
-    EXPECT_EQ(page_size_names[page_size_index(4 * MiB)], "4M");
-    EXPECT_EQ(page_size_names[page_size_index(GiB)], "1G");
+TEST(PageSizes, HaveNames) {
+    EXPECT_EQ(page_size_name(page_shift_of(4 * KiB)), "4K");
+    EXPECT_EQ(page_size_name(page_shift_of(2 * MiB)), "2M");
+    EXPECT_EQ(page_size_name(page_shift_of(4 * MiB)), "4M");
+    EXPECT_EQ(page_size_name(page_shift_of(GiB)), "1G");
+}
+
+TEST(PageSizes, AreASet) {
+    const PageSizes none, both{12, 30};
+    EXPECT_TRUE(none.empty() && !none.is_one() && none.has_all(none) && !both.has_any(none));
+    EXPECT_TRUE(both.has(12) && both.has(30) && !both.has(21) && !both.is_one());
+    EXPECT_TRUE(both.has_all({30}) && !both.has_all({21, 30}) && both.has_any({21, 30}));
+    EXPECT_EQ(both.smallest(), 12u);
+    EXPECT_EQ(both.without({12, 21}), PageSizes::only(30));
+    std::vector<unsigned> shifts;
+    PageSizes::all().each([&](unsigned shift) { shifts.push_back(shift); });
+    EXPECT_EQ(shifts, (std::vector<unsigned>{12, 21, 22, 30}));
+}
+
+TEST(PageSizes, AreCounted) {
+    PageCounts counts{{12, 3}};
+    counts += {{12, 1}, {22, 2}};
+    EXPECT_EQ(counts, (PageCounts{{22, 2}, {12, 4}}));
+    EXPECT_EQ(counts[30], 0u);
 }
 
 TEST(Map, PagesOutsideRam) {

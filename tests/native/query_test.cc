@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint64_t top = ~std::uint64_t{0};
 
 Range range(std::uint64_t va, std::uint64_t size, Rights rights, std::uint64_t pa) {
-    return {{va}, size, {pa}, true, 1, {rights}};
+    return {{va}, size, {pa}, true, {12}, {rights}};
 }
 
 Gap gap(std::uint64_t va, std::uint64_t size, std::string why = "not RAM") {

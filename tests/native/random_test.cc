@@ -106,14 +106,10 @@ Map expected_map(Machine& m, const X86Paging& paging, const std::vector<Piece>& 
         if (walk.outcome == Outcome::unreadable) map.unreadable.push_back(gap);
         if (walk.outcome == Outcome::reserved_bit) map.malformed.push_back(gap);
         if (walk.outcome != Outcome::mapped) continue;
-        const unsigned size = page_size_index(walk.page_size);
-        ++map.pages[size];
-        const Range page{va,
-                         piece.size,
-                         walk.pa,
-                         true,
-                         static_cast<std::uint8_t>(1u << size),
-                         attributes(walk, m, options)};
+        const unsigned shift = page_shift_of(walk.page_size);
+        ++map.pages[shift];
+        const Range page{
+            va, piece.size, walk.pa, true, PageSizes::only(shift), attributes(walk, m, options)};
         if (!map.ranges.empty()) {
             Range& last = map.ranges.back();
             const bool follows = last.contiguous && last.pa.value + last.size == page.pa.value;

@@ -185,7 +185,7 @@ TEST(EntryAnswer, InASentence) {
     rows[5].piece.vectors = {};
     EXPECT_TRUE(entry_answer(rows, {}).ends_with(" The rest is used by no gate: IST1 stack."));
     rows[0].here.unread = "not RAM";
-    EXPECT_EQ(entry_answer(rows, {}), "Not known, as tables cannot be read (not RAM): GDT.");
+    EXPECT_EQ(entry_answer(rows, {}), "Not known, because tables cannot be read (not RAM): GDT.");
     EXPECT_EQ(entry_answer(std::span(rows).subspan(4, 1), KptiRoots{{0x1000}, {0x2000}}),
               "While user space runs (user root 0x2000), NOT mapped as needed: TSS. Mapped: "
               "nothing.");
@@ -193,10 +193,10 @@ TEST(EntryAnswer, InASentence) {
 
 TEST(RegistersText, WhyTheEntryIsNotKnown) {
     RegistersReport report = report_of(Mode::level4);
-    report.why_not = "not known, since only QEMU's monitor tells GDTR, IDTR and TR";
+    report.why_not = "not known, because only QEMU's monitor shows GDTR, IDTR and TR";
     EXPECT_TRUE(text_of(report).ends_with(
-        "What entering the kernel needs: not known, since only QEMU's monitor tells GDTR,\n"
-        "IDTR and TR\n"));
+        "What entering the kernel needs: not known, because only QEMU's monitor shows\n"
+        "GDTR, IDTR and TR\n"));
 }
 
 TEST(RegistersJson, IsTheSchemaToTheLetter) {

@@ -114,7 +114,7 @@ TEST(RangesText, SizesInTheLargestUnitThatDividesThem) {
     map.mode = Mode::level4;
     for (const std::uint64_t size :
          {std::uint64_t{1}, std::uint64_t{1025}, 612 * KiB, 3 * MiB, 1536 * MiB, 1024 * GiB})
-        map.ranges.push_back({{0}, size, {0}, true, 1, {}});
+        map.ranges.push_back({{0}, size, {0}, true, {12}, {}});
     const std::string text = ranges_text(map);
     for (const char* size : {" 1B ", " 1025B ", " 612K ", " 3M ", " 1536M ", " 1T "})
         EXPECT_NE(text.find(size), std::string::npos) << size << text;
@@ -148,7 +148,7 @@ TEST(RangesText, PiecesHaveTheirOwnRuns) {
     Map map{};
     map.mode = Mode::level4;
     for (std::uint64_t i = 0; i < 5000; ++i)
-        map.ranges.push_back({{i << 14}, 4096, {i}, true, 1, {}});
+        map.ranges.push_back({{i << 14}, 4096, {i}, true, {12}, {}});
     std::size_t pieces = 0;
     put_ranges_text(
         [&](std::string_view piece, Sink::Runs runs) {

@@ -143,7 +143,7 @@ TEST(Scan, AWindowsTwoEndsInOneSharedTable) {
     MapOptions options;
     options.window = {GiB - 0x1000, GiB + 0xfff};
     const Map map = m.map(options);
-    EXPECT_EQ(map.pages[0], 2u);
+    EXPECT_EQ(map.pages[12], 2u);
     ASSERT_EQ(map.ranges.size(), 1u);
     EXPECT_EQ(map.ranges[0].va.value, GiB - 0x1000);
     EXPECT_EQ(map.ranges[0].size, 0x2000u);

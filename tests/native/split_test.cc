@@ -17,7 +17,7 @@ Map map_of(std::vector<Range> ranges, Mode mode = Mode::bits32) {
 }
 
 Range range(std::uint64_t va, std::uint64_t size, Rights rights, std::uint64_t pa = 0) {
-    return {{va}, size, {pa}, true, 1, {rights}};
+    return {{va}, size, {pa}, true, {12}, {rights}};
 }
 
 TEST(SplitOf, IsAtAPageDirectoryEntry) {

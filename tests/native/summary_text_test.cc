@@ -72,7 +72,7 @@ TEST(Counts, OfTablesAndPages) {
     const auto counts = [&] { return written([&](Text& text) { put_counts(text, map); }); };
     EXPECT_EQ(counts(), "1 table; pages: none; complete\n");
     map.tables = 132;
-    map.pages = {9386, 267, 0, 1};
+    map.pages = {{12, 9386}, {21, 267}, {30, 1}};
     map.outside_ram = 4;
     map.truncated = true;
     EXPECT_EQ(counts(),

@@ -40,7 +40,7 @@ std::string bits_with(const Paging& paging, const Step& step, Role role) {
 
 std::string mapped(const Walk& walk, const VectorCase& vectors) {
     std::string text = "mapped pa=" + hex(walk.pa.value);
-    (text += " size=") += page_size_names[page_size_index(walk.page_size)];
+    (text += " size=") += page_size_name(page_shift_of(walk.page_size));
     text += has(walk.rights, Rights::user) ? " user" : " supervisor";
     text += has(walk.rights, Rights::write) ? " write" : " read-only";
     text += has(walk.rights, Rights::exec) ? " exec" : " no-exec";

@@ -189,7 +189,7 @@ def test_what_a_run_finds(roots: Roots) -> None:
 def test_what_is_not_committed_is_not_in_the_clone_and_that_is_said(roots: Roots) -> None:
     file = roots.repository / "scripts" / "install-packages.sh"
     committed = file.read_text()
-    said = "in-root.sh: what is not committed is not in the clone."
+    said = "in-root.sh: changes that are not committed are not in the clone."
     assert said not in roots.run("trixie", "true")[2]
     file.write_text("other\n")
     try:

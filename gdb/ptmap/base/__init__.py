@@ -1,6 +1,6 @@
-"""What every floor uses, and needs no GDB.
+"""What every floor uses. Nothing here needs GDB.
 
-    errors.py          what a user is told instead of an answer
+    errors.py          the one expected failure
     lifetimes.py       what is remembered, by how long it lives
     native.py          the native module, loaded at first use
     option.py          options of commands

@@ -1,9 +1,9 @@
-"""The one exception for what ptmap expects to go wrong."""
+"""The one exception for failures that ptmap expects."""
 
 
 class Refusal(Exception):
-    """What was asked cannot be done; the text is one sentence for the user.
+    """What the user asked for cannot be done; the text says why, in one sentence.
 
-    command.Command turns it into gdb.GdbError. Anything else that escapes is our bug and keeps
-    its traceback.
+    It reaches the user as a gdb.GdbError. Anything else that escapes is our bug and keeps its
+    traceback.
     """

@@ -1,16 +1,17 @@
-"""What ptmap remembers from one call to the next, by how long it lives. No other module has state.
+"""All state that ptmap keeps from one call to the next, by how long it lives.
 
-What a module remembers is an object of a class of its own. The module asks for it here, by its
-class and its lifetime: one is made at the first use, and a new one after the lifetime has ended.
+A module keeps its state in an object of a class of its own. It asks for the object here, by class
+and lifetime. The first use makes the object; after the lifetime has ended the next use makes a new
+one.
 
     session        as long as GDB; it never ends
-    connection(N)  as long as GDB's connection N; it never ends, as GDB uses no number twice
-    target         as long as a key is the same that tells what GDB looks at: whoever asks says
-                   which key it is now, and another key ends the object
-    stop           until the target runs or is changed, which GDB's events tell
+    connection(N)  as long as GDB's connection N; it never ends, because GDB uses no number twice
+    target         while a key, which says what GDB looks at, is the same: the caller gives the
+                   key, and another key ends the object
+    stop           until the target runs or is changed; GDB's events tell
     command        until the next command begins, or the next question of a function or a script
 
-What lives shorter than a command is no state: it is handed from function to function.
+A value that lives shorter than a command is not state: functions pass it on.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Lifetime:
 
 
 class Keyed:
-    """Objects of which each ends by itself, when it is asked for under another key."""
+    """Objects that each end alone, when they are asked for with another key."""
 
     def __init__(self) -> None:
         self._objects: dict[type[object], tuple[object, object]] = {}

@@ -24,7 +24,7 @@ else:
     class _Core:
         """The module ptmap._core, loaded when one of its names is first used.
 
-        Error: Refusal if it is missing or made for another Python.
+        Error: Refusal if the module is missing or was built for another Python.
         """
 
         def __getattr__(self, name: str) -> object:

@@ -8,22 +8,22 @@ from typing import Any, Callable
 
 @dataclass(frozen=True)
 class Option:
-    """`-name` alone, or `-name VALUE` where `value` says what it takes."""
+    """`-name` alone, or `-name VALUE` if `value` says what it takes."""
 
     name: str
     value: str = ""  # PA, VA, CPU, PID are evaluated; other words are taken as they are
     help: str = ""
     choices: tuple[str, ...] = ()
-    words: Callable[[], tuple[str, ...]] = tuple  # that VALUE may consist of, for completion
+    words: Callable[[], tuple[str, ...]] = tuple  # completions for the words of VALUE
 
     @property
     def is_evaluated(self) -> bool:
-        """Whether VALUE is one of GDB's expressions."""
+        """Whether GDB evaluates VALUE, as an expression."""
         return self.value in ("PA", "VA", "CPU", "PID")
 
     @property
     def is_file(self) -> bool:
-        """Whether VALUE is a file's name, or - for GDB's output if that is allowed."""
+        """Whether VALUE is a file's name, or - for GDB's output."""
         return self.value in ("FILE", "FILE|-")
 
 

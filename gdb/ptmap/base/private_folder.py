@@ -1,7 +1,7 @@
-"""A folder of this GDB's own for what comes from the guest, which nobody else may read.
+"""This GDB's own folder for what comes from the guest. Nobody else may read it.
 
-It goes when GDB ends. If GDB is killed it stays, and the next GDB that loads ptmap removes it. A
-folder whose owner lives is locked (flock), and a lock ends with its process, however that ends.
+It is removed when GDB ends. If GDB is killed it stays, and the next GDB that loads ptmap removes
+it. The owner holds a lock (flock) on its folder; a lock ends with its process, however that ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Folder:
     """Lives as long as GDB."""
 
     path: str | None = None
-    lock = -1  # a descriptor of it
+    lock = -1  # the descriptor that holds the lock
 
 
 def _ours() -> _Folder:
@@ -32,7 +32,7 @@ def _ours() -> _Folder:
 
 
 def path() -> str:
-    """Made when it is first asked for. Error: OSError."""
+    """The folder's path; the folder is made at the first call. Error: OSError."""
     ours = _ours()
     for _ in range(_TRIES if ours.path is None else 0):
         made = tempfile.mkdtemp(prefix=_PREFIX)
@@ -41,7 +41,7 @@ def path() -> str:
             ours.path, ours.lock = made, lock
             atexit.register(shutil.rmtree, made, ignore_errors=True)
             break
-        # Another GDB swept it before it was locked, or this file system has no locks.
+        # Another GDB removed it before it was locked, or this file system has no locks.
         if lock is not None:
             os.close(lock)
         with suppress(OSError):
@@ -52,13 +52,13 @@ def path() -> str:
 
 
 def descriptor() -> int:
-    """Of the folder; see path()."""
+    """An open descriptor of the folder. Error: OSError."""
     path()
     return _ours().lock
 
 
 def sweep() -> None:
-    """Removes those of this user's GDBs that were killed. A link is not followed, and stays."""
+    """Removes the folders of this user's killed GDBs. A symbolic link stays; none is followed."""
     with suppress(OSError):
         for entry in os.scandir(tempfile.gettempdir()):
             if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False):
@@ -72,13 +72,13 @@ def _sweep(folder: str) -> None:
     try:
         status = os.fstat(lock)
         if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700:
-            shutil.rmtree(folder, ignore_errors=True)  # it follows no link either
+            shutil.rmtree(folder, ignore_errors=True)  # follows no link either
     finally:
         os.close(lock)
 
 
 def _locked(folder: str, how: int) -> int | None:
-    """A descriptor of the folder with a lock; None if it is another's, or no folder."""
+    """A descriptor that locks the folder; None if another has the lock, or it is no folder."""
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:

@@ -1,4 +1,4 @@
-"""Numbers, sizes and other people's names in words."""
+"""Numbers and sizes as words; names from elsewhere, made safe to print."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from . import native
 if TYPE_CHECKING:
     from .._core import _Role
 
-# What a command says: lines, and long texts in pieces, one after the other.
+# What a command says. A long text comes in pieces, so that it never is in memory as a whole.
 Part = Union[str, Iterable[str]]
 Text = Union[str, Iterable[Part]]
 
 
 def flat(text: Text) -> Iterator[str]:
-    """Its pieces, each made when its turn comes."""
+    """The text's pieces, each made only when it is asked for."""
     if isinstance(text, str):
         yield text
         return
@@ -27,8 +27,7 @@ def flat(text: Text) -> Iterator[str]:
 
 
 def spans(text: Text) -> Iterator[tuple[_Role, str]]:
-    """The same, each with what it is: of the core's texts that were made with roles. All else is
-    plain."""
+    """The text's pieces with their roles. Only the core's texts have roles; all else is "plain"."""
     for part in (text,) if isinstance(text, str) else text:
         if isinstance(part, native.core.Text):
             for piece in range(len(part)):
@@ -39,8 +38,8 @@ def spans(text: Text) -> Iterator[tuple[_Role, str]]:
 
 
 def printable(name: bytes | str) -> str:
-    r"""What a guest, a file or a user may have chosen: ASCII as it is, other bytes and the
-    backslash as \xNN. Nothing in it moves a terminal's cursor or ends a line."""
+    r"""A name that a guest, a file or a user chose: ASCII as it is, other bytes and the backslash
+    as \xNN. Nothing in the result moves a terminal's cursor or ends a line."""
     return "".join(
         chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}"
         for byte in (name if isinstance(name, bytes) else _encoded(name))
@@ -48,7 +47,8 @@ def printable(name: bytes | str) -> str:
 
 
 def _encoded(name: str) -> bytes:
-    """As UTF-8, whatever the locale. Surrogates are bytes that were none, or stand alone."""
+    """As UTF-8, whatever the locale. A surrogate stands for a byte that is not UTF-8, or for
+    itself."""
     try:
         return name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -56,21 +56,20 @@ def _encoded(name: str) -> bytes:
 
 
 def one_line(text: str) -> str:
-    r"""A sentence in which names are printable() already: what else is in it becomes so too, and
-    backslashes stay."""
+    r"""A sentence made printable() whose names already are: backslashes stay as they are."""
     return "\\".join(printable(part) for part in text.split("\\"))
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
-    """As "1 table", "12 tables"."""
+    """For example "1 table", "12 tables"."""
     return f"{count} {noun if count == 1 else many or noun + 's'}"
 
 
 def size_text(size: int) -> str:
-    """As "4 KiB", "1 GiB": the largest unit that divides it."""
+    """For example "4 KiB", "1 GiB": in the largest unit that divides it."""
     return native.core.size_words(size)
 
 
 def short_size(size: int) -> str:
-    """As "4K", "15.9T": five characters at most, rounded."""
+    """For example "4K", "15.9T": rounded, five characters at most."""
     return native.core.short_size(size)

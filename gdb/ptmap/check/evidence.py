@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Evidence:
-    """A space, and what was read of it so far. Nothing is read or worked out twice."""
+    """A space, and what was read of it so far. Nothing is read or computed twice."""
 
     def __init__(self, space: AddressSpace) -> None:
         self.space = space
@@ -40,17 +40,17 @@ class Evidence:
         return 0, self.top
 
     def address(self, word: str) -> int:
-        """Of an expression. Error: Refusal where it is none here."""
+        """An expression as a linear address. Error: Refusal if it is not one in this space."""
         return address_space.in_space(self.space, evaluate(word))
 
     def stretch(self, start: str, end: str) -> tuple[int, int]:
-        """First and last address of START END; END is not in it, 0 is the top. A rule means each
-        of them: what is not canonical is not mapped."""
+        """First and last address of START END; END is exclusive, and 0 is the top. A rule is about
+        every address between: one that is not canonical is not mapped."""
         first, after = self.address(start), evaluate(end)
         beyond = after in (0, self.top + 1)
         last = self.top if beyond else address_space.in_space(self.space, after - 1)
         if last < first:
-            raise Refusal(f"{start} {end} is empty: END comes after START")
+            raise Refusal(f"{start} {end} is empty: END must be above START")
         return first, last
 
     def shown(self, first: int, last: int) -> str:
@@ -69,7 +69,7 @@ class Evidence:
         return scanned.of(self.space).whole.view(0, last, split_physical=True, split_sizes=True)
 
     def _require_whole(self) -> None:
-        """Raises KeyboardInterrupt where Ctrl-C cut the reading short: no rule is decided then."""
+        """Raises KeyboardInterrupt if Ctrl-C cut the reading short: then no rule can be decided."""
         if any(gap.why == INTERRUPTED for gap in self._exact.unreadable):
             raise KeyboardInterrupt
 
@@ -81,7 +81,7 @@ class Evidence:
 
     @cached_property
     def merged(self) -> Map:
-        """The map as ptmap -ranges shows it."""
+        """The map as `ptmap -ranges` shows it."""
         self._require_whole()
         return scanned.of(self.space).whole.view(0, self.space.paging.last_offset)
 
@@ -102,13 +102,13 @@ class Evidence:
 
     @property
     def sections(self) -> list[elf.Section]:
-        """Of the ELF files that GDB has loaded. Error: Refusal."""
+        """Sections of the ELF files that GDB has loaded. Error: Refusal."""
         if isinstance(self._sections, Refusal):
             raise Refusal(str(self._sections))
         return self._sections
 
     def placed(self, found: list[elf.Section]) -> elf.Placed:
-        """Where sections are in this space. Error: Refusal."""
+        """The sections at their places in this space. Error: Refusal."""
         linux = self._linux if any(section.kernel for section in found) else None
         return elf.placed(self.space, linux, found)
 
@@ -130,7 +130,7 @@ class Evidence:
         return self.space.walk(va)
 
     def page(self, walk: Walk) -> PageAttributes:
-        """Of a walk that ends in one."""
+        """The page of a walk; the walk must be mapped."""
         return native.core.PageAttributes(walk, settings.get("pat"))
 
     def found(self, walk: Walk) -> str:
@@ -153,8 +153,8 @@ class Evidence:
     def matches(
         self, stretch: tuple[int, int], condition: Condition | None, truth: bool | None
     ) -> tuple[Range | None, int]:
-        """The first range of which that is the condition's truth (None: not known), and how many.
-        A condition of None holds of all."""
+        """The first range for which the condition's truth is TRUTH (None: unknown), and how many
+        there are. A condition of None holds for all."""
         first, count = native.core.matches(
             self.made, *stretch, condition, truth, progress.flattening
         )
@@ -166,7 +166,7 @@ class Evidence:
         return hole
 
     def unless_unknown(self, stretch: tuple[int, int]) -> Finding:
-        """Ok, unless a part of a stretch is not known: then undecided, and which part."""
+        """OK, or UNDECIDED with the part of the stretch that is not known."""
         gap, malformed, count, truncated = native.core.unknown(self.made, *stretch)
         if gap is not None:
             return Finding(UNDECIDED, self._gap_text(gap, malformed, count), gap.va)

@@ -1,4 +1,4 @@
-"""What came of a rule."""
+"""The result of a rule."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ OK, FAILED, UNDECIDED, MALFORMED = "ok", "failed", "undecided", "malformed"
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule's result. `why` is one sentence; the rest is there where it failed at an address."""
+    """A rule's result. `why` is one sentence; va, found and entry are set if it is about an
+    address."""
 
     result: str
     why: str = ""
     va: int | None = None
-    found: str = ""  # what is there
+    found: str = ""  # what is at the address
     entry: ResponsibleEntry | None = None
-    notes: tuple[str, ...] = ()  # what was not asked, and why
+    notes: tuple[str, ...] = ()  # what was not checked, and why
 
     def json(self) -> dict[str, object]:
-        """The members of the JSON that say it."""
+        """The finding's members of the JSON."""
         return {
             "result": self.result,
             "why": self.why or None,
@@ -35,13 +36,13 @@ class Finding:
 
 
 def worst(findings: list[Finding]) -> Finding:
-    """One finding for several: a failure, else what cannot be decided. Notes are kept."""
+    """The worst of several: failed, then malformed, undecided, ok; the first one of these."""
     order = (FAILED, MALFORMED, UNDECIDED, OK)
     return min(findings, key=lambda one: order.index(one.result))
 
 
 def _entry_json(entry: ResponsibleEntry) -> dict[str, object]:
-    """In the words of pte's JSON."""
+    """With the names of pte's JSON."""
     raw = {} if entry.raw is None else {"raw": hex(entry.raw)}
     return {
         "level": entry.level,

@@ -1,7 +1,6 @@
-"""The forms that a rule can have: each row parses its words into a question about the evidence.
+"""The forms of rules: each row parses a rule's words into a question about the evidence.
 
-The first word selects the row; a rule that begins with none of these words is about the address
-that its first word comes to.
+The first word selects the row. If it is not the key of a row, it is an expression for an address.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from .finding import FAILED, OK, UNDECIDED, Finding, worst
 from .predicate import MAPPED, UNMAPPED, Predicate, judge_none
 
 Question = Callable[[Evidence], Finding]
-_LISTED = 3  # of what there may be many of
+_LISTED = 3  # how many items a message lists
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a rule's words mean depends on: the space, and where relative paths begin."""
+    """The meaning of a rule's words depends on the space, and on the folder of relative paths."""
 
     evidence: Evidence
     folder: str
@@ -38,11 +37,11 @@ class Context:
 @dataclass(frozen=True)
 class Form:
     usage: str
-    parse: Callable[[Context, Sequence[str]], Question | None]  # None: not these words
+    parse: Callable[[Context, Sequence[str]], Question | None]  # None: the words do not fit
 
 
 def split(text: str) -> list[str]:
-    """A rule's words, as GDB splits arguments. Error: Refusal where a quote is not closed."""
+    """A rule's words, as GDB splits arguments. Error: Refusal if a quote is not closed."""
     quote = ""
     escaped = False
     for character in text:
@@ -59,13 +58,13 @@ def split(text: str) -> list[str]:
 
 
 def parse(context: Context, words: Sequence[str]) -> Question:
-    """Error: Refusal says what is wrong with them."""
+    """The question that a rule's words ask. Error: Refusal says what is wrong with them."""
     if not words:
         raise Refusal("an empty rule")
     form = FORMS.get(words[0], _ADDRESS)
     question = form.parse(context, words if form is _ADDRESS else words[1:])
     if question is None:
-        raise Refusal(f"it is not of the form: {form.usage}")
+        raise Refusal(f"it does not have the form: {form.usage}")
     return question
 
 
@@ -75,8 +74,8 @@ def parse(context: Context, words: Sequence[str]) -> Question:
 def _address(context: Context, words: Sequence[str]) -> Question | None:
     if len(words) < 2:
         raise Refusal(
-            f"{printable(words[0])} is no rule: one begins with {' '.join(FORMS)} or an address "
-            "with what is there"
+            f"{printable(words[0])} is not a rule: a rule begins with one of {' '.join(FORMS)}, or "
+            "with an address and what is there"
         )
     va = context.evidence.address(words[0])
     predicate = Predicate.of(words[1:])
@@ -99,7 +98,7 @@ def _null_page(context: Context, words: Sequence[str]) -> Question | None:
 
 
 def _window(context: Context, words: Sequence[str]) -> tuple[list[str], tuple[int, int]] | None:
-    """The words before `in START END`, and the stretch; all of the space without that."""
+    """The words before `in START END`, and that stretch; without `in`, the whole space."""
     if "in" not in words:
         return list(words), context.evidence.everything
     at = list(words).index("in")
@@ -168,7 +167,7 @@ def _sections(context: Context, words: Sequence[str]) -> Question | None:
         wrong = sum(finding.result == one.result for finding in findings)
         if one.result != OK and wrong > 1:
             one = replace(one, why=f"{one.why}; so are {plural(wrong - 1, 'other part')}")
-        notes = (f"{no_nx}: no-exec is not asked",) if no_nx else ()
+        notes = (f"{no_nx}: no-exec is not checked",) if no_nx else ()
         return replace(one, notes=notes + placed.notes)
 
     return ask
@@ -186,7 +185,7 @@ def _in_sections(finding: Finding, there: Sequence[sections.Section], asked: str
 # Physical memory
 
 _TIMES = {"once": 1, "twice": 2}
-_WALKED = 1 << 16  # addresses of one byte that a rule looks at
+_WALKED = 1 << 16  # how many addresses of one byte a rule looks at
 
 
 def _physical(context: Context, words: Sequence[str]) -> Question | None:
@@ -221,7 +220,7 @@ def _places(evidence: Evidence, pa: int) -> tuple[list[int], int]:
 
 
 def _mapped_times(evidence: Evidence, pa: int, times: int | None) -> Finding:
-    """Mapped so often; None: at all."""
+    """Whether PA is mapped that many times; None: at least once."""
     places, count = _places(evidence, pa)
     unknown = evidence.unless_unknown(evidence.everything)
     why = _times_text(evidence, pa, places, count, unknown.result == OK)
@@ -233,7 +232,7 @@ def _mapped_times(evidence: Evidence, pa: int, times: int | None) -> Finding:
         return replace(unknown, why=f"{why}, but {unknown.why}")
     if not places:
         return Finding(FAILED, why, found="not mapped")
-    # Of too many it is the first that is one too many.
+    # If there are too many, the finding is about the first one that is one too many.
     at = places[min(times or 0, len(places) - 1)] if too_many else places[0]
     return evidence.at(FAILED, why, evidence.walk(at))
 
@@ -296,8 +295,8 @@ def _compare(evidence: Evidence, what: str, sign: str, limit: int) -> Finding:
     noun = what if what in _COUNTED else f"pages of {what}"
     why = f"there are {value} {noun}"
     unknown = evidence.unless_unknown(evidence.everything)
-    # Of an incomplete map numbers are the least that there are; not so of ranges, which what is
-    # missing may join.
+    # The numbers of an incomplete map are lower bounds. That of ranges is not: a missing part may
+    # join two of them.
     if unknown.result != OK:
         at_least = what != "ranges" and _decided_from(sign, value, limit)
         if not at_least:
@@ -307,7 +306,7 @@ def _compare(evidence: Evidence, what: str, sign: str, limit: int) -> Finding:
 
 
 def _decided_from(sign: str, value: int, limit: int) -> bool:
-    """Whether a comparison stays as it is however much larger the value becomes."""
+    """Whether a comparison has the same result for any larger value."""
     if sign in ("==", "=", "!=", "<="):
         return value > limit
     return value >= limit if sign in ("<", ">=") else value > limit
@@ -344,7 +343,7 @@ def _same_grid(evidence: Evidence, expected: str) -> Finding:
     why = f"{', '.join(texts)}{f', and {rest} more cells differ' if rest else ''}"
     walk = evidence.walk(shown[0] * grid.cell_size)
     found = evidence.at(FAILED if known else UNDECIDED, why, walk)
-    # The entry on show, which may name a table.
+    # The grid shows the entry of one level, which may point to a table.
     if position + 1 >= len(walk.steps):
         return replace(found, found=grid.cells[shown[0]])
     entry = native.core.table_entry(walk, evidence.space.paging, position)

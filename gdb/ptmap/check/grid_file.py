@@ -1,4 +1,4 @@
-"""A grid that a file has: rows of cells, with or without their addresses."""
+"""A grid in a file: rows of cells, with or without their addresses."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _PLAIN = re.compile(rf"^({_CELLS})\s*$", re.M)
 
 
 def read(path: str, first: int, cell_size: int, count: int) -> str:
-    """COUNT cells. What `ptmap` prints will do, the lines around the rows with it; so will rows
-    alone. Error: Refusal where the file has not these cells."""
+    """COUNT cells. The file may be all that `ptmap` prints, or only rows of cells. Error: Refusal
+    if it does not have these cells."""
     text = read_text(path)
     rows = _WITH_ADDRESS.findall(text)
     cells = ""
     for address, row in rows:
         if int(address, 16) != first + len(cells) * cell_size:
             raise Refusal(
-                f"{printable(path)}: the row of 0x{address} is not where "
-                f"{first + len(cells) * cell_size:#010x} has to be"
+                f"{printable(path)}: there is a row of 0x{address}; the next row must be that of "
+                f"{first + len(cells) * cell_size:#010x}"
             )
         cells += row
     if not rows:
@@ -32,9 +32,9 @@ def read(path: str, first: int, cell_size: int, count: int) -> str:
         raise Refusal(f"{printable(path)} has no row of cells")
     if "?" in cells:
         raise Refusal(
-            f"{printable(path)} has a cell ?, which says that a table could not be read: "
-            "no cell can be expected to be that"
+            f"{printable(path)} has a cell ? (a table that could not be read), which is nothing "
+            "to expect"
         )
     if len(cells) != count:
-        raise Refusal(f"{printable(path)} has {plural(len(cells), 'cell')}, this grid {count}")
+        raise Refusal(f"{printable(path)} has {plural(len(cells), 'cell')}, this grid has {count}")
     return cells

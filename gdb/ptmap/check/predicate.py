@@ -18,31 +18,31 @@ _NO_TYPE = "its memory type is not known (set ptmap pat)"
 
 
 def words() -> tuple[str, ...]:
-    """That a predicate may consist of, for completion."""
+    """All words of a predicate, for completion."""
     return (MAPPED, UNMAPPED, *attributes.words())
 
 
 @dataclass(frozen=True)
 class Predicate:
-    """Something is mapped, and `condition` holds of it if there is one; or nothing is mapped."""
+    """Either: it is mapped, and `condition`, if not None, holds. Or: it is not mapped."""
 
     mapped: bool = True
     condition: Condition | None = None
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Predicate:
-        """Error: Refusal names the word that is none."""
+        """The predicate of a rule's words. Error: Refusal names the wrong word."""
         if not words:
             raise Refusal("what should be there? attributes, mapped or unmapped")
         if len(words) > 1 and {MAPPED, UNMAPPED} & set(words):
-            raise Refusal("mapped and unmapped stand alone")
+            raise Refusal("mapped and unmapped go with no other word")
         text = attributes.joined(words)
         if text in (MAPPED, UNMAPPED):
             return cls(text == MAPPED)
         return cls(condition=attributes.parse(text))
 
     def judge(self, evidence: Evidence, walk: Walk) -> Finding:
-        """Of one address."""
+        """Judges the address of a walk."""
         if walk.outcome in ("unreadable", "reserved-bit"):
             found = evidence.at(UNDECIDED, "", walk)
             where = evidence.space.hex(walk.va)
@@ -59,7 +59,7 @@ class Predicate:
         return _noted(evidence, self.condition, found)
 
     def _missing_right(self, walk: Walk) -> _Right | None:
-        """The first right that it asks for and that a page does not have."""
+        """The first right that the condition asks for and the page does not have."""
         if walk.outcome != "mapped" or self.condition is None:
             return None
         return _first_missing(self.condition.rights_asked, walk)
@@ -67,7 +67,7 @@ class Predicate:
     def judge_stretch(
         self, evidence: Evidence, stretch: tuple[int, int], mapped_only: bool = False
     ) -> Finding:
-        """Of every address from the first to the last; with mapped_only of what is mapped there."""
+        """Judges every address from first to last; with MAPPED_ONLY only those that are mapped."""
         wrong, count = evidence.matches(stretch, self.condition, truth=not self.mapped)
         hole = evidence.first_hole(stretch) if self.mapped and not mapped_only else None
         if hole is not None and (wrong is None or hole < wrong.va):
@@ -91,7 +91,7 @@ class Predicate:
 
 
 def judge_none(evidence: Evidence, condition: Condition, stretch: tuple[int, int]) -> Finding:
-    """That no page of a stretch has these attributes."""
+    """Judges that no page of a stretch has these attributes."""
     wrong, count = evidence.matches(stretch, condition, truth=True)
     if wrong is not None:
         walk = evidence.walk(wrong.va)
@@ -109,7 +109,7 @@ def _first_missing(rights: Sequence[_Right], walk: Walk) -> _Right | None:
 
 
 def _noted(evidence: Evidence, condition: Condition | None, finding: Finding) -> Finding:
-    """With the reason why all that is mapped is executable, where the rule is about that."""
+    """Adds the reason why every mapped page is executable, if the rule is about exec."""
     no_nx = evidence.space.no_nx
     about_exec = condition is not None and "exec" in condition.rights_named
     if no_nx and about_exec and finding.entry is not None:
@@ -124,7 +124,7 @@ def _no_type(evidence: Evidence, doubtful: Range, count: int) -> Finding:
 
 
 def _range_text(evidence: Evidence, wrong: Range, count: int, walk: Walk) -> str:
-    """As "0x08048000 - 0x08054000 is user read exec, 4K, WB (the first of 3 ranges)"."""
+    """For example "0x08048000 - 0x08054000 is user read exec, 4K, WB (the first of 3 ranges)"."""
     page = evidence.page(walk) if walk.outcome == "mapped" else evidence.found(walk)
     text = f"{evidence.shown(wrong.va, wrong.va + wrong.size - 1)} is {page}"
     return text if count == 1 else f"{text} (the first of {count} ranges)"

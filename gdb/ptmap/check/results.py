@@ -1,4 +1,4 @@
-"""The files that a check's results go to: none of them keeps those of an earlier check."""
+"""The files that a check's results go to. None of them keeps the results of an earlier check."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from . import tap
 
 
 class Results:
-    """What -tap, -json and -o of a command say, FILE or -."""
+    """The values of -tap, -json and -o: FILE or -."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self._given = given
 
     def empty(self) -> None:
-        """Before anything is checked. Only files that are there; a pipe is left alone, whose reader
-        would take that for the end. The file of rules is read first, whoever overwrites it."""
+        """Empties the files that exist, before anything is checked. Not a pipe: its reader would
+        take that for the end. Not the file of rules, which is still to be read."""
         rules = os.path.realpath(os.path.expanduser(self._given.get("file", "")))
         for path in self._files():
             if os.path.isfile(path) and os.path.realpath(path) != rules:
                 _write(path, "")
 
     def bail_out(self, why: str) -> None:
-        """Nothing was checked, or not all of it was written."""
+        """Call it if nothing was checked, or if not all results could be written."""
         for path in self._files():
             if os.path.isfile(path):
                 _write(path, "")
@@ -46,6 +46,6 @@ class Results:
 
 
 def _write(path: str, text: str) -> None:
-    """Without waiting for a reader: Ctrl-C may have ended a wait for the same one."""
-    with suppress(Refusal, ValueError):  # the error on show is the first one
+    """Does not wait for a reader: Ctrl-C may just have ended such a wait."""
+    with suppress(Refusal, ValueError):  # the user already sees the first error
         files.write(path, text, wait=False)

@@ -1,4 +1,4 @@
-"""Files of rules: one a line, blank lines, and comments from # on."""
+"""Files of rules: one rule a line; blank lines and comments (# ...) are skipped."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LARGEST = 1 << 20
 
 @dataclass(frozen=True)
 class Line:
-    """A rule and where it is; line 0 is the command line."""
+    """A rule and its line number; 0 is the command line."""
 
     number: int
     text: str
 
 
 def read(path: str) -> list[Line]:
-    """Error: Refusal where the file cannot be read, is no text, or has no rule."""
+    """The rules of a file. Error: Refusal if it cannot be read, is not text, or has no rule."""
     lines = [
         Line(number, rule)
         for number, line in enumerate(read_text(path).split("\n"), 1)
@@ -32,7 +32,7 @@ def read(path: str) -> list[Line]:
 
 
 def read_text(path: str) -> str:
-    """A small text file as it is, whatever ends its lines. Error: Refusal."""
+    """The text of a small file; its lines may end in LF, CRLF or CR. Error: Refusal."""
     name = printable(path)
     try:
         with open_regular(path) as file:
@@ -40,17 +40,17 @@ def read_text(path: str) -> str:
     except OSError as error:
         raise Refusal(f"{name}: {error.strerror}") from None
     except ValueError:  # a NUL in the path
-        raise Refusal(f"{name} is no file's name") from None
+        raise Refusal(f"{name} cannot be a file's name") from None
     if len(content) > _LARGEST:
         raise Refusal(f"{name} has more than 1 MiB")
     if b"\0" in content:
-        raise Refusal(f"{name} is no text: it has NUL bytes")
+        raise Refusal(f"{name} is not a text file: it has NUL bytes")
     text = content.decode("utf-8-sig", errors="surrogateescape")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def without_comment(line: str) -> str:
-    """Up to a # at the beginning or behind a space, outside of quotes."""
+    """The line up to a # that is outside of quotes, at the beginning or after a space."""
     quote = ""
     for at, character in enumerate(line):
         if quote:

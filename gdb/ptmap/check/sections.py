@@ -24,7 +24,7 @@ _PER_CPU = ".data..percpu"
 
 @dataclass(frozen=True)
 class Section:
-    """Where it is, and the rights that its flags ask for."""
+    """A section's addresses, and the rights that its flags ask for."""
 
     name: str
     start: int
@@ -32,17 +32,17 @@ class Section:
     write: bool
     exec: bool
     file: str
-    kernel: KernelFile | None = None  # of a Linux kernel: then where it is linked for
+    kernel: KernelFile | None = None  # if it is a Linux kernel's: then addresses are link addresses
 
     @property
     def pages(self) -> tuple[int, int]:
-        """First and last address of the pages that it lies in."""
+        """First and last address of its pages."""
         return self.start & -_PAGE, (self.end - 1) | (_PAGE - 1)
 
 
 @dataclass(frozen=True)
 class Pages:
-    """Whole pages and the sections that have a part of them."""
+    """Whole pages, and the sections that lie on them."""
 
     first: int
     last: int
@@ -54,7 +54,7 @@ class Pages:
 
     @property
     def must_write(self) -> bool:
-        """Linux makes a part of its data read-only, such as the IDT in .bss."""
+        """Not for a kernel's section: Linux makes some data read-only, as the IDT in .bss."""
         return any(section.write and section.kernel is None for section in self.sections)
 
     @property
@@ -64,15 +64,15 @@ class Pages:
 
 @dataclass(frozen=True)
 class KernelFile:
-    """What a Linux kernel's ELF file says of itself: link addresses."""
+    """Link addresses in a Linux kernel's ELF file."""
 
     text: int
-    initial: tuple[int, int]  # of what is freed after boot, END exclusive
+    initial: tuple[int, int]  # what is freed after boot; the end is exclusive
 
 
 def loaded() -> list[Section]:
-    """Of all files but an image of ptmap's own (vdso -load), by rising address; a Linux kernel's
-    where they are linked for: see placed(). Error: Refusal where there are none, or a file cannot
+    """Sections of all files, except an image that `vdso -load` loaded, by rising address. A Linux
+    kernel's have link addresses: see placed(). Error: Refusal if there are none, or a file cannot
     be read."""
     found: list[Section] = []
     listed = elf_sections.files()
@@ -80,7 +80,7 @@ def loaded() -> list[Section]:
         if not symbol_files.is_ours(path):
             found += _of_file(path, places)
     for path in _symbol_files():
-        if path not in listed:  # GDB lists none of what `ptmap kaslr` loads
+        if path not in listed:  # GDB does not list the file that `ptmap kaslr` loads
             found += _of_kernel(path, _headers(path))
     if not found:
         raise Refusal("GDB has no sections of an ELF file (file FILE, add-symbol-file FILE)")
@@ -88,35 +88,35 @@ def loaded() -> list[Section]:
 
 
 def named(sections: list[Section], name: str) -> list[Section]:
-    """Those of this name. Error: Refusal where there is none."""
+    """The sections with this name. Error: Refusal if there is none."""
     found = [section for section in sections if section.name == name]
     if not found:
         there = " ".join(dict.fromkeys(printable(section.name) for section in sections))
-        raise Refusal(f"no loaded ELF file has a section {printable(name)}; there is {there}")
+        raise Refusal(f"no loaded ELF file has a section {printable(name)}; there are {there}")
     return found
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Sections where they are in a space, and what was left out of them."""
+    """Sections at their places in a space; notes say which were left out."""
 
     sections: list[Section]
     notes: tuple[str, ...] = ()
 
 
 def placed(space: AddressSpace, linux: Kernel | None, sections: list[Section]) -> Placed:
-    """Those of a Linux kernel where KASLR put it, whatever GDB believes; without what is no more
-    after boot, and what each CPU has a copy of. Error: Refusal where that cannot be told."""
+    """Moves a Linux kernel's sections to where KASLR put them. Leaves out those that are freed
+    after boot and those of which each CPU has a copy. Error: Refusal if the place is not known."""
     if not any(section.kernel for section in sections):
         return Placed(sections)
     if space.half == "user":
         raise Refusal("this is KPTI's user root, which does not map the kernel: -half kernel")
     if linux is None:
-        raise Refusal("a Linux kernel's ELF file is loaded, and none is recognised in these tables")
+        raise Refusal("a Linux kernel's ELF file is loaded, but these tables have no Linux")
     if linux.offset is None:
         raise Refusal(
-            "the Linux kernel's ELF file that is loaded is not that of this kernel, or "
-            "has no symbols (`ptmap kaslr VMLINUX`)"
+            "the loaded ELF file is not this Linux kernel's, or has no symbols "
+            "(`ptmap kaslr VMLINUX`)"
         )
     stay = [_moved(one, linux) for one in sections if not _is_per_cpu(one) and not _is_initial(one)]
     notes = [
@@ -152,7 +152,7 @@ def _is_initial(section: Section) -> bool:
 
 
 def by_pages(sections: list[Section]) -> list[Pages]:
-    """The pages of sections by rising address; those that several share are apart."""
+    """The pages of sections by rising address; a page that several sections share is by itself."""
     borders = sorted({at for s in sections for at in (s.pages[0], s.pages[1] + 1)})
     waiting = sorted(sections, key=lambda s: s.start, reverse=True)
     here: list[Section] = []
@@ -167,7 +167,7 @@ def by_pages(sections: list[Section]) -> list[Pages]:
 
 
 def _of_file(path: str, places: list[tuple[str, int, int]]) -> list[Section]:
-    """Where GDB has them, but for a kernel's. Error: Refusal."""
+    """A file's sections where GDB has them; a kernel's at link addresses. Error: Refusal."""
     headers = _headers(path)
     if kernel := _of_kernel(path, headers):
         return kernel
@@ -180,7 +180,7 @@ def _of_file(path: str, places: list[tuple[str, int, int]]) -> list[Section]:
         same = kinds.get((name, end - start))
         if not same:
             raise Refusal(
-                f"{printable(path)} is not what GDB loaded: it has no such {printable(name)}"
+                f"{printable(path)} has changed since GDB loaded it: its {printable(name)} differs"
             )
         header = same.pop(0) if len(same) > 1 else same[0]
         if header.has_memory:
@@ -189,7 +189,7 @@ def _of_file(path: str, places: list[tuple[str, int, int]]) -> list[Section]:
 
 
 def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
-    """Where they are linked for; empty for another file."""
+    """A Linux kernel's sections at their link addresses; empty for another file."""
     by_name = {header.name: header for header in headers}
     if not _OF_KERNELS <= by_name.keys():
         return []
@@ -201,7 +201,7 @@ def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
             max((one.start + one.size for one in initial), default=0),
         ),
     )
-    # After boot it has rights by region, whatever the flags (mark_rodata_ro()).
+    # After boot Linux sets rights by region, whatever the sections' flags (mark_rodata_ro()).
     data = by_name[".data"].start
     return [
         Section(one.name, one.start, one.start + one.size, one.start >= data, one.exec, path, file)
@@ -228,11 +228,11 @@ class _Header(NamedTuple):
     size: int
     write: bool
     exec: bool
-    has_memory: bool  # False for one that only looks as if it were (.tbss)
+    has_memory: bool  # False for .tbss, which has addresses but takes no memory
 
 
 def _headers(path: str) -> list[_Header]:
-    """Of the sections that are loaded, in the file's order. Error: Refusal."""
+    """Headers of the loaded sections, in the file's order. Error: Refusal."""
     try:
         with files.open_regular(path) as file:
             sections = native.core.elf_sections(file.fileno())

@@ -1,4 +1,4 @@
-"""TAP, the Test Anything Protocol, version 13: what graders and prove(1) read."""
+"""TAP, the Test Anything Protocol, version 13, which graders and prove(1) read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _VERSION = "TAP version 13\n"
 
 
 def text(tests: Iterable[tuple[bool, str, Mapping[str, object]]]) -> str:
-    """A whole stream: for each test whether it passed, its name, and what else there is to say."""
+    """A whole stream. Each test: whether it passed, its name, members of the diagnostic block."""
     rows = list(tests)
     lines = [_VERSION, f"1..{len(rows)}\n"]
     for number, (passed, name, more) in enumerate(rows, 1):
@@ -21,12 +21,12 @@ def text(tests: Iterable[tuple[bool, str, Mapping[str, object]]]) -> str:
 
 
 def bail_out(why: str) -> str:
-    """Nothing was tested. Names in the sentence are printable() already."""
+    """A stream for when nothing was tested. Names in WHY are printable() already."""
     return f"{_VERSION}Bail out! {one_line(why)}\n"
 
 
 def escaped(name: str) -> str:
-    """On one line, of ASCII, with no directive in it."""
+    """The name as one line of ASCII, without a TAP directive."""
     return printable(name).replace("\\", "\\\\").replace("#", "\\#")
 
 

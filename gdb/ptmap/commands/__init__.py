@@ -1,7 +1,7 @@
-"""The commands, one file each; the docstring of its class is the command's help.
+"""The commands, one file each; the docstring of a command's class is its help.
 
-    command.py        what they share: options, arguments, output
-    map_view.py       what `ptmap` shows of a space
-    summary.py        what stands over and under a map
-    watch.py          watchpoints on entries
+    command.py        the base class: options, arguments, output
+    map_view.py       the map that `ptmap` shows
+    summary.py        the lines above and below a map
+    watch.py          watchpoints on entries, for `pte -watch`
 """

@@ -39,7 +39,7 @@ _LISTED = 8  # lines in an error
 
 @dataclass(frozen=True)
 class Judged:
-    """A rule and what came of it."""
+    """A rule and its result."""
 
     line: Line
     finding: Finding
@@ -52,15 +52,15 @@ class CheckCommand(Command):
           [-mode MODE] [-half user|kernel] [-cpu N] [-pid N] [-comm NAME]
           RULE | -file F
 
-    One rule on the command line, or a file with one on each line, blank
-    lines and comments from # on. A rule is one of
+    RULE is one rule. A file has one rule a line; blank lines and comments
+    (# ...) are skipped. A rule is one of
 
       no ATTRS [in START END]         no page has these attributes
-      only ATTRS [in START END]       all that is mapped has them
-      ADDR ATTRS|mapped|unmapped      of one address
-      range START END ATTRS|mapped|unmapped    of each address there
-      null page unmapped              of the first 4 KiB
-      section NAME ATTRS|mapped|unmapped       of a loaded ELF file's pages
+      only ATTRS [in START END]       every mapped page has them
+      ADDR ATTRS|mapped|unmapped      one address
+      range START END ATTRS|mapped|unmapped    each address there
+      null page unmapped              the first 4 KiB
+      section NAME ATTRS|mapped|unmapped       a loaded ELF file's pages
       sections                        each has the rights that its flags ask
                                       for, and no more; a page that several
                                       share has what any of them asks for
@@ -69,26 +69,26 @@ class CheckCommand(Command):
       grid FILE                       the classic grid is that of a file
       vdso present|absent
 
-    ATTRS are the words of `ptmap -filter`, of each page by itself: user
+    ATTRS are the words of `ptmap -filter`, and apply to each page: user
     supervisor write read-only exec no-exec global large 4K 2M 4M 1G WB WC WT
     WP UC UC-; a space or + between them is and, "," is or, no- negates.
     Addresses are expressions (quote one with spaces); END is exclusive, 0
-    for the top. A grid's FILE has rows as `ptmap` prints them; its path
-    begins at the folder of the file of rules. A symbol whose name is the
-    first word of a form goes in parentheses.
+    for the top. A grid's FILE has rows as `ptmap` prints them; its path is
+    relative to the folder of the file of rules. If a symbol has the name of
+    a form's first word, put it in parentheses.
 
-    A rule holds, FAILED (with what was found and the entry responsible), is
-    UNDECIDED where a part of the tables that would tell cannot be read or
-    has reserved bits, or a limit cut the map short, or is MALFORMED. All are
-    evaluated; an error sums up what does not hold.
+    A rule is ok; or FAILED, with what was found and the responsible entry;
+    or UNDECIDED, if tables that would decide it cannot be read or have
+    reserved bits, or a limit cut the map short; or MALFORMED. All rules are
+    checked; if any is not ok the command ends in an error.
 
       -file F       rules from a file
       -tap FILE|-   the results as TAP 13, for graders and prove
       -json FILE|-  the results as JSON (schema ptmap/1)
       -o FILE       write to a file what would be shown
       -quit         leave the target paused (disconnect) and end GDB with
-                    status 0 where all rules hold, 1 where one fails, 2 where
-                    any is malformed or undecided, or nothing could be checked
+                    status 0 if all rules are ok, 1 if one failed, 2 if one
+                    is malformed or undecided or nothing could be checked
       -root PA and the other options select the space as for `ptmap`
 
     Examples:
@@ -142,7 +142,7 @@ class CheckCommand(Command):
         return beginning(forms.FORMS if is_first else predicate.words(), current) or found
 
     def _given(self, argument: str) -> dict[str, str]:
-        """The options that are there, whatever is wrong with the rest."""
+        """The options, even if other words of the command are wrong."""
         given: dict[str, str] = {}
         argv = gdb.string_to_argv(argument)
         while argv and argv[0] != "--":
@@ -160,7 +160,7 @@ class CheckCommand(Command):
         return given
 
     def _bail_out(self, why: str) -> None:
-        """Who reads the results must not find older ones, or a part of these."""
+        """Writes to the files of results, whose reader must not find old or partial results."""
         if not self._is_written:
             self._results.bail_out(why)
 
@@ -169,7 +169,7 @@ class CheckCommand(Command):
         if options.get("tap") == options.get("json") == "-":
             raise Refusal("-tap - and -json - cannot both be GDB's output")
         if "o" in options and options.get("tap", "-") != "-":
-            raise Refusal("-tap FILE leaves nothing to show: it goes with no -o FILE")
+            raise Refusal("-tap FILE leaves nothing to show: it cannot go with -o FILE")
         return options, words
 
     def plan(self, options: Options, words: list[str]) -> Plan:
@@ -181,9 +181,9 @@ class CheckCommand(Command):
         if space.paging_is_off:
             raise Refusal("paging is off (CR0.PG=0): there is no map to check")
         evidence = Evidence(space)
-        # All expressions first: what is read of the tables may need a mode of QEMU's stub in which
-        # GDB would read the wrong memory.
-        with expressions.without_effects():  # once, for all
+        # Expressions come first: reading tables may need a mode of QEMU's stub in which GDB itself
+        # reads the wrong memory.
+        with expressions.without_effects():  # once, for all of them
             asked = [(line, _parsed(forms.Context(evidence, folder), line)) for line in lines]
         judged: list[Judged] = []
         for line, question in asked:
@@ -222,7 +222,7 @@ def _quit(status: int) -> NoReturn:
                 gdb.execute(f"inferior {inferior.num}", to_string=True)
             gdb.execute("disconnect", to_string=True)
         except gdb.error:
-            pass  # a core, or a connection that is gone
+            pass  # a core file, or a connection that has ended
     gdb.flush()
     gdb.execute(f"quit {status}")
     raise AssertionError("GDB goes on after quit")
@@ -232,10 +232,10 @@ def _quit(status: int) -> NoReturn:
 
 
 def _rules(options: Options, words: list[str]) -> tuple[list[Line], str]:
-    """And the folder at which their paths begin. Error: Refusal where there are none."""
+    """The rules, and the folder of their relative paths. Error: Refusal if there are none."""
     if "file" in options:
         if words:
-            raise Refusal(f"-file F has the rules: {printable(words[0])!r} goes with no -file")
+            raise Refusal(f"-file F has the rules: {printable(words[0])!r} cannot go with it")
         path = os.path.expanduser(options["file"])
         return rule_file.read(path), os.path.dirname(path)
     if not words:
@@ -246,18 +246,18 @@ def _rules(options: Options, words: list[str]) -> tuple[list[Line], str]:
 
 
 def _quoted(word: str) -> str:
-    """A word as GDB's argv would read it again."""
+    """The word quoted as GDB's argv reads it."""
     if word and not set(word) & set(" \t\n\"'\\"):
         return word
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _parsed(context: forms.Context, line: Line) -> forms.Question | Finding:
-    """The question, or that it is malformed."""
+    """A rule's question, or a finding that it is malformed."""
     try:
         line.text.encode()
     except UnicodeError:
-        return Finding(MALFORMED, "this line is no UTF-8 text")
+        return Finding(MALFORMED, "this line is not UTF-8 text")
     try:
         return forms.parse(context, forms.split(line.text))
     except Refusal as refusal:
@@ -273,11 +273,11 @@ def _judge(evidence: Evidence, question: forms.Question | Finding) -> Finding:
         return Finding(UNDECIDED, str(refusal))
 
 
-# What is shown of them
+# The output
 
 
 def _sum(judged: list[Judged]) -> str:
-    """As "2 of 12 rules failed: lines 3, 9; 1 is malformed: line 5"."""
+    """For example "2 of 12 rules failed: lines 3, 9; 1 is malformed: line 5"."""
     parts: list[str] = []
     for result, verbs in _SUMS.items():
         wrong = [one for one in judged if one.finding.result == result]
@@ -362,7 +362,7 @@ def _json(evidence: Evidence, options: Options, judged: list[Judged]) -> Text:
 
 
 def _map_json(evidence: Evidence) -> Part:
-    """What is missing of the map, as in its own JSON; null where no rule needed one."""
+    """What the map lacks, as in its own JSON; null if no rule needed a map."""
     if not evidence.was_scanned:
         members = dict.fromkeys(("complete", "truncated", "unreadable", "malformed"))
         return json_members(members, indented=True)

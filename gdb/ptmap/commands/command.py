@@ -1,4 +1,4 @@
-"""What all commands share: options in GDB's manner, arguments, errors, JSON files."""
+"""The base class of all commands: options in GDB's manner, arguments, errors, output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..machine import cpus, question, target
 from ..spaces.reader import Plan
 
 _COMMA_AND_LINE = ",\n "
-_PARTS = 4096  # of JSON, numbers and punctuation alike, in a piece
+_PARTS = 4096  # tokens of JSON in a piece
 
 Completions = Union[list[str], int]  # words, or one of gdb.COMPLETE_...
 
@@ -32,7 +32,7 @@ _LISTED = re.compile(r"(.*[+,])?(.*)", re.DOTALL)
 class _Output:
     """Lives as long as a command."""
 
-    file: str | None = None  # of -o
+    file: str | None = None  # the value of -o
 
 
 def _output() -> _Output:
@@ -40,11 +40,11 @@ def _output() -> _Output:
 
 
 class Command(gdb.Command):
-    """A GDB command. Subclasses set `options`, have a docstring, which is the help, and run()."""
+    """A GDB command. A subclass has `options`, run(), and a docstring, which is the help."""
 
     name: str
     options: tuple[Option, ...] = ()
-    takes: int = gdb.COMPLETE_EXPRESSION  # what words are that are no options, for completion
+    takes: int = gdb.COMPLETE_EXPRESSION  # how words that are not options are completed
 
     def __init__(self, name: str, prefix: bool = False) -> None:
         self.name = name
@@ -54,11 +54,11 @@ class Command(gdb.Command):
         raise NotImplementedError
 
     def plan(self, options: Options, words: list[str]) -> Plan:
-        """What it will ask of the tables. OPTIONS are text."""
+        """What the command will ask of the tables. OPTIONS are not evaluated yet."""
         return Plan()
 
     def needs_target(self, words: list[str]) -> bool:
-        """Whether what is asked for, apart from options, has to do with the target."""
+        """Whether the command, with these WORDS, uses the target."""
         return True
 
     def invoke(self, argument: str, from_tty: bool) -> None:
@@ -77,12 +77,12 @@ class Command(gdb.Command):
         file = options.pop("o", "-")
         _output().file = None if file == "-" else file
         if _output().file and options.get("json", "-") != "-":
-            raise Refusal("-json FILE leaves nothing to show: it goes with no -o FILE")
+            raise Refusal("-json FILE leaves nothing to show: it cannot go with -o FILE")
         question.will_ask(self.plan(options, words))
         # Before anything is evaluated: expressions read memory and registers too.
         if self.needs_target(words):
             target.require_stopped()
-        # That of `-cpu` is the CPU whose registers all the others mean.
+        # -cpu comes first: all other expressions use that CPU's registers.
         cpu = evaluate(options["cpu"]) if "cpu" in options else None
         with cpus.selected(cpu) if cpu is not None else nullcontext():
             for option in self.options:
@@ -93,7 +93,7 @@ class Command(gdb.Command):
     def parse(self, argument: str) -> tuple[Options, list[str]]:
         """Options by name, as text, and the other words. Options end at `--`.
 
-        A word is an option when a letter follows its dash; unique beginnings will do.
+        A word is an option if a letter follows its dash. A unique beginning is enough.
         """
         argv = gdb.string_to_argv(argument)
         options: Options = {}
@@ -125,21 +125,21 @@ class Command(gdb.Command):
         if len(found) == 1:
             return found[0]
         names = " ".join("-" + o.name for o in found or known)
-        raise Refusal(f"{'ambiguous' if found else 'unknown'} option {word}; there is {names}")
+        raise Refusal(f"{'ambiguous' if found else 'unknown'} option {word}; there are {names}")
 
     def complete(self, text: str, word: str | None) -> Completions:
-        """GDB asks twice at TAB. At first WORD is None: it wants to know only whether the answer is
-        a kind of word (gdb.COMPLETE_...), which decides where WORD begins. Then it wants words."""
+        """GDB asks twice at TAB. At first WORD is None: GDB only asks whether the answer is one of
+        gdb.COMPLETE_..., which decides where WORD begins. Then it asks for words."""
         before, current = _under_cursor(text)
         found = self.completions(before, current)
         if isinstance(found, int):
             return found
-        begins = len(current) - len(word) if word is not None else 0  # behind a dash, for one
+        begins = len(current) - len(word) if word is not None else 0  # for example after a dash
         return [one[begins:] for one in found]
 
     def completions(self, before: list[str], current: str) -> Completions:
-        """Option names after a dash, an option's choices after it, else what `takes` says. CURRENT
-        is the whole word under the cursor, BEFORE those before it."""
+        """Option names after a dash, choices after an option, else what `takes` says. CURRENT is
+        the whole word under the cursor, BEFORE has the words before it."""
         if current.startswith("-"):
             return [name for o in self._known if (name := f"-{o.name}").startswith(current)]
         for option in self._known:
@@ -152,7 +152,7 @@ class Command(gdb.Command):
 
 
 def _under_cursor(text: str) -> tuple[list[str], str]:
-    """The words before the one that ends at the cursor, and that one, without its open quote."""
+    """The words before the cursor's word; the cursor's word, without its open quote."""
     words = _WORD.findall(text)
     if not words or text[-1].isspace() and not words[-1].endswith(text[-1]):
         return words, ""
@@ -160,13 +160,13 @@ def _under_cursor(text: str) -> tuple[list[str], str]:
 
 
 def beginning(words: Iterable[str], current: str) -> list[str]:
-    """Those that continue the word, or the last of a list of attributes: user+wr, user,no."""
+    """The words that continue CURRENT, or its last attribute if it is a list: user+wr, user,no."""
     head, part = _LISTED.fullmatch(current).groups(default="")  # type: ignore[union-attr]
     return [head + one for one in words if one.startswith(part)]
 
 
 def _chosen(option: Option, word: str) -> str:
-    """The word, as the choices spell it where there are any; case does not matter there."""
+    """The word; if the option has choices, as the choice is spelled, whatever the word's case."""
     if not option.choices:
         if word[:1] == "-" and word[1:2].isalpha() and not option.is_evaluated:
             raise Refusal(f"-{option.name} needs {option.value}, and {word} looks like an option")
@@ -178,14 +178,14 @@ def _chosen(option: Option, word: str) -> str:
 
 
 def is_for_eyes() -> bool:
-    """Whether write() goes to GDB's output and to no file of -o, which may have any length."""
+    """Whether write() goes to GDB's output. If not, it goes to the file of -o, at any length."""
     return _output().file is None
 
 
 def write(text: Text) -> None:
-    """A command's one answer, to GDB's output or the file of -o: a long one in pieces, as Ctrl-C
-    is heard between two. Error: Refusal where the machine is no more as it was read, or the file
-    cannot be written."""
+    """Writes a command's whole answer to GDB's output or the file of -o. A long one comes in
+    pieces, and Ctrl-C works between two. Error: Refusal if the machine has changed since it was
+    read, or the file cannot be written."""
     file = _output().file
     if file is not None:
         write_file(file, text)
@@ -197,7 +197,7 @@ def write(text: Text) -> None:
 
 
 def json_pieces(value: object, indent: int | None = None) -> Iterator[str]:
-    """What json.dumps() makes of it, in pieces, as Ctrl-C is heard between two."""
+    """The text of json.dumps(), in pieces, so that Ctrl-C works between two."""
     parts = json.JSONEncoder(indent=indent).iterencode(value)
     while piece := "".join(islice(parts, _PARTS)):
         yield piece
@@ -212,7 +212,7 @@ def json_members(members: Mapping[str, object], indented: bool = False) -> Itera
 
 
 def write_json(where: str, text: Text) -> None:
-    """The same, to a file or for - where an answer is shown."""
+    """Writes JSON to a file; for "-" as write() does."""
     if where == "-":
         write(text)
     else:
@@ -220,7 +220,8 @@ def write_json(where: str, text: Text) -> None:
 
 
 def write_file(path: str, content: bytes | Text) -> None:
-    """Error: Refusal where the machine is no more as it was read, or the file cannot be written."""
+    """Error: Refusal if the machine has changed since it was read, or the file cannot be
+    written."""
     target.require_same()
     files.write(path, content)
 

@@ -34,11 +34,11 @@ class DiffCommand(Command):
 
     ptmap diff [-phys] [-mode MODE] [-json FILE|-] [A [B]]
 
-    From A to B; from A to the current space; or, without either, from the
-    last map that a command made of this root in this session (ptmap, ptmap
-    save, ptmap diff) to the same root as it is now.
+    It compares A with B; or A with the current space; or, without both, the
+    last map that a command of this session made of this root (ptmap, ptmap
+    save, ptmap diff) with the same root as it is now.
 
-    Two files are compared without a target too. A and B are one of
+    To compare two files no target is needed. A and B are one of
       current       the space of the selected CPU
       root=PA       the tables below this root; a pointer such as
                     init_mm.pgd is translated
@@ -47,21 +47,21 @@ class DiffCommand(Command):
       cpu=N         the current space of this CPU, counted from 0
       pid=N         a Linux process (needs the kernel's symbols)
       comm=NAME     the Linux process with this name (the same)
-      FILE          what `ptmap save FILE` wrote; a file with such a name
-                    is given as ./current
+      FILE          a file of `ptmap save`; write ./current for a file whose
+                    name is one of the words above
 
     A line begins with "+" for what is mapped only in B, "-" only in A, "~"
-    otherwise: what is different in B stands under it, after "->". "?" is
-    what could not be read on one side: whether it differs is not known.
-    Neighbours with the same differences are one line; physical is - where
-    their frames are not contiguous.
+    for a difference, which the line under it shows after "->". "?" could not
+    be read on one side, so whether it differs is not known. Neighbours with
+    the same differences are one line; physical is - if their frames are not
+    contiguous.
 
     For two spaces of the target it says how many of the root's entries are
-    shared (name the same table, or page, with the same rights) and how many
-    tables both use.
+    shared (they point to the same table or page, with the same rights) and
+    how many tables both use.
 
       -phys         lines end where frames stop being contiguous
-      -mode MODE    read live ones as 32-bit, pae, 4-level or 5-level
+      -mode MODE    read live spaces as 32-bit, pae, 4-level or 5-level
       -json FILE|-  the differences as JSON (schema ptmap/1) to a file, or to
                     GDB's output
       -o FILE       write to a file what would be shown
@@ -75,7 +75,7 @@ class DiffCommand(Command):
 
     options = (
         Option("phys", "", "lines end where frames stop being contiguous"),
-        Option("mode", "MODE", "read live ones in this paging mode", choices=MODES),
+        Option("mode", "MODE", "read live spaces in this paging mode", choices=MODES),
         JSON,
     )
 
@@ -101,7 +101,7 @@ class DiffCommand(Command):
 
 
 def _sides(words: list[str], mode: str | None) -> tuple[Side, Side]:
-    """Before and after, read. Error: Refusal."""
+    """The sides before and after, already read. Error: Refusal."""
     if len(words) > 2:
         raise Refusal(f"compares two spaces, but {words[2]!r} was given too")
     if words:
@@ -113,7 +113,7 @@ def _sides(words: list[str], mode: str | None) -> tuple[Side, Side]:
     if before.space.mode != after.space.mode:
         raise Refusal(
             f"{printable(before.name)} is a space of {before.space.mode} paging, "
-            f"{printable(after.name)} one of {after.space.mode}: these do not compare"
+            f"{printable(after.name)} one of {after.space.mode}: they cannot be compared"
         )
     before.other, after.other = after, before
     sides.read([before, after])
@@ -122,7 +122,7 @@ def _sides(words: list[str], mode: str | None) -> tuple[Side, Side]:
 
 @dataclass
 class _View:
-    """Two sides and what came out; `sharing` for two live ones of different roots."""
+    """Two sides and their differences; `sharing` only for two live sides with different roots."""
 
     before: Side
     after: Side
@@ -261,7 +261,7 @@ class _View:
 
 
 def _head(which: str, one: Side) -> list[str]:
-    """Which space a side is, and how much of it there is."""
+    """Which space a side is, its counts, and what is missing."""
     about = [f"{one.space.mode} paging, root {one.space.root:#x}", *one.words]
     rows = textwrap.wrap(
         f"{which:<6} {printable(one.name)}: {', '.join(about)}",
@@ -278,7 +278,7 @@ def _head(which: str, one: Side) -> list[str]:
 
 
 def _parts(one: Side) -> list[tuple[str, int, int]]:
-    """The lower and the upper part in offsets, or the whole where there is no split."""
+    """The lower and the upper part in offsets; the whole space if there is no split."""
     last = one.space.paging.last_offset
     upper = one.space.paging.upper_part or split.split_of(one.space)
     if not upper:

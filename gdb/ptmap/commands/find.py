@@ -1,4 +1,4 @@
-"""The command ptmap find: from physical memory to the addresses that map it."""
+"""The command ptmap find: the linear addresses that map physical memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _COLUMNS = 80
 CONFLICTS: tuple[_Conflict, ...] = ("write+exec", "user+kernel")
 _GROUPS_SHOWN = 24
-_MAPPINGS_SHOWN = 8  # of a group
+_MAPPINGS_SHOWN = 8  # for each group
 
 
 class FindCommand(Command):
@@ -33,23 +33,23 @@ class FindCommand(Command):
                [-pid N] [-comm NAME] [-json FILE|-] PA [LEN]
     ptmap find -aliases [the same] [write+exec] [user+kernel]
 
-    PA and LEN are expressions; LEN counts bytes and is 1 by default. Of each
-    stretch of addresses that maps a byte of them it prints start, end, size,
-    rights, memory type, page sizes and the physical address that it begins
-    at, as `ptmap -ranges` does, under its label where one is known. Then
-    come conflicts between mappings of the same byte:
+    PA and LEN are expressions; LEN counts bytes and is 1 by default. For
+    each range of addresses that maps any of these bytes it prints start,
+    end, size, rights, memory type, page sizes and the physical address, as
+    `ptmap -ranges` does, under a label if there is one. Then come conflicts
+    between mappings of the same byte:
 
       write+exec   writable through one address, executable through another
                    or through the same one
       user+kernel  one address is the user's, another the supervisor's
 
-    It looks into every table of the address space once. Where not all of it
+    It looks into every table of the address space once. If not all of it
     could be read it says that there may be more.
 
-      -aliases      all physical memory with such conflicts, or with those
-                    that are named. What is mapped by the same stretches of
-                    addresses, such as a process's heap and the kernel's
-                    direct map, is one entry, wherever its frames are
+      -aliases      all physical memory with these conflicts, or only with
+                    those that are named. Frames that the same ranges map,
+                    for example a process's heap and the kernel's direct map,
+                    are one entry, even if they are not contiguous
       -root PA      the tables below this root instead of CR3's; a pointer
                     such as init_mm.pgd is translated
       -mode MODE    read them as 32-bit, pae, 4-level or 5-level
@@ -94,7 +94,7 @@ class FindCommand(Command):
 
 
 def _space(options: Options) -> AddressSpace:
-    """Error: Refusal with paging off."""
+    """The space. Error: Refusal if paging is off."""
     space = selection.resolve(options)
     if space.paging_is_off:
         raise Refusal("paging is off (CR0.PG=0): every physical address is its own linear one")
@@ -107,17 +107,17 @@ def _stretch(words: Sequence[str]) -> tuple[int, int]:
         raise Refusal("which physical address? For example: ptmap find 0xb8000")
     if len(words) > 2:
         raise Refusal(
-            f"PA and LEN are one word each (quote an expression with spaces), " f"not {len(words)}"
+            f"PA and LEN are one word each (quote an expression with spaces), not {len(words)}"
         )
     first = physical(words[0])
     length = evaluate(words[1]) if len(words) > 1 else 1
     if length <= 0:
-        raise Refusal(f"LEN is a number of bytes from 1 on, not {int(length)}")
+        raise Refusal(f"LEN is a number of bytes, 1 or more, not {int(length)}")
     return first, int(min(first + length, PHYSICAL_END)) - 1
 
 
 class _Found:
-    """What maps a stretch."""
+    """What maps a stretch of physical memory."""
 
     def __init__(self, space: AddressSpace, first: int, last: int) -> None:
         self.space, self.first, self.last = space, first, last
@@ -168,7 +168,7 @@ class _Found:
 
 
 def _witnesses(space: AddressSpace, made: Map, group: AliasGroup, conflict: str) -> str:
-    """Through which addresses, of the first byte of a group."""
+    """The addresses through which the first byte of a group is in conflict."""
 
     def first(right: str, has: bool = True) -> str:
         return next(
@@ -233,7 +233,7 @@ class _Aliases:
             lines.append(f"and {more} more: all with -o FILE or -json FILE\n")
         if self.aliases.ungrouped:
             lines.append(
-                f"and {plural(self.aliases.ungrouped, 'place')} of none of these: "
+                f"and {plural(self.aliases.ungrouped, 'place')} in no entry above: "
                 "all with -json FILE\n"
             )
         lines += _no_nx(space, self.aliases)
@@ -294,14 +294,14 @@ def _head(space: AddressSpace, known: space_labels.Known) -> list[str]:
 
 
 def _no_nx(space: AddressSpace, aliases: Aliases) -> list[str]:
-    """Why all that is writable is executable."""
+    """Why every writable page is executable."""
     if not aliases.in_one[1] or space.no_nx is None:
         return []
-    return [f"{space.no_nx}: whatever is mapped is executable\n"]
+    return [f"{space.no_nx}: every mapped page is executable\n"]
 
 
 def _end(made: Map, cut: bool) -> list[str]:
-    """How complete it is."""
+    """The last lines: counts, and whether the map is complete."""
     pages = ", ".join(f"{count} of {size}" for size, count in made.pages.items() if count)
     whole = "complete" if made.complete else "INCOMPLETE: there may be more"
     return [

@@ -1,4 +1,4 @@
-"""The command ptmap kaslr: where a Linux kernel is, and its symbols put there."""
+"""The command ptmap kaslr: where a Linux kernel is; loads its symbols there."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from ..machine.remote import takes_packets
 from ..machine import question
 from ..machine.sources import direct_map
 from ..spaces.address_space import AddressSpace
-from ..spaces.labels import Label
+from ..spaces.labels import Label, Part
 from .command import Command, write, write_json
 
-# Where kernels are linked unless CONFIG_PHYSICAL_START says otherwise (arch/x86/Kconfig).
+# The default of CONFIG_PHYSICAL_START, for which a kernel is linked (arch/x86/Kconfig).
 _PHYSICAL_START = 0x1000000
 
 
 class KaslrCommand(Command):
-    """Say where KASLR put the Linux kernel, and load its symbols there.
+    """Show where KASLR put a Linux kernel, and load its symbols there.
 
     ptmap kaslr [-cpu N] [-json FILE|-] [VMLINUX]
 
-    The kernel's text base, the base of its direct map (lowmem on 32-bit) and
-    its offset from the address that it was linked for, without symbols, in
-    user mode and behind KPTI too. Without KASLR the offset is 0.
+    It shows the kernel's text base, the base of its direct map (lowmem on
+    32-bit) and its offset from the address that it was linked for. It needs
+    no symbols, and works in user mode and with KPTI. Without KASLR the
+    offset is 0.
 
-    With VMLINUX, the kernel's own ELF file, its symbols replace those that
-    are loaded, at the right place; per-CPU variables keep their offsets.
-    It is refused where the file is not this kernel's.
+    VMLINUX is the kernel's own ELF file: its symbols replace those that are
+    loaded, at the right place; per-CPU variables keep their offsets. A file
+    of another kernel is refused.
 
-      -cpu N        found through this CPU's tables
+      -cpu N        search in this CPU's tables, counted from 0
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
       -o FILE       write to a file what would be shown
@@ -60,7 +61,7 @@ class KaslrCommand(Command):
         except Refusal:
             if path is None or not _load_by_reading(path):
                 raise
-            question.begin_anew()  # what is known of memory is to be looked at again
+            question.begin_anew()  # the new symbols may give another way to memory
             space, path = selection.resolve(options), None
         linux = _linux(space)
         if path is not None:
@@ -78,16 +79,18 @@ class KaslrCommand(Command):
 def _linux(space: AddressSpace) -> Kernel:
     linux = recognition.find(space)
     if linux is None:
-        raise Refusal("no Linux kernel is recognised in these tables")
+        raise Refusal("these tables have no Linux kernel that ptmap recognises")
     return linux
 
 
 def _direct_map(linux: Kernel) -> Label | None:
     place = linux.place
     if place is not None:
-        return Label(place.page_offset, place.page_offset + place.end, "direct map", "read")
-    parts = {label.name: label for label in reversed(layout.labels(linux))}
-    return parts.get("direct map") or parts.get("lowmem")
+        return Label(
+            place.page_offset, place.page_offset + place.end, "direct map", "read", Part.DIRECT_MAP
+        )
+    parts = {label.part: label for label in reversed(layout.labels(linux))}
+    return parts.get(Part.DIRECT_MAP) or parts.get(Part.LOWMEM)
 
 
 def _found(linux: Kernel) -> dict[str, str | None]:
@@ -133,7 +136,7 @@ def _text(found: dict[str, str | None], loaded: str | None) -> str:
     lines.append(
         {
             "none": "symbols     none: `ptmap kaslr VMLINUX` loads them",
-            "wrong": "symbols     those loaded are another kernel's",
+            "wrong": "symbols     another kernel's symbols are loaded",
             "placed": f"symbols     {'loaded from ' + loaded if loaded else 'at the right place'}",
             "misplaced": "symbols     at their link addresses: `ptmap kaslr VMLINUX` moves them",
         }[str(found["symbols"])]
@@ -142,8 +145,8 @@ def _text(found: dict[str, str | None], loaded: str | None) -> str:
 
 
 def _load_by_reading(path: str) -> bool:
-    """Finds the kernel of this ELF file without any tables, and loads its symbols where it is.
-    False where there is another way to memory, or no stub. Error: Refusal."""
+    """Finds the kernel of an ELF file without tables, and loads its symbols there. False if there
+    is another way to memory, or no stub. Error: Refusal."""
     connection = gdb.selected_inferior().connection
     if qemu_stub.is_qemu(connection) or not takes_packets(connection):
         return False

@@ -1,4 +1,4 @@
-"""What `ptmap` shows of one space: which part of it, read how, as which text or JSON."""
+"""The map of one space that `ptmap` shows, as text or JSON."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from .command import json_members
 if TYPE_CHECKING:
     from .._core import Label, Map, Space, Text, Walk
 
-_SCREEN = 80, 24  # where GDB sets no limit
-_OTHER_LINES = 9  # of an overview's: head, parts, legends, summary, prompt; one more with KPTI
+_SCREEN = 80, 24  # if GDB sets no limit
+_OTHER_LINES = 9  # around an overview: head, parts, legends, summary, prompt; with KPTI one more
 _IMPLY_RANGES = ("ranges", "phys", "filter", "as", "trampoline")
 
 
@@ -38,8 +38,8 @@ class MapView:
     window: tuple[int, int]  # offsets
     scanned: Space
     made: Map
-    walk: Walk | None  # to the table of -at, else None
-    whole: bool  # neither a window nor one table
+    walk: Walk | None  # to the table of -at; None without -at
+    whole: bool  # no window, and not one table
     known: space_labels.Known
 
     @classmethod
@@ -52,14 +52,14 @@ class MapView:
             window = _table_window(space, position, options["at"], words)
         elif "trampoline" in options:
             if words:
-                raise Refusal("-trampoline is a view of its own: it goes with no START END")
+                raise Refusal("-trampoline cannot go with START END")
             window = _kernel_window(space)
         else:
             window = _window(space, words)
         wanted = attributes.parse(options["filter"]) if "filter" in options else None
         whole = not words and "at" not in options and "trampoline" not in options
-        # The kernel's labels are of the whole upper part, which has all windows in it. They ask for
-        # registers, for which GDB may look at code: not while reading() is on.
+        # The kernel's labels need the whole upper part, so a window there comes after them. They
+        # read registers, for which GDB may read code: that must not happen inside reading().
         known = space_labels.of(space, window) if _is_upper(space, window) else None
         with space.memory.reading():
             part = scanned.of(space).whole if whole else _part(space, window)
@@ -75,10 +75,10 @@ class MapView:
         return cls(space, options, position, window, part.tables, made, walk, whole, known)
 
     def json(self, more: dict[str, object] | None = None) -> Iterable[str]:
-        """In pieces, as it may be long; text() likewise."""
+        """The JSON, in pieces because it may be long."""
         members = dict(more or {})
         if "filter" in self.options:
-            members["filter"] = self.options["filter"]  # of the ranges; pages are not filtered
+            members["filter"] = self.options["filter"]  # it filters "ranges", not "pages"
         kpti: dict[str, str | None] = {}
         if pair := self.space.kpti_roots:
             members["kpti"] = kpti
@@ -128,7 +128,7 @@ class MapView:
             grid = native.core.draw_grid(
                 self.scanned, self.position, *self.window, progress.flattening
             )
-            width = gdb.parameter("width") or 0  # none in batch mode
+            width = gdb.parameter("width") or 0  # None or 0 is no limit, as in batch mode
             lines.append(native.core.grid_text(space.paging, grid, width))
             if self.whole:
                 parts = self.known.parts()
@@ -138,7 +138,7 @@ class MapView:
         return [*lines, *self._hints(only_ranges)]
 
     def _overview(self, labels: list[Label]) -> Text:
-        """As many rows as GDB's screen has room for."""
+        """The overview, with as many rows as fit GDB's screen."""
         width, height = _SCREEN
         return native.core.overview_text(
             self.scanned,
@@ -165,7 +165,7 @@ class MapView:
         return lines
 
     def _hints(self, only_ranges: bool) -> list[str]:
-        """Where to go from here: deeper and back."""
+        """Commands that show a lower or a higher level."""
         levels = self.space.paging.levels
         if only_ranges:
             return []
@@ -186,8 +186,8 @@ def _is_upper(space: AddressSpace, window: tuple[int, int]) -> bool:
 
 
 def _part(space: AddressSpace, window: tuple[int, int]) -> ScannedPart:
-    """The tables of a window. A cell of the classic grid shows of an entry only what is in the
-    window: a scan of more would show all of it."""
+    """The tables of a window. If the window cuts a cell of the classic grid, the cell must show
+    only the part inside: then the scan has the window alone."""
     span = space.paging.levels[-2].entry_span
     cuts_cells = not space.paging.canonical and any(at % span for at in (window[0], window[1] + 1))
     return scanned.of(space).alone(*window) if cuts_cells else scanned.of(space).window(*window)
@@ -197,17 +197,17 @@ def _kernel_window(space: AddressSpace) -> tuple[int, int]:
     """The supervisor's part."""
     first = split.supervisor_part(space)
     if first is None:
-        raise Refusal("-trampoline: user and supervisor pages are mixed here, there is no split")
+        raise Refusal("-trampoline: user and supervisor pages are mixed here: there is no split")
     return first, space.paging.last_offset
 
 
 def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
-    """First and last offset of START END; everything without them."""
+    """First and last offset of START END; without them, of the whole space."""
     if not words:
         return 0, space.paging.last_offset
     if len(words) != 2:
         raise Refusal(
-            f"{words[0]!r} is no subcommand or option (help ptmap); a window is START END, "
+            f"{words[0]!r} is not a subcommand or option (help ptmap); a window is START END, "
             "each one word (quote an expression with spaces)"
         )
     start, end = map(evaluate, words)
@@ -215,11 +215,8 @@ def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
 
 
 def _position(space: AddressSpace, options: Options) -> int:
-    """Which of paging.levels the grid shows.
-
-    The PD where addresses have 32 bits, else the root; one below that with -at; or what -level
-    says.
-    """
+    """The index in paging.levels of the level that the grid shows: -level; else the PD if addresses
+    have 32 bits, or the root, and with -at the level below that."""
     levels = space.paging.levels
     overview = 0 if space.paging.canonical else len(levels) - 2
     if "level" not in options:
@@ -234,9 +231,9 @@ def _position(space: AddressSpace, options: Options) -> int:
 
 
 def _table_window(space: AddressSpace, position: int, va: int, words: list[str]) -> tuple[int, int]:
-    """What the table that translates VA at a level spans."""
+    """First and last offset of the table that translates VA at a level."""
     if words:
-        raise Refusal("-at shows one table; it goes with no START END")
+        raise Refusal("-at shows one table: it cannot go with START END")
     if not space.paging.translatable(va):
         raise Refusal(f"{va:#x} is not canonical under {space.mode} paging")
     span = space.paging.levels[position].table_span
@@ -245,7 +242,7 @@ def _table_window(space: AddressSpace, position: int, va: int, words: list[str])
 
 
 def _table_line(space: AddressSpace, walk: Walk, position: int) -> str:
-    """Which table -at shows, or why there is none."""
+    """The line about the table of -at, or why there is none."""
     level = space.paging.levels[position]
     if len(walk.steps) > position:
         return (

@@ -1,4 +1,4 @@
-"""The command pte: one address, level by level."""
+"""The command pte: explains addresses, level by level."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .._core import ExplainedAddress, ExplainedSpace, Walk
 
 
-# Options for which more is read than the entries of a walk.
+# These options read more than the entries of a walk.
 _READ_MORE = ("root", "half", "pid", "comm", "expect", "watch")
 
 
@@ -40,12 +40,12 @@ class PteCommand(Command):
     pte [the same] -watch VA
 
     For each address (an expression; quote one with spaces) it walks the
-    tables as the processor does and prints each entry with its decoded bits,
-    then where the walk ended: the physical address, page size, memory type,
+    tables as the processor does and prints each entry with its decoded bits.
+    Then it prints the result: the physical address, page size, memory type,
     the rights with the entry that takes each away, and what a read, a write
     and a fetch from kernel and from user mode would do now (CR0.WP, SMEP,
     SMAP with EFLAGS.AC, protection keys and NXE counted), with the #PF error
-    code where it faults.
+    code if it faults.
 
       -root PA      walk the tables below this root instead of CR3's; a
                     pointer such as init_mm.pgd is translated
@@ -54,19 +54,19 @@ class PteCommand(Command):
       -cpu N        from this CPU's CR3, counted from 0
       -pid N        in this Linux process (needs the kernel's symbols)
       -comm NAME    in the Linux process with this name (the same)
-      -expect RULE  an error, after the explanation, unless this is so at each
-                    address: mapped, unmapped, or attributes as in `ptmap
-                    check` (quote several: 'user read-only')
+      -expect RULE  end in an error unless this holds at each address: mapped,
+                    unmapped, or attributes as in `ptmap check` (quote
+                    several: 'user read-only')
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
       -o FILE       write to a file what would be shown
-      -watch        set a GDB watchpoint on the entry that maps VA, or at
-                    which the walk ends, so that the code that changes it is
-                    caught; it says through which address it watches, and
-                    what it misses
+      -watch        set a GDB watchpoint on the entry that maps VA or at which
+                    the walk ends: it stops the code that changes the entry;
+                    pte says through which address it watches, and what it
+                    cannot see
 
-    Where Linux is recognised it says what Linux keeps in an entry that is
-    not present: PROT_NONE with its frame, swap, a page on the move.
+    On Linux it also says what an entry that is not present holds: PROT_NONE
+    with its frame, swap, a page that is being migrated.
 
     Bits are named as in the Intel SDM: P RW US PWT PCD A D PS PAT G XD.
     AVL[n] are bits that paging ignores. With paging off an address is its
@@ -82,7 +82,7 @@ class PteCommand(Command):
 
     options = (
         *selection.OPTIONS,
-        Option("expect", "RULE", "an error unless this is so at each address",
+        Option("expect", "RULE", "an error unless this holds at each address",
                words=predicate.words),
         Option("watch", "", "a watchpoint on the entry that maps VA"),
         JSON,
@@ -99,9 +99,9 @@ class PteCommand(Command):
         addresses = [address_space.in_space(space, evaluate(word)) for word in words]
         if "watch" in options:
             if "json" in options:
-                raise Refusal("-watch sets a watchpoint: it goes with no -json")
+                raise Refusal("-watch sets a watchpoint: it cannot go with -json")
             if "expect" in options:
-                raise Refusal("-watch sets a watchpoint: -expect is asked without it")
+                raise Refusal("-watch sets a watchpoint: it cannot go with -expect")
             write(watch.set_watch(space, addresses))
             return
         if space.paging_is_off and "root" in options:
@@ -124,10 +124,10 @@ class PteCommand(Command):
 def _explained(
     space: AddressSpace, addresses: list[int], expected: predicate.Predicate | None
 ) -> tuple[list[ExplainedAddress], list[Finding]]:
-    """Each address, and what came of -expect there; no findings without it."""
+    """The explanations; the findings of -expect, empty without it."""
     try:
         walks = _walks(space, addresses)
-    except NotHere:  # the short way to memory is not sure
+    except NotHere:  # the quick way to memory cannot be used
         question.widen()
         walks = _walks(space, addresses)
     if any(walk.outcome == "not-present" for walk in walks):
@@ -158,7 +158,8 @@ def _walks(space: AddressSpace, addresses: list[int]) -> list[Walk]:
 
 
 def _linux(space: AddressSpace, walk: Walk) -> tuple[str, str, str] | None:
-    """What Linux keeps in the entry at which a walk ends: the JSON's member and a line."""
+    """What Linux keeps in the entry at which a walk ends: name and value for the JSON, a line of
+    text."""
     if walk.outcome != "not-present":
         return None
     last = walk.steps[-1]
@@ -182,7 +183,7 @@ def _around(space: AddressSpace) -> ExplainedSpace:
 
 
 def _expected(space: AddressSpace, options: Options) -> predicate.Predicate:
-    """Error: Refusal where -expect cannot be asked."""
+    """The predicate of -expect. Error: Refusal if it is wrong, or paging is off."""
     if space.paging_is_off:
         raise Refusal("-expect: paging is off (CR0.PG=0), there are no rights")
     try:
@@ -192,7 +193,7 @@ def _expected(space: AddressSpace, options: Options) -> predicate.Predicate:
 
 
 def _refuse(options: Options, findings: list[Finding]) -> None:
-    """Error: Refusal where -expect does not hold."""
+    """Error: Refusal if -expect does not hold."""
     wrong = [finding for finding in findings if finding.result != OK]
     if not wrong:
         return

@@ -15,16 +15,16 @@ from .map_view import MapView
 
 
 class PtmapCommand(Command):
-    """Show the address space of the selected CPU, as its page tables give it.
+    """Show the address space of the selected CPU, read from its page tables.
 
     ptmap [-ranges] [-phys] [-filter ATTRS] [-as user|kernel] [-at VA]
           [-level N] [-trampoline] [-all-cpus] [-json FILE|-]
           [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N]
           [-pid N] [-comm NAME] [START END]
 
-    Alone it draws 32-bit spaces as the classic grid, one character for each
-    page directory entry (4 MiB; PAE: 2 MiB), and 64-bit ones as one screen:
-    a row for each stretch that is in use, with the empty space before it.
+    Without options it draws a 32-bit space as the classic grid, one character
+    for each page directory entry (4 MiB; PAE: 2 MiB), and a 64-bit space as
+    one screen: a row for each part in use, with the empty space before it.
 
         .      nothing present
         x      a page, or a table whose first page is one: supervisor
@@ -41,7 +41,7 @@ class PtmapCommand(Command):
 
       -ranges        the merged ranges: start, end, size, rights (u for user
                      or s for supervisor, r, w, x, g for global), memory type,
-                     page sizes, physical address (- where not contiguous)
+                     page sizes, physical address (- if not contiguous)
       -phys          ranges end where the frames stop being contiguous
       -filter ATTRS  ranges with these attributes; + is and, "," is or, no-
                      negates: user supervisor write read-only exec no-exec
@@ -105,16 +105,16 @@ class PtmapCommand(Command):
 
 
 def _trampoline(options: Options) -> None:
-    """-trampoline is of the user root. Error: Refusal for what it does not go with."""
+    """Selects the user root for -trampoline. Error: Refusal for options that exclude it."""
     if options.setdefault("half", "user") != "user":
-        raise Refusal("-trampoline is what the user root keeps: it goes with no -half kernel")
+        raise Refusal("-trampoline is about the user root: it cannot go with -half kernel")
     for other in ("at", "level"):
         if other in options:
-            raise Refusal(f"-trampoline is a view of its own: it goes with no -{other}")
+            raise Refusal(f"-trampoline cannot go with -{other}")
 
 
 def _resolve(options: Options) -> AddressSpace:
-    """Error: Refusal with paging off."""
+    """The space. Error: Refusal if paging is off."""
     space = selection.resolve(options)
     if space.paging_is_off:
         raise Refusal(
@@ -128,7 +128,7 @@ def _all_cpus(options: Options, words: list[str]) -> None:
     """A map for each distinct root, by the first CPU that has it."""
     for other in ("cpu", "root", "pid", "comm"):
         if other in options:
-            raise Refusal(f"-all-cpus takes each CPU's own root: it goes with no -{other}")
+            raise Refusal(f"-all-cpus takes each CPU's own root: it cannot go with -{other}")
     views: dict[tuple[str, int], MapView] = {}
     users: dict[tuple[str, int], list[int]] = {}
     off = []
@@ -163,7 +163,7 @@ def _all_cpus(options: Options, words: list[str]) -> None:
 
 
 def _view_of_cpu(options: Options, words: list[str]) -> MapView | None:
-    """The selected CPU's; None where its paging is off, whatever half of a root is asked for."""
+    """The selected CPU's map; None if its paging is off, even with -half."""
     mode_only = {key: value for key, value in options.items() if key == "mode"}
     if selection.resolve(mode_only).paging_is_off:
         return None

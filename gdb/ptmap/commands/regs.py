@@ -1,6 +1,6 @@
-"""The command ptmap regs: the registers that select the paging mode, and what they lead to.
+"""The command ptmap regs: the registers that select the paging mode, and what kernel entry needs.
 
-The names of bits are in native/arch/register_bits.cc, the words in native/text/registers_text.cc.
+native/arch/register_bits.cc has the names of bits, native/text/registers_text.cc makes the text.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class RegsCommand(Command):
 
     ptmap regs [-cpu CPU] [-json FILE|-]
 
-    CR0, CR2, CR3, CR4 and IA32_EFER of the selected CPU (GDB's thread), with
-    the bits that are set by their SDM names, and the paging mode. A register
-    that the target lacks is "not known" and can be given:
-    `set ptmap cr0|cr3|cr4|efer VALUE`. With CR2 comes what that address is
-    now: the fault may be handled since.
+    It shows CR0, CR2, CR3, CR4 and IA32_EFER of the selected CPU (GDB's
+    thread), the SDM names of the bits that are set, and the paging mode. A
+    register that the target lacks is "not known"; `set ptmap
+    cr0|cr3|cr4|efer VALUE` gives it. CR2's address is shown as it is mapped
+    now: the fault may have been handled.
 
-    Then what must be mapped while user space runs, and whether it is: the
-    GDT, the IDT and the pages that its handlers begin in, the TSS, its stacks
-    for entries from user mode, and Linux's entry by SYSCALL where symbols
-    tell it. Rights are those of the root in CR3. With KPTI in the kernel
-    root, the last column says of each whether the user root has it too.
-    GDTR, IDTR, LDTR and TR come from QEMU's monitor.
+    Then it shows what must be mapped while user space runs, and whether it
+    is: the GDT, the IDT and the first page of each handler, the TSS, its
+    stacks for entries from user mode, and Linux's entry by SYSCALL if symbols
+    tell it. Rights are those of the root in CR3. If that is KPTI's kernel
+    root the last column says whether the user root has it too. GDTR, IDTR,
+    LDTR and TR come from QEMU's monitor.
 
-      -cpu CPU      of this CPU, counted from 0, instead of GDB's thread
+      -cpu CPU      this CPU's, counted from 0, instead of GDB's thread's
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
       -o FILE       write to a file what would be shown
@@ -59,7 +59,7 @@ class RegsCommand(Command):
     def run(self, options: Options, words: list[str]) -> None:
         if words:
             raise Refusal(f"takes no argument, but {words[0]!r} was given")
-        native.core  # where it is missing, that is the reason to give
+        native.core  # a missing module is reported before all other failures
         was_attached = gdb.selected_inferior().connection is not None
         values = target.registers()
         if all(_value(values, name) is None for name in _NAMES):
@@ -77,7 +77,7 @@ def _report(values: Registers) -> RegistersReport:
     try:
         space = selection.resolve({})
     except Refusal:
-        space = None  # a register is missing that decides; the others are worth showing
+        space = None  # a register that decides is missing; the others are still shown
     paged = None if space is None or space.paging_is_off else space
     tables = target.system_registers()
     no_memory = _no_memory(paged)
@@ -112,18 +112,18 @@ def _is_set(name: str) -> bool:
 
 
 def _no_memory(space: AddressSpace | None) -> str:
-    """Why the tables cannot be read; "" where they can."""
+    """Why the tables cannot be read; "" if they can."""
     try:
         if space is not None:
             space.memory.is_ram(space.root, 1)
-            _ = space.kpti_roots  # which reads the roots whole, before an entry of theirs
+            _ = space.kpti_roots  # it reads both roots whole, so that no entry is read singly
     except Refusal as refusal:
         return str(refusal)
     return ""
 
 
 def _outcome(space: AddressSpace | None, va: int | None) -> str:
-    """In words, what an address is under this root; "" where that is not known."""
+    """In words, how an address is mapped under this root; "" if that is not known."""
     if space is None or va is None:
         return ""
     va &= (1 << (64 if space.paging.canonical else 32)) - 1

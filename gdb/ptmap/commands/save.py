@@ -22,10 +22,10 @@ class SaveCommand(Command):
                [-pid N] [-comm NAME] [-json FILE|-] FILE
 
     The file has every range with its rights, frames, page sizes and memory
-    types, what could not be read, the control registers and the labels; it
-    has none of the memory itself. It takes a few bytes a range, is the same
-    for the same map wherever it was made, and is checked when it is read. It
-    is written whole or not at all: on an error what was there before stays.
+    types, what could not be read, the control registers and the labels. It
+    does not have the memory itself. It takes a few bytes a range, has a
+    checksum, and is the same for the same map wherever it was made. It is
+    written whole or not at all: on an error the old file stays.
 
       -root PA      the tables below this root instead of CR3's; a pointer
                     such as init_mm.pgd is translated
@@ -34,8 +34,8 @@ class SaveCommand(Command):
       -cpu N        of this CPU, counted from 0
       -pid N        of this Linux process (needs the kernel's symbols)
       -comm NAME    of the Linux process with this name (the same)
-      -json FILE|-  what was saved, as JSON (schema ptmap/1), to a file or to
-                    GDB's output
+      -json FILE|-  a summary of the saved map as JSON (schema ptmap/1) to a
+                    file, or to GDB's output
       -o FILE       write to a file what would be shown
 
     Examples:

@@ -1,4 +1,4 @@
-"""What stands over and under a map: native/text/summary_text.h has the words."""
+"""The lines above and below a map; native/text/summary_text.h makes their text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def head(space: AddressSpace, linux: object) -> str:
-    """Mode and root; which of KPTI's; that it is Linux."""
+    """The first line: mode, root, which of KPTI's roots it is, whether it is Linux."""
     return "".join(
         native.core.head_text(
             space.mode, space.root, space.half or "", linux is not None, space.told
@@ -23,7 +23,7 @@ def head(space: AddressSpace, linux: object) -> str:
 
 
 def parts(space: AddressSpace) -> list[Text]:
-    """The split of a 32-bit space, whatever the OS, and what KPTI's user root has of the kernel."""
+    """Lines on the split of a 32-bit space, and on what KPTI's user root has of the kernel."""
     core, lines = native.core, []
     if (begins := split_of(space)) is not None:
         lines.append(core.split_text(begins))
@@ -34,6 +34,6 @@ def parts(space: AddressSpace) -> list[Text]:
 
 
 def missing(made: Map, cut: bool, indent: int = 0) -> Text:
-    """What could not be read or has reserved bits, and limits that were reached: `cut` is whether
-    that of tables was."""
+    """Lines on what could not be read or has reserved bits, and on limits that were reached. CUT:
+    whether the limit of tables was."""
     return native.core.missing_text(made, cut, INTERRUPTED, indent)

@@ -1,4 +1,4 @@
-"""The command vdso: the pages of functions that the kernel gives every process."""
+"""The command vdso: the image of functions that the kernel maps into every process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .._core import ImagePage
 
 _COLUMNS = 80
-_SHOWN, _LISTED = 3, 100  # of others and of rejected headers: as text, in JSON
+_SHOWN, _LISTED = 3, 100  # how many others and rejected headers: in text, in JSON
 
 
 class VdsoCommand(Command):
@@ -38,32 +38,32 @@ class VdsoCommand(Command):
          [-comm NAME] [-dump FILE] [-load] [-json FILE|-]
 
     The vDSO is an ELF image that the kernel maps into every process. It is
-    found by its own dynamic section, without symbols and wherever it is,
-    64-bit, 32-bit or x32. Shown are its address, build id and functions, the
-    pages before it that they read (vvar) with the clock in them, and whether
-    the vsyscall page is mapped.
+    found by its own dynamic section, at any address and without symbols:
+    64-bit, 32-bit or x32. The command shows its address, build id and
+    functions, the pages before it that they read (vvar) with the clock in
+    them, and whether the vsyscall page is mapped.
 
     A page that the process never touched is not mapped yet: its bytes come
-    from the kernel's own copy, and it says so. Where no page was touched the
-    address is what the kernel told the process (its auxiliary vector).
+    from the kernel's own copy, and the output says so. If no page was
+    touched the process's auxiliary vector gives the address.
 
       -root PA      in the tables below this root instead of CR3's; a
                     pointer such as init_mm.pgd is translated
-      -mode MODE    read as 32-bit, pae, 4-level or 5-level
+      -mode MODE    read them as 32-bit, pae, 4-level or 5-level
       -half HALF    in KPTI's user or kernel root, whichever CR3 has
       -cpu N        in the tables of this CPU, counted from 0
       -pid N        of this Linux process (needs the kernel's symbols)
       -comm NAME    of the Linux process with this name (the same)
       -dump FILE    write its bytes, whole pages, to a file instead of
                     showing it
-      -load         give GDB its symbols where it is mapped instead of showing
-                    it; they stay until the next -load (or symbol-file)
+      -load         load its symbols into GDB, at its address, instead of
+                    showing it; they stay until the next -load (or symbol-file)
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
       -o FILE       write to a file what would be shown
 
-    Functions are shown only where the image's own hash table finds them
-    under their names.
+    A function is shown only if the image's own hash table finds it by its
+    name.
 
     Examples:
       vdso
@@ -98,7 +98,7 @@ class VdsoCommand(Command):
         write("\n".join(done or _text(found)) + "\n")
 
 
-# What is done with it
+# -dump and -load
 
 
 def _whole(found: Vdso, option: str) -> Image:
@@ -124,8 +124,8 @@ def _dump(found: Vdso, path: str) -> str:
 def _load(found: Vdso) -> str:
     image = _whole(found, "load")
     if not image.elf.functions:
-        raise Refusal("-load: no function of the image is sound")
-    # A name from the guest becomes a file's: nothing in it may lead elsewhere.
+        raise Refusal("-load: the image has no valid function")
+    # The guest's name becomes a file's name: it must not lead to another folder.
     name = re.sub(r"[^A-Za-z0-9._-]", "_", image.elf.soname).lstrip(".") or "vdso"
     mask = (1 << (64 if found.space.paging.canonical else 32)) - 1
     symbol_files.load(name, image.content, image.va - image.elf.base & mask)
@@ -169,7 +169,7 @@ def _text(found: Vdso) -> list[str]:
 
 
 def _wrapped(name: str, text: str) -> list[str]:
-    """As "name      text", its further lines under the text."""
+    """ "name      text", with further lines indented under the text."""
     margin = " " * 10
     wrapped = textwrap.wrap(
         text, _COLUMNS, initial_indent=margin, subsequent_indent=margin, break_long_words=False
@@ -178,10 +178,10 @@ def _wrapped(name: str, text: str) -> list[str]:
 
 
 def _rejected(found: Vdso) -> list[str]:
-    """ELF headers behind which no image was: one of them may be a damaged vDSO."""
+    """Lines on ELF headers that begin no valid image: one of them may be a damaged vDSO."""
     lines = []
     for va, why in found.search.rejected[:_SHOWN]:
-        lines += _wrapped("", f"the ELF header at {found.space.hex(va)} is no vDSO's: {why}")
+        lines += _wrapped("", f"the ELF header at {found.space.hex(va)} is not a vDSO's: {why}")
     return lines + _more(found.search.rejected)
 
 
@@ -206,9 +206,9 @@ def _image_text(found: Vdso, image: Image) -> list[str]:
     how = {
         "frames": "by its frames: its first page was never touched"
         if image.pages[0].source != "process"
-        else "by its frames, which are the kernel's: " "it is damaged",
-        "mm": "by the process's mm_struct: it never touched it",
-        "auxv": "by the process's auxiliary vector: it never touched it",
+        else "by its frames, which are the kernel's: it is damaged",
+        "mm": "by the process's mm_struct: no page of it was touched",
+        "auxv": "by the process's auxiliary vector: no page of it was touched",
     }
     if image.found_by in how:
         lines.append(f"found     {how[image.found_by]}")
@@ -249,7 +249,7 @@ def _functions_text(found: Vdso, image: Image) -> list[str]:
 def _vvar_text(found: Vdso, vvar: Vvar) -> list[str]:
     space = found.space
     if not vvar.pages:
-        return ["vvar      none: no read-only user page lies before it"]
+        return ["vvar      none: there is no read-only user page before the vDSO"]
     first, size = vvar.pages[0].va, len(vvar.pages) * 0x1000
     lines = [f"vvar      {space.hex(first)} - {space.hex(first + size)}  {size >> 10}K"]
     lines += [f"  {space.hex(page.va)}  {_vvar_page_text(page)}" for page in vvar.pages]
@@ -279,14 +279,14 @@ def _clock_text(clock: Clock) -> str:
     words = [f"mode {clock.clock_mode}: time is {how}", f"seq {clock.seq}"]
     if clock.seq & 1:
         words[-1] += " (odd: the kernel is changing it)"
-    if clock.without_syscall:  # else they are what the last such clock left
+    if clock.without_syscall:  # else the fields hold old values of an earlier clock
         words.append(f"mult {clock.mult}, shift {clock.shift}")
     if clock.clock_mode == "TSC" and clock.mult:
         words[-1] += f" ({1000 * (1 << clock.shift) / clock.mult:.0f} MHz)"
     if clock.in_namespace:
         words.append("the process is in a time namespace")
     if clock.from_kernel:
-        words.append("these are the kernel's own bytes")
+        words.append("read from the kernel's own copy")
     layout = "as vmlinux's types say" if clock.layout == "types" else f"as in {clock.layout}"
     return f"{'; '.join(words)} (laid out {layout})"
 
@@ -304,9 +304,9 @@ def _vsyscall_text(page: Vsyscall) -> str:
 
 
 def _json(found: Vdso) -> dict[str, object]:
-    """A page's "from" is where its bytes were read: "process", "kernel", or null where they are not
-    known. "found_by" is image, frames, mm or auxv; "searched" counts executable user pages and
-    tables that could not be read; "rejected" are ELF headers that begin no image."""
+    """A page's "from" says whose bytes were read: "process", "kernel", or null if they are not
+    known. "found_by" is image, frames, mm or auxv. "searched" counts executable user pages and
+    unreadable tables. "rejected" has ELF headers that begin no valid image."""
     return {
         "schema": "ptmap/1",
         "kind": "vdso",

@@ -1,7 +1,7 @@
 """pte -watch: a GDB watchpoint on the entry that maps an address.
 
-A watchpoint is on a linear address, as debug registers and QEMU's own are: of all the addresses
-through which the entry can be written, that one is taken which the kernel writes it through.
+A watchpoint is on a linear address; debug registers and QEMU know no others. Several addresses may
+map the entry: the watchpoint is on the one through which the kernel writes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from .._core import Range, Step, Walk
 
 _COLUMNS = 80
-_TYPES = {4: "unsigned int", 8: "unsigned long long"}  # of every GDB, whatever its architecture
-_DIRECT_64 = "direct map"  # the label of the kernel's view of all memory
-_DIRECT = (_DIRECT_64, "lowmem")
+_TYPES = {4: "unsigned int", 8: "unsigned long long"}  # GDB knows these for every architecture
+_DIRECT = (labels.Part.DIRECT_MAP, labels.Part.LOWMEM)
 
 
 @dataclass(frozen=True)
@@ -37,20 +36,20 @@ class _Alias:
 
     va: int
     what: str  # "the direct map (deduced)", "supervisor, writable"
-    others: int | None  # how many addresses more; None where nobody looked
+    others: int | None  # the number of other addresses; None if they were not searched
     complete: bool = True
 
 
 def set_watch(space: AddressSpace, addresses: list[int]) -> str:
-    """Sets it, and says what it does. Error: Refusal where there is none to be had."""
+    """Sets the watchpoint, and says what it does. Error: Refusal if it cannot be set."""
     if len(addresses) != 1:
         raise Refusal(f"-watch takes one address, not {len(addresses)}")
     if space.paging_is_off:
-        raise Refusal("-watch: paging is off (CR0.PG=0), no entry maps anything")
+        raise Refusal("-watch: paging is off (CR0.PG=0): there is no entry to watch")
     _require_watchpoints(space)
     walk = space.walk(addresses[0])
     if walk.outcome == "not-canonical":
-        raise Refusal(f"-watch: {walk.va:#x} is not canonical, no entry maps it")
+        raise Refusal(f"-watch: {walk.va:#x} is not canonical: no entry maps it")
     step = walk.steps[-1]
     if walk.outcome == "unreadable":
         raise Refusal(
@@ -65,16 +64,14 @@ def set_watch(space: AddressSpace, addresses: list[int]) -> str:
 
 
 def _require_watchpoints(space: AddressSpace) -> None:
-    """Error: Refusal where nothing runs that could be watched."""
+    """Error: Refusal if the target is not a machine that can run on."""
     connection = gdb.selected_inferior().connection
     if gdb.selected_thread() is None or connection is None:
         raise Refusal("-watch needs a machine that can run on: there is no target")
     if connection.type == "core":
         raise Refusal("-watch needs a machine that can run on: a core file has no watchpoints")
     if space.memory.source.name == "dump":
-        raise Refusal(
-            "-watch needs the machine that is shown: this is a dump " "(set ptmap memory auto)"
-        )
+        raise Refusal("-watch needs a machine that can run on, not a dump (set ptmap memory auto)")
     if not gdb.parameter("can-use-hw-watchpoints"):
         raise Refusal(
             "-watch: can-use-hw-watchpoints is 0, and without them GDB would step the "
@@ -83,21 +80,21 @@ def _require_watchpoints(space: AddressSpace) -> None:
 
 
 def _running(space: AddressSpace) -> AddressSpace:
-    """What the selected CPU translates by: the tables on show may be others (-root, -pid)."""
+    """The space that the selected CPU uses; -root or -pid may select another one to show."""
     try:
         current = selection.resolve({})
     except Refusal:
         return space
     if current.paging_is_off:
-        raise Refusal("-watch: paging is off (CR0.PG=0), the tables of -root are not in use")
+        raise Refusal("-watch: paging is off (CR0.PG=0): the tables of -root are not in use")
     return current
 
 
 def _alias(space: AddressSpace, step: Step, size: int) -> _Alias:
-    """The best address of an entry: the supervisor's and writable, the direct map's where one is
-    known. Error: Refusal where there is none."""
+    """The best address of an entry: supervisor and writable, in the direct map if that is known.
+    Error: Refusal if no address maps the entry."""
     place, pa = space.memory.source.place, step.entry_address
-    if place is not None:  # over a slow line the whole map is not read for this
+    if place is not None:  # the line is slow, so the whole map is not read for this
         va = place.page_offset + pa
         if VirtualMemory(space).translate(va) != pa:
             raise _unreached(space, step, "")
@@ -106,7 +103,7 @@ def _alias(space: AddressSpace, step: Step, size: int) -> _Alias:
     if not len(made):
         raise _unreached(space, step, "" if made.complete else " (as far as it could be read)")
     known = space_labels.of(space).all
-    direct = [one for one in known if one.name in _DIRECT]
+    direct = [one for one in known if one.part in _DIRECT]
 
     def rank(r: Range) -> tuple[bool, bool, bool, int]:
         return (r.user or not r.write, not r.write, labels.at(direct, r.va) is None, r.va)
@@ -114,7 +111,7 @@ def _alias(space: AddressSpace, step: Step, size: int) -> _Alias:
     best = min(made, key=rank)
     label = labels.at(known, best.va)
     what = f"{printable(label.name)} ({label.source})" if label else "an alias"
-    what = f"the {what}" if label and label.name == _DIRECT_64 else what
+    what = f"the {what}" if label and label.part is labels.Part.DIRECT_MAP else what
     rights = (
         f"{'user' if best.user else 'supervisor'}, " f"{'writable' if best.write else 'read-only'}"
     )
@@ -126,21 +123,21 @@ def _unreached(space: AddressSpace, step: Step, read: str) -> Refusal:
     if not space.paging.canonical and recognition.find(space):
         why = ": 32-bit Linux maps tables in high memory only while it changes them"
     return Refusal(
-        f"-watch: no virtual address reaches the {step.entry_name} at physical "
-        f"{step.entry_address:#x}, nothing maps it below the root {space.root:#x}{read}{why}"
+        f"-watch: no linear address maps the {step.entry_name} at physical "
+        f"{step.entry_address:#x} below the root {space.root:#x}{read}{why}"
     )
 
 
 def _set(va: int, size: int) -> str:
-    """GDB's own words for the watchpoint. Error: Refusal where it would be none of hardware."""
+    """Sets the watchpoint; the text is GDB's. Error: Refusal if it is not a hardware watchpoint."""
     before = {one.number for one in gdb.breakpoints()}
     said = gdb.execute(f"with language c -- watch *({_TYPES[size]} *) {va:#x}", to_string=True)
     for one in gdb.breakpoints():
         if one.number not in before and one.type != gdb.BP_HARDWARE_WATCHPOINT:
             one.delete()
             raise Refusal(
-                "-watch: this target has no hardware watchpoints for it, and without "
-                "them GDB would step the machine instruction by instruction"
+                "-watch: this target has no hardware watchpoint for it, and without one "
+                "GDB would step the machine instruction by instruction"
             )
     return re.sub(r"\s+$", "", said)
 

@@ -24,11 +24,11 @@ from .command import Command, is_for_eyes, register as register_command, write, 
 _SIZES = {"b": 1, "h": 2, "w": 4, "g": 8}
 _PER_LINE = {"b": 8, "h": 8, "w": 4, "g": 2}
 _FORMATS = "xduotacfsiz"
-# What x pads with zeros and Value.format_string() does not, by the letters that do.
+# x pads with zeros, but Value.format_string() does so only for these letters.
 _PADDED = {"x": "z"}
 _LONGEST_INSTRUCTION = 15  # SDM vol. 2A, 2.3.11
 _BATCH = 4096  # bytes read and shown at once
-_ADDRESSES = 1 << 52  # physical ones are narrower
+_ADDRESSES = 1 << 52  # physical addresses are below this
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class _Format:
 
 class _Line(NamedTuple):
     address: int
-    values: list[str]  # as GDB formats them: one string or instruction, or several numbers
-    after: int  # where the next command goes on
+    values: list[str]  # GDB's text: one string or instruction, or several numbers
+    after: int  # the address with which the next command continues
     margin: str = ""
 
     def text(self) -> str:
-        """As x has it."""
+        """The line as x shows it."""
         values = "".join(f"\t{value}" for value in self.values)
         return f"{self.margin}{self.address:#x}:{values}\n"
 
 
 class _Last:
-    """Lives as long as GDB: `xp` and `ptmap xp` go on where either of them ended."""
+    """Lives as long as GDB, so that `xp` and `ptmap xp` continue each other."""
 
     format = _Format()
     next_address: int | None = None
@@ -62,15 +62,15 @@ class XpCommand(Command):
 
     xp/FMT [-json FILE|-] [-o FILE] PA
 
-    FMT is a repeat count, a format letter and a size letter, as x has them:
+    FMT is a repeat count, a format letter and a size letter, as for x:
     x(hex) d(decimal) u(unsigned) o(octal) t(binary) a(address) c(char)
     f(float) s(string) i(instruction) z(hex, zero padded), and b(1 byte)
-    h(2) w(4) g(8). PA is any expression. What is left out is as it was
-    before; xp alone goes on behind what was shown, with the same count. A
-    negative count shows what lies before PA.
+    h(2) w(4) g(8). PA is any expression. Parts of FMT that are left out are
+    as in the last xp. Without arguments xp continues after the last address,
+    with the same count. A negative count shows memory before PA.
 
-    Only RAM and ROM are read, never a device, whatever the paging mode; the
-    paging of the guest has no say here.
+    Only RAM and ROM are read, never a device. The guest's paging does not
+    matter.
 
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
@@ -84,7 +84,7 @@ class XpCommand(Command):
     options = (JSON,)
 
     def parse(self, argument: str) -> tuple[Options, list[str]]:
-        """/FMT, options, and all the rest as one expression, as x has it."""
+        """/FMT and options; the rest is one expression, as for x."""
         found = re.match(r"\s*(?:/(\S*))?\s*((?:-(?:json|o)\s+\S+\s*)*)(.*?)\s*$", argument, re.S)
         assert found is not None
         options, _ = super().parse(found[2])
@@ -99,13 +99,13 @@ class XpCommand(Command):
         if address is None:
             raise Refusal("which physical address? For example: xp/8gx 0x1000")
         if not 0 <= address < _ADDRESSES:
-            raise Refusal(f"{address:#x} is no physical address: those have at most 52 bits")
+            raise Refusal(f"{address:#x} is not a physical address: those have at most 52 bits")
         memory = target.memory()
         last.format = replace(wanted, size="b") if _forgets_size(wanted, words) else wanted
         last.next_address = int(address)
         lines = _KINDS.get(wanted.letter, _values)(memory, int(address), wanted)
         if "json" not in options and is_for_eyes():
-            for line in self._going_on(lines):  # each as soon as it is read, as x does
+            for line in self._going_on(lines):  # x too shows each line as soon as it is read
                 gdb.write(line.text())
             return
         shown, why = self._collect(lines)
@@ -117,13 +117,13 @@ class XpCommand(Command):
             raise why
 
     def _going_on(self, lines: Iterator[_Line]) -> Iterator[_Line]:
-        """The lines. The next command goes on behind the last that was taken."""
+        """The lines; keeps the address after each for the next command."""
         for line in lines:
             yield line
             lifetimes.session.of(_Last).next_address = line.after
 
     def _collect(self, lines: Iterator[_Line]) -> tuple[list[_Line], Refusal | None]:
-        """The lines, and why there are no more."""
+        """The lines, and the failure that ended them, if any."""
         shown = []
         try:
             for line in self._going_on(lines):
@@ -134,7 +134,7 @@ class XpCommand(Command):
 
 
 def _json(wanted: _Format, lines: list[_Line], why: Refusal | None) -> str:
-    r"""A character that is not ASCII, which GDB shows as it is, becomes the \xNN of its UTF-8."""
+    r"""The text of GDB, but other characters than ASCII become the \xNN of their UTF-8."""
     found = [
         {"pa": hex(line.address), "values": [one_line(value.rstrip()) for value in line.values]}
         for line in lines
@@ -156,10 +156,10 @@ def _json(wanted: _Format, lines: list[_Line], why: Refusal | None) -> str:
 
 
 def _parse(text: str, last: _Format) -> _Format:
-    """Error: Refusal where x would have none of it either."""
+    """/FMT, with the last format for missing parts. Error: Refusal if x refuses it too."""
     found = re.fullmatch(r"(-?)(\d*)([a-z]*)", text)
     if not found:
-        raise Refusal(f"/{text} is no format: a count, a letter of {_FORMATS}, a size of bhwg")
+        raise Refusal(f"/{text} is not a format: a count, a letter of {_FORMATS}, a size of bhwg")
     count = int(found[2] or 1) * (-1 if found[1] else 1)
     letter, size = "", ""
     for char in found[3]:
@@ -192,19 +192,19 @@ def _default_size(letter: str, last: str, letter_given: bool) -> str:
 
 
 def _forgets_size(wanted: _Format, words: list[str]) -> bool:
-    """Whether the next value is not of the size that was in use, as with x: GDB up to 16 forgets it
-    after a string, 18 after instructions at an address that was given (17 was not tried)."""
+    """Whether the next xp does not keep the size, as with x. GDB up to 16 forgets it after a
+    string; GDB 18 after instructions, if an address was given (17 was not tried)."""
     return wanted.letter == "s" if _release() < 18 else wanted.letter == "i" and bool(words)
 
 
 def _release() -> int:
-    """GDB's: 16 of "16.3" and of "Fedora Linux 16.3-1.fc42"."""
+    """GDB's major version: 16 for "16.3" and for "Fedora Linux 16.3-1.fc42"."""
     found = re.search(r"\d+", gdb.VERSION)
     return int(found[0]) if found else 0
 
 
 def _pointer_size() -> str:
-    """Of the program that GDB takes the target for."""
+    """The size letter of pointers, by GDB's idea of the target."""
     if gdb.selected_thread() is None:
         return "g" if target.architecture().name() == "i386:x86-64" else "w"
     size = int(gdb.newest_frame().read_register("sp").type.sizeof)
@@ -215,10 +215,10 @@ def _pointer_size() -> str:
 
 
 def _readable(memory: Memory, address: int, length: int) -> int:
-    """How many of these bytes are RAM, from the first on."""
+    """How many of these bytes, from the first on, are RAM or ROM."""
     if memory.is_ram(address, length):
         return length
-    low, high = 0, length  # of `low` bytes it is true, of `high` not
+    low, high = 0, length  # the first `low` bytes are RAM, the first `high` are not
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if memory.is_ram(address, middle) else (low, middle)
@@ -226,7 +226,7 @@ def _readable(memory: Memory, address: int, length: int) -> int:
 
 
 def _read(memory: Memory, address: int, length: int) -> bytes:
-    """Error: Refusal where the stub does not give them."""
+    """Bytes of RAM. Error: Refusal if they cannot be read."""
     if not length:
         return b""
     with memory.reading():
@@ -274,7 +274,7 @@ def _text(data: bytes, of_type: gdb.Type, wanted: _Format) -> str:
 
 def _strings(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
     if wanted.count < 0:
-        raise Refusal("strings are counted forwards only")
+        raise Refusal("strings cannot have a negative count")
     size = _SIZES[wanted.size]
     char = _character_type(wanted.size)
     limit = int(gdb.parameter("print elements") or 0) or _BATCH  # 0: as many as there are
@@ -310,9 +310,9 @@ def _character_type(size: str) -> gdb.Type:
 
 
 def _instructions(memory: Memory, address: int, wanted: _Format) -> Iterator[_Line]:
-    """By GDB's disassembler, which is handed the bytes: it reads nothing from the target."""
+    """Uses GDB's disassembler on bytes that were read: it reads nothing from the target."""
     if wanted.count < 0:
-        raise Refusal("instructions are counted forwards only")
+        raise Refusal("instructions cannot have a negative count")
     try:
         disassembler: Any = import_module("gdb.disassembler")
     except ImportError:
@@ -321,7 +321,7 @@ def _instructions(memory: Memory, address: int, wanted: _Format) -> Iterator[_Li
         ) from None
 
     class Bytes(disassembler.DisassembleInfo):
-        """An instruction whose bytes are given, not read."""
+        """An instruction whose bytes were read before."""
 
         def __init__(self, info: Any, data: bytes) -> None:
             super().__init__(info)
@@ -329,7 +329,7 @@ def _instructions(memory: Memory, address: int, wanted: _Format) -> Iterator[_Li
 
         def read_memory(self, length: int, offset: int = 0) -> Any:
             if offset < 0 or offset + length > len(self._data):
-                raise gdb.MemoryError("the instruction ends behind what was read")
+                raise gdb.MemoryError("the instruction ends after the bytes that were read")
             return memoryview(self._data)[offset : offset + length]
 
     class FromBytes(disassembler.Disassembler):

@@ -1,10 +1,10 @@
-"""Which space is meant, and what was seen before.
+"""Which address space a command is about, and what earlier commands saw.
 
     elf_sections.py   labels from the ELF files that GDB has loaded
-    last_maps.py      the last map made of each root, for `ptmap diff` alone
-    selected_task.py  on kgdb: the space of the selected task
-    selection.py      registers and options put together
-    sides.py          what a diff compares
+    last_maps.py      the last map of each root, for `ptmap diff` without operands
+    selected_task.py  with kgdb: the space of the selected task
+    selection.py      the space that registers and options select
+    sides.py          the two sides of a diff
     snapshots.py      maps in files
-    space_labels.py   all that is known of a space
+    space_labels.py   all labels of a space
 """

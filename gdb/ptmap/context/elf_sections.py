@@ -9,18 +9,17 @@ import gdb
 
 from ..spaces.labels import Label
 
-# `maintenance info sections` would name them all, and ends GDB 13 with an internal error when its
-# output goes to a string.
+# Not `maintenance info sections`: with its output in a string GDB 13 ends with an internal error.
 _SECTION = re.compile(r"\s*0x([0-9a-f]+) - 0x([0-9a-f]+) is (.+?)(?: in (/.*))?$")
 # The segments of a core are memory without a name of its own ("load1").
 _CORE = re.compile(r"^Local core dump file:\n(?:\t.*\n)*", re.M)
-_MAIN = re.compile(r"^\s*`(.*)', file type ", re.M)  # GDB's own `file`, whose lines name none
+_MAIN = re.compile(r"^\s*`(.*)', file type ", re.M)  # GDB's `file`, which its own lines do not name
 _LINUX = {"__ksymtab", ".data..percpu"}
 
 
 def files() -> dict[str, list[tuple[str, int, int]]]:
-    """(name, start, end) of every section that is loaded, by the file it is of. With a live target
-    GDB lists those of its own `file` twice."""
+    """(name, start, end) of every loaded section, by file. With a live target GDB lists the
+    sections of `file` twice; here each is once."""
     found: dict[str, dict[tuple[str, int, int], None]] = {}
     text = _CORE.sub("", _info_files())
     main = _MAIN.search(text)
@@ -34,7 +33,7 @@ def files() -> dict[str, list[tuple[str, int, int]]]:
 
 
 def labels() -> list[Label]:
-    """Of every section that is loaded; none of a Linux kernel's, which linux/layout.py places."""
+    """A label for every loaded section, except a Linux kernel's, which linux/layout.py places."""
     return [
         Label(start, end, name, "read")
         for sections in files().values()
@@ -44,7 +43,7 @@ def labels() -> list[Label]:
 
 
 def _info_files() -> str:
-    """A section's name may be any bytes, and GDB gives text where they are UTF-8 only."""
+    """A section's name may be any bytes, and GDB gives text only if they are UTF-8."""
     try:
         return gdb.execute("info files", to_string=True)
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""The last map made of each root in this session, for `ptmap diff` alone."""
+"""The last map of each root in this session, for `ptmap diff` without operands."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from ..spaces.address_space import AddressSpace
 
 _ROOTS = 4
-_TABLES = 1 << 15  # of all that are kept together: 128 MiB
+_TABLES = 1 << 15  # limit for all maps together: 128 MiB
 
 
 @dataclass(frozen=True)
 class LastMap:
-    """The tables of a whole space as a command read them; `scanned` is None where they were too
-    many to keep."""
+    """The tables of a whole space as a command read them; `scanned` is None if they were too many
+    to keep."""
 
     space: AddressSpace
     scanned: Space | None
@@ -56,7 +56,7 @@ def _last() -> _OfOneTarget:
 
 
 def new_command(name: str) -> None:
-    """A command begins: what the one before made is an earlier map now."""
+    """A command begins: the maps of the one before are earlier maps now."""
     lifetimes.command.of(_Command).name = name
     last = lifetimes.target.kept(_OfOneTarget)
     if last is None:
@@ -69,7 +69,7 @@ def new_command(name: str) -> None:
 
 
 def remember(space: AddressSpace, scanned: Space) -> None:
-    """A scan of a whole space."""
+    """Keeps a scan of a whole space."""
     last, key = _last(), (space.mode, space.root)
     kept = scanned if scanned.tables <= _TABLES else None
     last.made.pop(key, None)
@@ -79,12 +79,12 @@ def remember(space: AddressSpace, scanned: Space) -> None:
 
 
 def find(space: AddressSpace) -> LastMap | None:
-    """What the last command before this one made of this root, None for nothing."""
+    """The last map of this root from an earlier command, or None."""
     return _last().kept.get((space.mode, space.root))
 
 
 def _shrink(maps: dict[_Key, LastMap]) -> None:
-    """The oldest go, the newest stays."""
+    """Drops the oldest maps until the rest fits; the newest always stays."""
     while len(maps) > 1 and (
         len(maps) > _ROOTS or sum(m.tables for m in maps.values() if m.scanned) > _TABLES
     ):

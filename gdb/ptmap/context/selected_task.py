@@ -1,7 +1,7 @@
-"""Whose address space is shown where the target has no control registers: the selected task's.
+"""The selected task's address space, for a target without control registers: kgdb.
 
-kgdb's threads are Linux's tasks, and the kernel knows what the registers are: mm->pgd is CR3,
-cpu_tlbstate has CR4. A space's `told` says which task it is.
+kgdb's threads are Linux's tasks, and the kernel's memory has the registers' values: mm->pgd is
+CR3, cpu_tlbstate has CR4. A space's `told` says which task it belongs to.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..spaces.address_space import AddressSpace
 from ..spaces.registers import Registers
 from ..spaces.virtual_memory import Unreadable
 
-# The bits that choose the mode are known for sure from place.py.
+# place.py knows the bits that select the mode.
 _MODE_CR4 = MODES["32-bit"][0] | MODES["5-level"][0]
 
 
 def registers(kernel: SymbolKernel, known: Registers, assumed: list[str]) -> Registers:
-    """With those that are missing. CR3 is that of init_mm."""
+    """The known registers and those that were missing. CR3 is init_mm's."""
     place = kernel.place
     if known.cr0 is None:
         assumed.append("CR0.WP=1")
@@ -45,7 +45,7 @@ def registers(kernel: SymbolKernel, known: Registers, assumed: list[str]) -> Reg
 
 
 def _cr4(kernel: SymbolKernel) -> int | None:
-    """The kernel's copy of the selected CPU's CR4, or what all have."""
+    """The kernel's copy of the selected CPU's CR4, or the bits that all CPUs have."""
     try:
         where = kernel.per_cpu("cpu_tlbstate.cr4", cpus.current())
         if where is None:
@@ -56,9 +56,9 @@ def _cr4(kernel: SymbolKernel) -> int | None:
 
 
 def space_of(kernel: SymbolKernel, space: AddressSpace) -> AddressSpace:
-    """The selected task's; a kernel thread has none, init_mm is shown then.
+    """The selected task's space; init_mm for a kernel thread, which has no space of its own.
 
-    Error: Refusal where the task is gone.
+    Error: Refusal if the task has ended.
     """
     thread = cpus.selected_thread()
     assert thread is not None  # require_stopped() has seen it
@@ -66,32 +66,33 @@ def space_of(kernel: SymbolKernel, space: AddressSpace) -> AddressSpace:
     try:
         address = kernel.task_of_pid(pid) if cpu is None else kernel.current_task(cpu)
         if address is None:
-            raise Refusal(f"the selected thread (pid {pid}) is no task any more")
+            raise Refusal(f"the task of the selected thread (pid {pid}) has ended")
         task = tasks.task_at(kernel, address)
         role = "" if cpu is None else f", the current task of CPU {cpu}"
         shown = tasks.space_of_task(space, kernel, task, role)
         more = _borrowed(kernel, task, shown.root) if cpu is not None and not task.mm else ()
         return shown.below(shown.root, told=more + _elsewhere(kernel, task))
     except NoType as error:
-        told = f"init_mm, the kernel's own: which task is selected is not known: {error}"
+        told = f"init_mm, the kernel's own: the selected task is not known: {error}"
         return space.below(space.root, told=(told,))
     except Unreadable as error:
         raise Refusal(f"the selected task cannot be read: {error}") from None
 
 
 def _borrowed(kernel: SymbolKernel, task: tasks.Task, shown: int) -> tuple[str, ...]:
-    """A kernel thread runs on whatever tables are there: active_mm's. At most one phrase."""
+    """Says whose tables a kernel thread runs on: those of active_mm, if not SHOWN. At most one
+    phrase."""
     structures = Structures(kernel)
     mm = structures.read(task.address, "task_struct.active_mm")
     root = kernel.memory.translate(structures.read(mm, "mm_struct.pgd")) if mm else None
     if root is None or root == shown:
         return ()
-    return (f"its CPU is in the tables of active_mm, -root {root:#x}",)
+    return (f"its CPU runs on the tables of active_mm, -root {root:#x}",)
 
 
 def _elsewhere(kernel: SymbolKernel, shown: tasks.Task) -> tuple[str, ...]:
-    """Where the kernel stopped, if that was not in the task on show: at most one phrase. After
-    attaching GDB selects the first CPU, wherever that was."""
+    """Says where the kernel stopped, if not in the task that is shown; at most one phrase. After
+    attaching GDB selects the first CPU, whichever one stopped."""
     connection = gdb.selected_inferior().connection
     found = re.fullmatch(rb"QC([0-9a-f]+)", send(connection, "qC") or b"")
     number = int(found[1], 16) if found else shown.pid

@@ -1,4 +1,4 @@
-"""Which space is meant: the target's registers, -root, -pid and other options put together."""
+"""The address space that the target's registers and the options (-root, -pid ...) select."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPTIONS = (
     Option("comm", "NAME", "of the Linux process with this name (needs vmlinux)"),
 )
 
-# The bits that select a mode (SDM vol. 3A, 4.1.1), and those assumed where the target shows none.
+# The bits that select a mode (SDM vol. 3A, 4.1.1), and those assumed if the target shows none.
 _CR0_PG, _CR0_USUAL = 1 << 31, 1 << 31 | 1 << 16 | 1  # PG, WP, PE
 _CR4_PSE, _CR4_PAE, _CR4_PGE, _CR4_LA57 = 1 << 4, 1 << 5, 1 << 7, 1 << 12
 _EFER_LMA, _EFER_NXE = 1 << 10, 1 << 11
@@ -39,7 +39,7 @@ ASSUMED_MAXPHYADDR = 52
 
 
 def reader() -> Reader:
-    """The machine's memory under the settings of now."""
+    """The machine's memory, with the current settings."""
     return Reader(
         memory=target.memory,
         progress=progress,
@@ -54,14 +54,14 @@ def reader() -> Reader:
 
 
 def maxphyaddr() -> int:
-    """The setting, or what is assumed."""
+    """The setting, or 52 if it is automatic; bits."""
     return settings.get("maxphyaddr") or ASSUMED_MAXPHYADDR
 
 
 def resolve(options: Mapping[str, Any]) -> AddressSpace:
     """The address space that the options, the settings and the target's registers select.
 
-    Error: Refusal where a register is missing that decides.
+    Error: Refusal if a register that decides is missing.
     """
     registers = target.registers()
     assumed = [*chain(*registers.assumed.values()), *target.assumed_of_memory()]
@@ -80,7 +80,7 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
                 raise Refusal(f"-{option}: paging is off (CR0.PG=0)")
         return space
     if len([option for option in ("root", "pid", "comm") if option in options]) > 1:
-        raise Refusal("-root, -pid and -comm each name a root: give one")
+        raise Refusal("-root, -pid and -comm each select a root: give only one")
     if root is not None:
         root = _as_the_kernel_has_it(space, root)
         space = _with_root(space, root, registers.cr3 is not None)
@@ -94,7 +94,7 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
 def _base(
     registers: Registers, root: Number | Unread | None, assumed: tuple[str, ...]
 ) -> AddressSpace:
-    """CR3's space. Error: Refusal where a register that decides is missing."""
+    """CR3's space. Error: Refusal if a register that decides is missing."""
     cr0, cr3, cr4, efer = registers.cr0, registers.cr3, registers.cr4, registers.efer
     if cr0 is None:
         raise _missing("cr0")
@@ -134,10 +134,11 @@ def _kernel_by_symbols() -> SymbolKernel | None:
 
 
 def _as_the_kernel_has_it(space: AddressSpace, root: Number | Unread) -> Number:
-    """A variable such as init_mm.pgd, read where the kernel has it: KASLR may have moved it away
-    from GDB's symbols, and KPTI's user root does not map it. Any other number as it is.
+    """The value of a variable such as init_mm.pgd, read at the kernel's real place: KASLR may have
+    moved it away from GDB's symbols, and KPTI's user root does not map it. Other numbers stay as
+    they are.
 
-    Error: Refusal where nobody can read it.
+    Error: Refusal if it cannot be read.
     """
     variable = root.variable
     if isinstance(root, Number) and (variable is None or not kernel.is_in_image(variable.address)):
@@ -159,10 +160,10 @@ def _as_the_kernel_has_it(space: AddressSpace, root: Number | Unread) -> Number:
 
 
 def _with_root(space: AddressSpace, root: Number, has_cr3: bool) -> AddressSpace:
-    """-root: physical, or a pointer into the kernel that CR3 maps.
+    """-root: a physical address, or a pointer that is mapped by CR3's kernel.
 
-    A C pointer is always linear. Of a plain number that is so where it cannot be physical: above
-    52 bits, or (32-bit addresses) not RAM but mapped.
+    A C pointer is always linear. A plain number is linear if it cannot be physical: it has more
+    than 52 bits, or (with 32-bit addresses) it is not RAM but mapped.
     """
     if not -(1 << 63) <= root < 1 << 64:
         raise Refusal(f"-root {root:#x} is wider than 64 bits")
@@ -190,14 +191,12 @@ def _aligned(space: AddressSpace, root: int, shown: str) -> int:
 def _half(space: AddressSpace, half: str) -> AddressSpace:
     pair = space.kpti_roots
     if pair is None:
-        raise Refusal(
-            f"-half {half}: no KPTI here, the root {space.root:#x} has no second one beside it"
-        )
+        raise Refusal(f"-half {half}: no KPTI here: the root {space.root:#x} is not one of a pair")
     return space.below(pair.user if half == "user" else pair.kernel, pair=pair)
 
 
 def _missing(register: str) -> Refusal:
-    target.memory()  # where there is none, that is the better reason
+    target.memory()  # if there is none its Refusal is the better reason
     return Refusal(
         f"this target shows no {register.upper()}: give -root PA -mode MODE, "
         f"or `set ptmap {register} VALUE`"
@@ -211,7 +210,7 @@ def _root_rule(mode: str) -> str:
 
 
 def _select(registers: Registers, mode: str, assumed: list[str]) -> Registers:
-    """Registers changed as little as selects the mode."""
+    """The registers, changed only as far as the mode needs."""
     cr0, cr4, efer = registers.cr0, registers.cr4, registers.efer
     if cr0 is None:
         cr0 = _CR0_USUAL

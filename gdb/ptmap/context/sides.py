@@ -1,4 +1,4 @@
-"""What a diff compares: spaces as they are now, the last map of a root, snapshots."""
+"""The sides of a diff: a space as it is now, the last map of a root, a snapshot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .._core import Label, Map, Snapshot, Space
 
 _HALVES = ("user", "kernel")
-_EVALUATED = ("root", "cpu", "pid")  # the words before "=", and what stays text
+# Words before "=": the value of the first ones is an expression, that of the others is text.
+_EVALUATED = ("root", "cpu", "pid")
 _WORDS = ("half", "comm")
 _VALUED = ("root=", "cpu=", "pid=", "comm=")  # something is typed behind these
 LIVE = ("current", "root=", "half=user", "half=kernel", "cpu=", "pid=", "comm=")
@@ -29,15 +30,15 @@ LIVE = ("current", "root=", "half=user", "half=kernel", "cpu=", "pid=", "comm=")
 
 @dataclass
 class Side:
-    """One of the two. `scanned` is there where its tables are at hand."""
+    """One side. `scanned` is None for a snapshot, or before read()."""
 
     name: str  # as it was given
     space: AddressSpace
-    words: list[str]  # which space it is: "KPTI's user root"
+    words: list[str]  # what the space is: "KPTI's user root"
     scanned: Space | None = None
-    is_live: bool = False  # the tables are those of now
+    is_live: bool = False  # the tables are the target's, now
     snapshot: Snapshot | None = None
-    other: Side | None = None  # that it is compared with
+    other: Side | None = None  # the side that it is compared with
 
     @cached_property
     def made(self) -> Map:
@@ -62,22 +63,22 @@ class Side:
         return self.scanned is not None and self.scanned.cut
 
     def read(self) -> None:
-        """Of a live one: its tables, and which space it is."""
+        """Reads the tables of a live side."""
         if self.other is not None and self.other.snapshot is not None:
-            # Memory types named by the same PAT, known or not: else they differ by name alone.
+            # The same PAT names memory types on both sides: else only their names would differ.
             reader = replace(self.space.reader, pat=self.other.snapshot.pat)
             self.space = self.space.through(reader)
         self.scanned = scanned.of(self.space).whole.tables
 
 
 def is_file(word: str) -> bool:
-    """Whether an operand is a snapshot's, by what it looks like."""
+    """Whether an operand looks like the file name of a snapshot."""
     key, equals, _ = word.partition("=")
     return word != "current" and not (equals and key in _EVALUATED + _WORDS)
 
 
 def side(word: str, mode: str | None) -> Side:
-    """An operand, not read yet where it is live. Error: Refusal."""
+    """The side of an operand; a live one is not read yet. Error: Refusal."""
     if is_file(word):
         return _stored(word)
     if word == "current":
@@ -96,7 +97,7 @@ def side(word: str, mode: str | None) -> Side:
 
 
 def live(name: str, options: Options, mode: str | None = None) -> Side:
-    """A space of the target. Error: Refusal, with paging off too."""
+    """A space of the target. Error: Refusal, also if paging is off."""
     space = selection.resolve(options | ({"mode": mode} if mode else {}))
     if space.paging_is_off:
         raise Refusal("paging is off (CR0.PG=0): there is no map, every address is physical")
@@ -104,7 +105,7 @@ def live(name: str, options: Options, mode: str | None = None) -> Side:
 
 
 def _words(space: AddressSpace) -> list[str]:
-    """Which space a live one is."""
+    """What a live space is, in words."""
     words = [f"KPTI's {space.half} root"] if space.half else []
     if recognition.find(space):
         words.append("Linux")
@@ -112,12 +113,12 @@ def _words(space: AddressSpace) -> list[str]:
 
 
 def last_map(space: AddressSpace) -> Side:
-    """Of this root, by an earlier command. Error: Refusal where there is none."""
+    """The last map of this root by an earlier command. Error: Refusal if there is none."""
     last = last_maps.find(space)
     if last is None:
         raise Refusal(
-            f"no map of the root {space.root:#x} was made before in this session: `ptmap` makes "
-            "one, and this command then tells what has changed since; or name two (help ptmap diff)"
+            f"this session has no earlier map of the root {space.root:#x}: `ptmap` makes one, and "
+            "later this command shows what has changed; or name two (help ptmap diff)"
         )
     if last.scanned is None:
         raise Refusal(
@@ -140,7 +141,7 @@ def _stored(path: str) -> Side:
 
 
 def read(sides: list[Side]) -> None:
-    """The tables of those that are live: all of them, before anything is asked of one."""
+    """Reads the tables of all live sides, before anything else is read for one."""
     living = [one for one in sides if one.is_live]
     with living[0].space.memory.reading() if living else nullcontext():
         for one in living:

@@ -1,4 +1,4 @@
-"""Snapshot files: what native/space/snapshot.h lays out, with a checksum behind it (SHA-256)."""
+"""Snapshot files: the bytes that native/space/snapshot.h describes, then their SHA-256."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from .._core import Label, Map, Snapshot
 
 _DIGEST = 32
-_HEAD = 32  # bytes that tell what a file is
+_HEAD = 32  # the first bytes tell whether a file is a snapshot
 _PIECE = 1 << 20
-_LARGEST = 512 << 20  # bytes of a file: a range takes about five
+_LARGEST = 512 << 20  # bytes of a file; a range takes about five
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """The settings that a map was made under."""
+    """The settings with which a map was made."""
 
     maxphyaddr: int  # bits
     pat: int | None
@@ -43,8 +43,8 @@ def encode(
     labels: Sequence[Label],
     conditions: Conditions | None = None,
 ) -> bytes:
-    """An exact map as a file's bytes. They depend on nothing but the map and what is given; without
-    conditions the map was made under those of now."""
+    """An exact map as a file's bytes, which depend only on the arguments. CONDITIONS default to the
+    current settings."""
     under = conditions or Conditions.now()
     content: bytes = native.core.write_snapshot(
         made,
@@ -63,20 +63,20 @@ def encode(
 
 
 def decode(content: bytes | bytearray) -> Snapshot:
-    """Error: Refusal for bytes that are none, damaged or a newer ptmap's."""
+    """Error: Refusal if the bytes are not a snapshot, are damaged or a newer ptmap's."""
     core = native.core
     try:
         core.check_is_snapshot(content)
         body = memoryview(content)[:-_DIGEST]
         if _digest(body) != content[-_DIGEST:]:
-            raise Refusal("a damaged ptmap snapshot: its checksum is not that of its content")
+            raise Refusal("a damaged ptmap snapshot: its checksum does not match its content")
         return core.read_snapshot(body, progress.flattening)
     except ValueError as error:
         raise Refusal(str(error)) from None
 
 
 def _digest(content: bytes | memoryview) -> bytes:
-    """Piece by piece, as Ctrl-C is heard between two."""
+    """Piece by piece, so that Ctrl-C works between two."""
     made = hashlib.sha256()
     for at in range(0, len(content), _PIECE):
         made.update(memoryview(content)[at : at + _PIECE])
@@ -84,7 +84,7 @@ def _digest(content: bytes | memoryview) -> bytes:
 
 
 def load(path: str) -> Snapshot:
-    """The same of a file. Error: Refusal."""
+    """The snapshot in a file. Error: Refusal."""
     try:
         with files.open_regular(path) as file:
             return _decoded(path, file)
@@ -93,13 +93,13 @@ def load(path: str) -> Snapshot:
 
 
 def _decoded(path: str, file: BinaryIO) -> Snapshot:
-    """Error: Refusal names the path."""
+    """The snapshot in an open file. Error: Refusal names PATH."""
     try:
         content = bytearray(file.read(_HEAD))
         native.core.check_is_snapshot(content)
         if os.fstat(file.fileno()).st_size > _LARGEST:
-            raise Refusal(f"more than {size_text(_LARGEST)}: no snapshot is as large as that")
-        while piece := file.read(_PIECE):  # Ctrl-C is heard between two
+            raise Refusal(f"more than {size_text(_LARGEST)}: too large for a snapshot")
+        while piece := file.read(_PIECE):  # Ctrl-C works between two pieces
             content += piece
         return decode(content)
     except (ValueError, Refusal) as error:
@@ -107,7 +107,7 @@ def _decoded(path: str, file: BinaryIO) -> Snapshot:
 
 
 def space_of(stored: Snapshot) -> AddressSpace:
-    """The space that its map is of; it has no memory."""
+    """The space of the snapshot's map; it has no memory."""
     registers = {name: getattr(stored, name) for name in ("cr0", "cr3", "cr4", "efer")}
     paging = native.core.Paging(**registers, maxphyaddr=stored.maxphyaddr)
     return AddressSpace(
@@ -121,6 +121,6 @@ def space_of(stored: Snapshot) -> AddressSpace:
 
 
 def store(path: str, content: bytes) -> None:
-    """See files.replace(). Error: Refusal, also where the machine is no more as it was read."""
+    """See files.replace(). Error: Refusal, also if the machine has changed since it was read."""
     target.require_same()
     files.replace(path, content)

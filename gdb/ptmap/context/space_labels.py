@@ -1,4 +1,4 @@
-"""All that is known of what lies where in a space, as one list of labels."""
+"""All labels of a space, from every source, as one list."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from ..base.text import printable
 from ..linux import kernel, layout, recognition, tasks, user_stack, vmas
 from ..machine import target
 from ..spaces.address_space import AddressSpace
-from ..spaces.labels import Label, layered, to_pages
+from ..spaces.labels import Label, Part, layered, to_pages
 from . import elf_sections
 
 if TYPE_CHECKING:
     from .. import _core
 
-_STACK = {"stack", "[stack]"}
-_APART = _STACK | {"[heap]", "[vdso]"}  # never joined with others in an overview
+_APART = (Part.STACK, Part.HEAP, Part.VDSO)  # an overview never joins these with others
 
 
 class Known:
-    """What a space's labels come from; `linux` is None where no Linux was recognised.
+    """A space's labels. `linux` is None if no Linux was recognised.
 
-    SHOWN are the first and last offset that are on show. For the kernel's labels all of its tables
-    are read: not over a slow line for the sake of a process's part.
+    SHOWN: the first and last offset that will be shown. The kernel's labels need all of its tables:
+    over a slow line they are left out if only a process's part will be shown.
     """
 
     def __init__(
@@ -37,14 +36,14 @@ class Known:
         self.all = to_pages(layered(self.kernel, elf_sections.labels(), process))
 
     def core(self) -> list[_core.Label]:
-        """For the core."""
+        """As the native module takes them: last byte included, printable."""
         kernels = set(self.kernel)
-        return [_label(one, one in kernels or one.name in _APART) for one in self.all]
+        return [_label(one, one in kernels or one.part in _APART) for one in self.all]
 
     def parts(self) -> list[_core.Label]:
-        """Those of the kernel and of the stack, for the core."""
+        """The labels of the kernel and of the stack, as core() has them."""
         kernels = set(self.kernel)
-        return [_label(one, True) for one in self.all if one in kernels or one.name in _STACK]
+        return [_label(one, True) for one in self.all if one in kernels or one.part is Part.STACK]
 
 
 def _label(one: Label, apart: bool) -> _core.Label:
@@ -53,7 +52,7 @@ def _label(one: Label, apart: bool) -> _core.Label:
 
 
 def of(space: AddressSpace, shown: tuple[int, int] | None = None) -> Known:
-    """SHOWN: offsets; all of them by default."""
+    """SHOWN: first and last offset; the whole space by default."""
     shown = shown or (0, space.paging.last_offset)
     return Known(space, recognition.find(space), shown)
 
@@ -66,6 +65,6 @@ def _process(
         task = tasks.task_of_root(linux, linux.space.root)
         if task is not None and task.mm:
             named = vmas.labels(linux, task.mm)
-    if any(label.name == "[stack]" for label in named):
+    if any(label.part is Part.STACK for label in named):
         return named
     return named + user_stack.labels(space, linux, target.registers(), shown)

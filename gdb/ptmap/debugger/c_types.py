@@ -6,7 +6,7 @@ import gdb
 
 
 def builtin(name: str) -> gdb.Type:
-    """One that these languages have without debug information: "char", "char16_t"."""
+    """A type that C or C++ has without debug information: "char", "char16_t"."""
     language = gdb.parameter("language")
     gdb.execute("set language c++", to_string=True)
     try:

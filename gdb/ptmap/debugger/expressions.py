@@ -1,4 +1,4 @@
-"""Expressions that a person or a file of rules gives, evaluated without effect on the target."""
+"""Expressions of a person or of a file of rules, evaluated without effect on the target."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Iterator
 
 import gdb
 
-# Through these an expression would write (counter++) or run code (f(), "a string", for which the
-# target's malloc makes room). may-write-registers cannot be changed while there is a target.
+# While these are off an expression cannot write (counter++) or run code: f(), or "a string", for
+# which GDB calls the target's malloc. may-write-registers cannot change while there is a target.
 _EFFECTS = ("may-write-memory", "may-call-functions")
 
-# So what assigns to a register, which a local variable may be kept in, is told by its text.
+# So the text decides whether an expression assigns to a register. A local variable may be in one.
 _LITERAL = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _OPERATOR = re.compile(r"<<=|>>=|==|!=|<=|>=|:=|\+\+|--|[-+*/%&|^@]=|=")
 _COMPARES = {"==", "!=", "<=", ">="}
@@ -25,7 +25,7 @@ _ALWAYS = {"pc", "sp", "fp", "ps"}  # GDB's own names for registers
 
 
 def value(expression: str) -> gdb.Value:
-    """Error: gdb.error, also where the target would be written to or run."""
+    """Error: gdb.error, also if it would write to the target or run it."""
     if "=" in expression or "++" in expression or "--" in expression:
         _require_harmless(_LITERAL.sub(" ", expression))
     with without_effects():
@@ -33,17 +33,17 @@ def value(expression: str) -> gdb.Value:
 
 
 def _require_harmless(text: str) -> None:
-    """Error: gdb.error where it assigns to anything but GDB's own convenience variables."""
+    """Error: gdb.error if it assigns to anything but GDB's own convenience variables."""
     while any(_assigns(operator) for operator in _OPERATOR.findall(text)):
         found = _TO_VARIABLE.match(text)
         if found is None or _is_register(found[1] or found[2]):
-            raise gdb.error("it assigns, and nothing is written to the target")
+            raise gdb.error("it assigns a value, and ptmap writes nothing to the target")
         text = text[found.end() :]
 
 
 def _assigns(operator: str) -> bool:
     if operator in ("=", "/="):
-        return gdb.parameter("language") not in _WHERE_EQUALS_COMPARES  # "auto": most likely C
+        return gdb.parameter("language") not in _WHERE_EQUALS_COMPARES  # "auto" counts as C
     return operator not in _COMPARES
 
 
@@ -58,8 +58,8 @@ def _is_register(name: str) -> bool:
 
 @contextmanager
 def without_effects() -> Iterator[None]:
-    """Inside GDB refuses to write to the target or to call its functions. Its own convenience
-    variables can be assigned to. May be entered again inside."""
+    """While it lasts GDB refuses to write to the target or to call its functions, but assigns to
+    its own convenience variables. May be nested."""
     held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     changed: list[str] = []
     try:
@@ -72,7 +72,7 @@ def without_effects() -> Iterator[None]:
         yield
     finally:
         try:
-            # It may raise KeyboardInterrupt for a Ctrl-C just before, with SIGINT blocked.
+            # This blocks SIGINT, and yet may raise KeyboardInterrupt for an earlier Ctrl-C.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         finally:
             for name in changed:

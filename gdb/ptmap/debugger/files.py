@@ -1,5 +1,5 @@
-"""Files that the user names: what is written to them, and what is read. Nothing here waits without
-hearing Ctrl-C, whatever such a name is: a FIFO that nobody reads or writes, a terminal at rest."""
+"""Writes and reads files that the user names. Ctrl-C ends each wait, whatever the name is: a FIFO
+that nobody reads or writes, a terminal at rest."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import gdb
 from ..base.errors import Refusal
 from ..base.text import Text, flat, printable
 
-# To these GDB itself writes. Opened anew a file would be cut, and a socket cannot be.
+# GDB itself writes to these. To open one again would cut a file; a socket cannot be opened.
 _OWN = {
     **{name: 1 for name in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")},
     **{name: 2 for name in ("/dev/stderr", "/dev/fd/2", "/proc/self/fd/2")},
 }
-_AT_ONCE = select.PIPE_BUF  # bytes that go into what is ready for more without waiting
+_AT_ONCE = select.PIPE_BUF  # bytes that a pipe which polls as ready takes without waiting
 _EVERY = 20  # milliseconds
 _NEW = 0o666  # permissions, less the umask
 
 
 def write(path: str, content: bytes | Text, wait: bool = True) -> None:
-    """A long text is in pieces, as Ctrl-C is heard between two. Without WAIT what a reader does not
+    """A long text comes in pieces: Ctrl-C works between two. Without WAIT, what a reader does not
     take at once is lost. Error: Refusal."""
     pieces = (
         [content]
@@ -77,7 +77,7 @@ def _write(descriptor: int, content: memoryview, wait: bool) -> None:
     ready = select.poll()
     ready.register(descriptor, select.POLLOUT)
     while content:
-        # Python hears Ctrl-C between two polls; a write goes on (GDB's handler has SA_RESTART).
+        # Ctrl-C works between two polls, but not in a write: GDB's handler has SA_RESTART.
         if ready.poll(_EVERY if wait else 0):
             with suppress(BlockingIOError):
                 content = content[os.write(descriptor, content[:_AT_ONCE]) :]
@@ -86,8 +86,8 @@ def _write(descriptor: int, content: memoryview, wait: bool) -> None:
 
 
 def replace(path: str, content: bytes) -> None:
-    """Writes a file whole or not at all: what was there before stays on an error. Error: Refusal,
-    also for what is no regular file."""
+    """Writes a file whole or not at all: on an error the old file stays. Error: Refusal, also if
+    PATH is not a regular file."""
     place = os.path.realpath(os.path.expanduser(path))
     temporary = None
     try:
@@ -107,7 +107,7 @@ def replace(path: str, content: bytes) -> None:
 
 
 def _require_replaceable(place: str, path: str) -> None:
-    """Error: Refusal, OSError, for what could not be written as it is."""
+    """Error: Refusal, OSError, if the file itself could not be written to."""
     try:
         status = os.stat(place)
     except FileNotFoundError:
@@ -119,7 +119,7 @@ def _require_replaceable(place: str, path: str) -> None:
 
 
 def _mode(path: str) -> int:
-    """The permissions of what is there, else those that any new file gets."""
+    """The permissions of the file that is there, or those of any new file."""
     with suppress(OSError):
         return stat.S_IMODE(os.stat(path).st_mode)
     mask = os.umask(0)
@@ -128,9 +128,9 @@ def _mode(path: str) -> int:
 
 
 def open_regular(path: str) -> BinaryIO:
-    """For reading. Error: Refusal for what is no regular file, OSError."""
+    """For reading. Error: Refusal if it is not a regular file; OSError."""
     place = os.path.expanduser(path)
-    # Before it is opened: to open and close a FIFO breaks the pipe of who waits to write into it.
+    # Before it is opened: opening and closing a FIFO gives a process that waits to write SIGPIPE.
     _require_regular(os.stat(place), path)
     file = open(place, "rb", opener=lambda name, how: os.open(name, how | os.O_NONBLOCK))
     try:

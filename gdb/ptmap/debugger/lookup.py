@@ -1,4 +1,4 @@
-"""Symbols and types as GDB knows them, which may be elsewhere than things are."""
+"""Symbols and types as GDB knows them. KASLR may have moved the kernel away from its symbols."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gdb
 
 
 def link_address(name: str) -> int | None:
-    """Where GDB believes a symbol to be."""
+    """Where GDB believes a symbol to be; None if it knows none."""
     try:
         wide = gdb.selected_inferior().architecture().integer_type(64, False)
         return int(gdb.parse_and_eval(f"&{name}").cast(wide))
@@ -25,7 +25,7 @@ def size_of_type(name: str) -> int | None:
 
 
 def elements(name: str) -> int | None:
-    """How many an array has, by its type; None if that is not known. It is not read."""
+    """An array's number of elements, by its type alone; None if GDB does not know it."""
     try:
         return _elements(gdb.parse_and_eval(f"&{name}").type.target())
     except (gdb.error, RuntimeError, TypeError, ValueError):
@@ -34,11 +34,11 @@ def elements(name: str) -> int | None:
 
 @dataclass(frozen=True)
 class Member:
-    """Of a structure, in bytes from its beginning."""
+    """A member of a structure; bytes, from the structure's beginning."""
 
     offset: int
     size: int
-    elements: int | None  # of an array
+    elements: int | None  # if it is an array
 
 
 def has_structure(name: str) -> bool:
@@ -51,10 +51,9 @@ def members(structure: str) -> list[str]:
 
 
 def member(structure: str, path: list[str]) -> Member:
-    """A member of a member ... of a structure, anonymous structures and unions looked into.
+    """A member of a member ... of a structure, also inside anonymous structures and unions.
 
-    Error: LookupError, whose argument is the name that there is not: the structure's, or a
-    member's.
+    Error: LookupError, whose argument is the missing name: the structure's, or a member's.
     """
     kind, offset = _structure(structure), 0
     for name in path:
@@ -80,7 +79,7 @@ def _elements(kind: gdb.Type) -> int | None:
 
 
 def _member(kind: gdb.Type, name: str) -> tuple[int, gdb.Type] | None:
-    """Offset and type of a member, anonymous structures and unions looked into."""
+    """Offset and type of a member, also inside anonymous structures and unions."""
     if kind.code not in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
         return None
     for field in kind.fields():

@@ -1,4 +1,4 @@
-"""How far a long command is: one line on a terminal, after half a second, erased in the end."""
+"""A long command's progress: one line on a terminal, after half a second, erased at the end."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _EVERY = 0.2
 class _Command:
     """Lives as long as a command."""
 
-    terminal: bool = False  # somebody looks on
+    terminal: bool = False  # a person sees the line
     started: float = 0.0
-    shown: float = 0.0  # when, 0 for not at all
-    batch: tuple[float, int] = (0.0, 0)  # when it began, how many reads it has
+    shown: float = 0.0  # when the line was last written; 0 if it is not there
+    batch: tuple[float, int] = (0.0, 0)  # when these reads began, and how many they are
 
 
 def _this() -> _Command:
@@ -36,7 +36,7 @@ def begin() -> None:
 
 
 def erase() -> None:
-    """Before anything else is written: a command's answer, an error."""
+    """Call it before anything else is written: a command's answer, an error."""
     this = _this()
     if this.shown:
         this.shown = 0.0
@@ -44,7 +44,7 @@ def erase() -> None:
 
 
 def reading(done: int, total: int) -> None:
-    """Of these reads so many are done. More may follow: tables name other tables."""
+    """DONE of TOTAL reads are done. More may follow: tables name other tables."""
     this = _this()
     if not this.terminal:
         return
@@ -59,27 +59,28 @@ def reading(done: int, total: int) -> None:
 
 
 def scanning(tables: int) -> None:
-    """A _core Pulse: so many tables are read."""
+    """A _core Pulse: this many tables are read."""
     show(f"{tables} tables")
 
 
 def searching(pages: int) -> None:
-    """A _core Pulse: so many pages were looked at."""
+    """A _core Pulse: this many pages were looked at."""
     show(f"{pages} pages looked at")
 
 
 def flattening(ranges: int) -> None:
-    """A _core Pulse: so many ranges of a map are made. In Python Ctrl-C ends it here."""
+    """A _core Pulse: this many ranges of a map are made. Ctrl-C ends the work here, because here
+    it is in Python."""
     show(f"{ranges} ranges")
 
 
 def writing(ranges: int) -> None:
-    """A _core Pulse: so many ranges are text."""
+    """A _core Pulse: this many ranges are text."""
     show(f"writing {ranges} ranges")
 
 
 def comparing(entries: int) -> None:
-    """A _core Pulse: so many pairs of entries are compared."""
+    """A _core Pulse: this many pairs of entries are compared."""
     show(f"comparing {entries} entries")
 
 
@@ -87,7 +88,7 @@ def show(text: str, now: float | None = None) -> None:
     now = time.monotonic() if now is None else now
     if _is_due(now):
         _this().shown = now
-        _write(f"\r{text:<79.79}\r")  # so that the terminal's ^C is on this line too
+        _write(f"\r{text:<79.79}\r")  # the last \r puts the terminal's ^C on this line too
 
 
 def _is_due(now: float) -> bool:
@@ -100,10 +101,10 @@ def _is_terminal() -> bool:
 
 
 def _is_batch() -> bool:
-    """GDB does not say it; -batch turns these off."""
+    """GDB has no name for it, but -batch turns these two off."""
     return not gdb.parameter("confirm") and not gdb.parameter("pagination")
 
 
 def _write(text: str) -> None:
-    # Not through GDB, which would count lines and wrap them.
+    # Not through GDB: its pager would count the lines and wrap them.
     os.write(2, text.encode("ascii", "replace"))

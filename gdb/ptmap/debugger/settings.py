@@ -1,4 +1,4 @@
-"""set/show ptmap: what the target does not tell, and limits."""
+"""set/show ptmap: values that the target does not show, and limits."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Setting(gdb.Parameter):
     def __init__(self, row: _Row) -> None:
         self.row = row
         automatic = row.default is None
-        usual = "auto (the target's, where it has one)" if automatic else str(row.default)
+        usual = "auto (the target's, if it has one)" if automatic else str(row.default)
         self.__doc__ = row.doc
         what = row.meaning.replace("The ", "the ", 1)
         self.set_doc = f"Set {what} for ptmap."
@@ -73,7 +73,7 @@ class _Setting(gdb.Parameter):
         return self._show(self.number)
 
     def _show(self, number: int) -> str:
-        """Registers in hexadecimal, counts in decimal: a count is never 0."""
+        """Registers in hexadecimal, counts in decimal: only a count has a lowest value."""
         return str(number) if self.row.low else hex(number)
 
     def _evaluate(self, text: str) -> int:
@@ -97,21 +97,21 @@ class _MemorySetting(gdb.Parameter):
 
     set ptmap memory auto|packets|process|direct-map|dump PATH|file PATH
 
-      auto        the first that works: a core file's dump, the QEMU process of
-                  this host that is proved to be at the other end, QEMU's
-                  stub, the kernel's direct map. The default.
+      auto        the first that works: a core file's dump, the QEMU process,
+                  QEMU's stub, the kernel's direct map. The default.
       packets     QEMU's stub in its physical mode
-      process     that QEMU process
-      direct-map  where a stub reads only virtual memory (kgdb): the kernel's
-                  own map of all RAM
+      process     the memory of the QEMU process on this host that is proved
+                  to be at the other end
+      direct-map  the kernel's own map of all RAM, for a stub that reads only
+                  virtual memory (kgdb)
       dump PATH   a dump of the machine, with its registers: no target needed
-      file PATH   a raw image: byte N is physical address N; but where it has
-                  the size of an attached QEMU's main memory it is that, whose
-                  part above 4 GiB follows the lower one at once
+      file PATH   a raw image: byte N is physical address N. If its size is
+                  that of an attached QEMU's main memory, it is that memory:
+                  the part above 4 GiB follows the lower part without a gap
 
-    What was read over a slow line (kgdb) is kept until the target runs:
-    setting this anew, to whatever it is, forgets it.
-    show ptmap memory says which it is, why, and what it cost so far."""
+    Memory read over a slow line (kgdb) is kept until the target runs, or
+    until this is set again, even to the same value.
+    show ptmap memory says which source is used, why, and what it cost so far."""
 
     set_doc = "Set where ptmap reads physical memory."
     show_doc = "Show where ptmap reads physical memory, why, and what it cost."
@@ -121,7 +121,7 @@ class _MemorySetting(gdb.Parameter):
         super().__init__("ptmap memory", gdb.COMMAND_DATA, gdb.PARAM_STRING_NOESCAPE)
         self.value = "auto"
         self.chosen: tuple[str, str | None] = ("auto", None)
-        self.times = 0  # that it was set
+        self.times = 0  # how often it was set
 
     def get_set_string(self) -> str:
         try:
@@ -133,7 +133,7 @@ class _MemorySetting(gdb.Parameter):
         path = _path(path.strip())
         wrong = None
         if word not in MEMORY_WORDS:
-            wrong = f"{word or 'nothing'} is none of {', '.join(MEMORY_WORDS)}"
+            wrong = f"{word or 'nothing'} is not one of {', '.join(MEMORY_WORDS)}"
         elif word in ("dump", "file") and not path:
             wrong = f"{word} needs a PATH"
         elif word not in ("dump", "file") and path:
@@ -151,15 +151,15 @@ class _MemorySetting(gdb.Parameter):
 
 
 def _given(setting: gdb.Parameter, default: str) -> str:
-    """What `set` was given. Error: gdb.GdbError if it is no text."""
+    """The text after `set`. Error: gdb.GdbError if it is not text."""
     try:
         return (setting.value or default).strip()
     except UnicodeError:
-        raise gdb.GdbError("ptmap: that is no text in GDB's host-charset") from None
+        raise gdb.GdbError("ptmap: that is not text in GDB's host-charset") from None
 
 
 def _path(text: str) -> str:
-    """All of it, spaces too; in quotes where somebody is used to those. "" is none."""
+    """The whole text is the path, spaces too; quotes around it are allowed. "" is no path."""
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1]
     return os.path.abspath(os.path.expanduser(text)) if text else ""
@@ -172,7 +172,7 @@ class _SetPrefix(gdb.Command):
         super().__init__("set ptmap", gdb.COMMAND_DATA, gdb.COMPLETE_NONE, True)
 
     def invoke(self, argument: str, from_tty: bool) -> None:
-        if argument:  # GDB runs the subcommands itself: this is none
+        if argument:  # GDB runs the known subcommands itself
             raise failures.gdb_error("set ptmap", f"unknown setting {argument.split()[0]}")
         gdb.execute("help set ptmap")
 
@@ -203,7 +203,7 @@ def _registered() -> _Registered:
 
 
 def register(show_memory: Callable[[], str]) -> None:
-    """SHOW_MEMORY: what `show ptmap memory` says."""
+    """SHOW_MEMORY makes the text of `show ptmap memory`."""
     _SetPrefix()
     _ShowPrefix()
     registered = _registered()
@@ -212,22 +212,22 @@ def register(show_memory: Callable[[], str]) -> None:
 
 
 def get(name: str) -> int | None:
-    """A setting's number, None where it is automatic."""
+    """A setting's number, None if it is automatic."""
     return _registered().others[name].number
 
 
 def limit(name: str) -> int:
-    """One that is never automatic."""
+    """A setting that is never automatic."""
     number = get(name)
     assert number is not None
     return number
 
 
 def memory() -> tuple[str, str | None]:
-    """The source's name or "auto", and the path that some have."""
+    """The source's name or "auto"; the path, if it takes one."""
     return _registered().memory.chosen
 
 
 def memory_times() -> int:
-    """How often it was set: every time it is chosen anew."""
+    """How often it was set: setting it to the same value chooses the source anew too."""
     return _registered().memory.times

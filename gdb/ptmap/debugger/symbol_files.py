@@ -1,4 +1,4 @@
-"""Symbols that ptmap gives GDB: from an ELF image in the guest's memory, or a kernel's file."""
+"""Symbols that ptmap gives to GDB: of an ELF image in the guest's memory, or of a kernel's file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..base.errors import Refusal
 
 
 class _Given:
-    """What load() gave. Lives as long as GDB, which reads a symbol file again when it likes."""
+    """What load() gave. Lives as long as GDB, which may read a symbol file again at any time."""
 
     loaded: tuple[str, int] | None = None  # path, offset
 
@@ -25,8 +25,8 @@ def _given() -> _Given:
 
 
 def load(name: str, content: bytes, offset: int) -> None:
-    """Symbols of an ELF file, moved by `offset` from where it was linked. They replace those that
-    were loaded so before. Error: Refusal."""
+    """Gives GDB the symbols of an ELF file, `offset` above where it was linked. They replace those
+    of an earlier load(). Error: Refusal."""
     try:
         path = os.path.join(_new_folder(), name)
         with open(path, "wb") as file:
@@ -37,12 +37,12 @@ def load(name: str, content: bytes, offset: int) -> None:
     try:
         _add(path, offset)
     except gdb.error as error:
-        raise Refusal(f"-load: GDB does not take the image's symbols: {error}") from None
+        raise Refusal(f"-load: GDB refuses the image's symbols: {error}") from None
     _given().loaded = path, offset
 
 
 def unload() -> None:
-    """Takes away what load() gave, if it is still there."""
+    """Removes what load() gave, if it is still there."""
     given = _given()
     if given.loaded is None:
         return
@@ -55,7 +55,7 @@ def unload() -> None:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Around what makes GDB forget all symbols."""
+    """Gives GDB what load() gave once more, if what runs inside makes GDB forget all symbols."""
     given = _given()
     was_there = given.loaded is not None and _is_there(given.loaded[0])
     try:
@@ -66,8 +66,8 @@ def kept() -> Iterator[None]:
 
 
 def replace(path: str, offset: int, section: str = "") -> None:
-    """Makes PATH the one symbol file but for what load() gave: its sections moved by OFFSET, but
-    SECTION, which lies at 0. Error: gdb.error."""
+    """Makes PATH the only symbol file besides what load() gave. Its sections move by OFFSET, except
+    SECTION, which stays at 0. Error: gdb.error."""
     at_0 = f" -s {section} 0" if section else ""
     with _unasked(), kept():
         gdb.execute("symbol-file", to_string=True)
@@ -89,7 +89,7 @@ def _add(path: str, offset: int) -> None:
 
 
 def files_with(symbol: str) -> list[str]:
-    """The files whose symbols are loaded and have this global one."""
+    """The loaded symbol files that have this global symbol."""
     return [
         file.filename
         for file in gdb.objfiles()
@@ -108,10 +108,10 @@ def _is_there(path: str) -> bool:
 
 
 def quoted(path: str) -> str:
-    """One word of a GDB command."""
+    """The path as one word of a GDB command."""
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _new_folder() -> str:
-    """One of its own for each image, so that GDB shows the file by the image's name."""
+    """Each image has a folder of its own, so that GDB shows the file by the image's name."""
     return tempfile.mkdtemp(dir=private_folder.path())

@@ -1,4 +1,4 @@
 """What entering a kernel needs.
 
-    kernel_entry.py  GDT, IDT, TSS and what SYSCALL needs, and whether it is mapped
+    kernel_entry.py  GDT, IDT, TSS, SYSCALL's entry and stack: whether they are mapped
 """

@@ -1,8 +1,8 @@
-"""What entering the kernel needs while user space runs, and whether it is mapped.
+"""What entering the kernel from user space needs, and whether it is mapped.
 
-GDT, IDT, handlers, TSS and stacks (native/explain/descriptors.h says which pages), each under the
-root in CR3 and, if KPTI has another one for user space, under that too; and Linux's entry by
-SYSCALL, which symbols tell.
+GDT, IDT, handlers, TSS and stacks: native/explain/descriptors.h says which pages. Each is looked up
+under the root in CR3 and, if KPTI has another root for user space, under that too. Symbols tell
+Linux's entry by SYSCALL.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _SCE = 1  # IA32_EFER: SYSCALL is on
 
 @dataclass(frozen=True)
 class Entry:
-    """All of it, or why there is nothing of it."""
+    """What entering needs, or why it is not known."""
 
     rows: Sequence[EntryRow] = ()
     notes: Sequence[str] = ()  # what is not known
     why_not: str = ""
-    registers: SystemRegisters | None = None  # those that it was worked out with
+    registers: SystemRegisters | None = None  # from which this was worked out
 
 
 def entry_of(space: AddressSpace | None, registers: SystemRegisters | None, cpu: int) -> Entry:
-    """`space` and `registers` are those of the CPU with this index, None if they are not known."""
+    """SPACE and REGISTERS: those of the CPU with this index; None if they are not known."""
     if space is None or space.paging_is_off:
         return Entry()
     if registers is None:
-        return Entry(why_not="not known, since only QEMU's monitor tells GDTR, IDTR and TR")
+        return Entry(why_not="not known, because only QEMU's monitor shows GDTR, IDTR and TR")
     needs = _needs(space.kernel, registers)
     system_call, notes = _system_call(space, cpu)
     notes += [f"not all of the {name} can be read" for name in needs.unread]
@@ -67,7 +67,7 @@ def _needs(space: AddressSpace, registers: SystemRegisters) -> EntryNeeds:
 
 
 def _row(space: AddressSpace, piece: EntryPiece) -> EntryRow:
-    """Under the root that counts for it, and under KPTI's user root, where that is another one."""
+    """A piece under the root that it needs, and under KPTI's user root if that is another one."""
     pair, row = space.kpti_roots, native.core.EntryRow
     if not piece.before_switch:
         return row(piece, _state(space.kernel, piece), None)
@@ -84,23 +84,23 @@ def _state(space: AddressSpace, piece: EntryPiece) -> EntryPieceState:
         )
 
 
-# Linux's entry by SYSCALL or SYSENTER: their MSRs are nowhere to be seen, the symbols may be.
+# Linux's entry by SYSCALL or SYSENTER: no stub shows their MSRs, but there may be symbols.
 
 
 def _system_call(space: AddressSpace, cpu: int) -> tuple[list[EntryPiece], list[str]]:
-    """The entry point and the stack, and what is not known of them."""
+    """The entry point and the stack; notes on what is not known of them."""
     name = "SYSCALL" if space.paging.canonical else "SYSENTER"
     if space.paging.canonical and not space.efer & _SCE:
         return [], ["SYSCALL is off (EFER.SCE=0)"]
     symbol = "entry_SYSCALL_64" if space.paging.canonical else "entry_SYSENTER_32"
-    # Looking for the kernel reads its tables: only where there may be an answer.
+    # Recognising the kernel reads its tables, so it is done only if GDB knows the symbol.
     linux = recognition.find(space) if lookup.link_address(symbol) is not None else None
     where = linux.symbol(symbol) if linux else None
     if linux is None or where is None:
         return [], [f"{name}: entry and stack not known (no symbols, no MSRs)"]
     found = [_page_piece(f"{name} entry", name, where, where, "fetch")]
     if not space.paging.canonical:
-        # Of the entry stack, below the TSS (arch/x86/kernel/cpu/common.c): an MSR tells where.
+        # The entry stack is below the TSS (arch/x86/kernel/cpu/common.c): only an MSR tells where.
         return found, ["SYSENTER: stack not known (no MSRs)"]
     top = _top_of_stack(linux, cpu)
     if top is None:
@@ -117,7 +117,7 @@ def _page_piece(
 
 
 def _top_of_stack(linux: kernel.Kernel, cpu: int) -> int | None:
-    """Per-CPU data: cpu_current_top_of_stack, in 6.2 to 6.14 pcpu_hot.top_of_stack."""
+    """From per-CPU data: cpu_current_top_of_stack, or in 6.2 to 6.14 pcpu_hot.top_of_stack."""
     for name in ("cpu_current_top_of_stack", "pcpu_hot.top_of_stack"):
         try:
             where = linux.per_cpu(name, cpu)

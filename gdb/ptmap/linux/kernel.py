@@ -1,7 +1,7 @@
-"""A Linux: its banner and version, and where KASLR put what its symbols name.
+"""A Linux: its banner, its version, and where KASLR put its symbols.
 
-It was recognised by its tables (shape.py). If GDB has the kernel's own symbols, at the right place
-or not, their linux_banner decides whether they are this kernel's.
+shape.py recognises it by its tables. GDB may have symbols, at the right place or not. They are this
+kernel's if linux_banner is where they say, KASLR's offset added.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from .._core import Range, Walk
 
 _BANNER = b"Linux version "
-_SEARCHED = 64 * MIB  # of the image, for the banner
+_SEARCHED = 64 * MIB  # how much of the image is searched for the banner
 _STEP = 64 << 10
 
 
 class Kernel:
-    """A Linux that was found. Everything is read from its own root."""
+    """A Linux that was found. Everything is read through its own root."""
 
-    place: Place | None = None  # where its symbols led to its memory: symbol_kernel.py
-    near = 4096  # bytes between two fields of a structure for which one read is better than two
+    place: Place | None = None  # only of a SymbolKernel
+    near = 4096  # two fields of a structure that are no further apart are read at once; bytes
 
     def __init__(self, space: AddressSpace, image: Image, upper: UpperPart | None = None) -> None:
         self._given = space
@@ -42,7 +42,7 @@ class Kernel:
 
     @cached_property
     def space(self) -> AddressSpace:
-        """Of the kernel root."""
+        """The kernel root's space."""
         return self._given.kernel
 
     @cached_property
@@ -59,32 +59,32 @@ class Kernel:
 
     @cached_property
     def page_offset(self) -> int | None:
-        """32-bit: where lowmem begins, and a process's part ends."""
+        """32-bit only: the address where lowmem begins and a process's part ends."""
         return page_offset_32(self.ranges)
 
     # Without symbols
 
     @cached_property
     def banner(self) -> str | None:
-        """As "Linux version 6.1.0-35-amd64 (...)", from the kernel's memory."""
+        """For example "Linux version 6.1.0-35-amd64 (...)", from the kernel's memory."""
         if self.banner_at is None:
             return None
         return printable(self.memory.string(self.banner_at, 512).strip())
 
     @cached_property
     def banner_at(self) -> int | None:
-        """Where linux_banner is."""
+        """The address of linux_banner."""
         known = self.symbol("linux_banner")
         return known if known is not None else self._search_banner()
 
     @cached_property
     def version(self) -> tuple[int, int] | None:
-        """(6, 1)"""
+        """For example (6, 1)."""
         found = re.match(r"Linux version (\d+)\.(\d+)", self.banner or "")
         return (int(found[1]), int(found[2])) if found else None
 
     def _search_banner(self) -> int | None:
-        """It is in .rodata, near its beginning in the versions that link init/ first."""
+        """The banner is in .rodata; near its beginning in versions that link init/ first."""
         part = self.image.rodata or self.image.text
         end = min(part.end, part.start + _SEARCHED)
         tail = b""
@@ -101,8 +101,8 @@ class Kernel:
         return None
 
     def image_address(self, frame: int) -> int | None:
-        """Where the kernel's read-only image, text and rodata, has a physical address; None where
-        it has not. What lies between its parts was freed after boot: a process may have it now."""
+        """The linear address of a frame of the kernel's text or rodata; None if it is in neither.
+        Memory between the two was freed after boot: a process may have it now."""
         at = bisect_right(self._fixed_frames, (frame, 1 << 64, 0)) - 1
         if at < 0:
             return None
@@ -111,7 +111,7 @@ class Kernel:
 
     @cached_property
     def _fixed_frames(self) -> list[tuple[int, int, int]]:
-        """By frame: (pa, size, va)."""
+        """(pa, size, va), sorted by frame."""
         found = []
         for part in filter(None, (self.image.text, self.image.rodata)):
             for r in self.ranges:
@@ -124,8 +124,8 @@ class Kernel:
 
     @cached_property
     def offset(self) -> int | None:
-        """From where the loaded symbols say things are to where they are (KASLR, if GDB was not
-        told of it); None without symbols of this very kernel."""
+        """How far the kernel is above the addresses of the loaded symbols (by KASLR, if GDB does
+        not know of it); None without symbols of this very kernel."""
         linked = lookup.link_address("linux_banner")
         text = lookup.link_address("_text") or lookup.link_address("_stext")
         if linked is None or text is None:
@@ -140,7 +140,7 @@ class Kernel:
 
     @property
     def wrong_symbols(self) -> bool:
-        """Symbols of some Linux are loaded, and it is not this one."""
+        """Whether symbols of another Linux are loaded."""
         return lookup.link_address("linux_banner") is not None and self.offset is None
 
     def symbol(self, name: str) -> int | None:
@@ -151,11 +151,11 @@ class Kernel:
         return None if linked is None else self.moved(linked)
 
     def moved(self, linked: int) -> int:
-        """From where the symbols say something is to where it is; only with an offset."""
+        """The address of something that the symbols put at LINKED. Only if `offset` is known."""
         return linked + (self.offset or 0) & self._mask
 
     def word(self, name: str) -> int | None:
-        """The pointer-sized variable of that name; None where it is not known or not readable."""
+        """The pointer-sized variable of that name; None if it is not known or not readable."""
         where = self.symbol(name)
         if where is None:
             return None
@@ -167,8 +167,8 @@ class Kernel:
     def per_cpu(self, name: str, cpu: int) -> int | None:
         """Where a CPU has its own copy of a variable. Error: Unreadable.
 
-        The link address counts from __per_cpu_start, which is 0 on 64-bit before 6.15; where GDB
-        was told of KASLR, both have moved.
+        The link address counts from __per_cpu_start, which is 0 on 64-bit before 6.15. If GDB knows
+        of KASLR both have moved.
         """
         linked, start, text = map(lookup.link_address, (name, "__per_cpu_start", "_text"))
         offsets = self.symbol("__per_cpu_offset")
@@ -183,15 +183,15 @@ class Kernel:
     # What only the symbols of a known kernel give: symbol_kernel.py
 
     def pair(self, root: int) -> kpti.Roots | None:
-        """KPTI's, of an mm_struct's root; None where the tables have to be asked."""
+        """KPTI's roots for an mm_struct's root; None if only the tables tell."""
         return None
 
     def task_of_pid(self, pid: int) -> int | None:
-        """The task_struct with a pid; None where only the list of tasks tells."""
+        """The task_struct with a pid; None if only the list of tasks tells."""
         return None
 
     def running(self) -> Iterator[int]:
-        """The task_structs that the CPUs run, where that is known."""
+        """The task_structs that the CPUs run, if that is known."""
         return iter(())
 
     @property
@@ -200,12 +200,12 @@ class Kernel:
 
 
 def is_special(walk: Walk) -> bool:
-    """Whether Linux marked a page as none of a process's memory: of a device, of the vvar pages
+    """Whether Linux marked a page as not a process's own memory: a device's page, a vvar page
     (_PAGE_SPECIAL, arch/x86/include/asm/pgtable_types.h)."""
     return bool(walk.steps[-1].raw >> 9 & 1)
 
 
 def is_in_image(linked: int) -> bool:
-    """Whether GDB's symbols have an address in a kernel's image: it moves with KASLR."""
+    """Whether an address is in the kernel's image by GDB's symbols. If so KASLR moves it."""
     text, end = lookup.link_address("_text"), lookup.link_address("_end")
     return text is not None and end is not None and text <= linked < end

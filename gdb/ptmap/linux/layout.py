@@ -1,8 +1,8 @@
 """The parts of Linux's address space, as labels. Each says how it is known:
 
-    read        a variable or symbol of this kernel
-    deduced     the shape of its tables
-    documented  the same in every kernel of this mode: Documentation/x86/x86_64/mm.rst and
+    read        from a variable or symbol of this kernel
+    deduced     from the shape of its tables
+    documented  it is the same in every kernel of this mode: Documentation/x86/x86_64/mm.rst and
                 arch/x86/include/asm/pgtable_{32,64}_areas.h, vsyscall.h, fixmap.h
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
-from ..spaces.labels import Label
+from ..spaces.labels import Label, Part
 from ..spaces.maps import pa
 from .kernel import Kernel
 from .shape import (
@@ -36,7 +36,7 @@ _FIXED_64 = (
     (0xFFFFFFEF00000000, 0xFFFFFFFF00000000, "EFI runtime"),
 )
 _MODULES_END = 0xFFFFFFFFFF000000
-_VSYSCALL, _FIXADDR_END_64 = 0xFFFFFFFFFF600000, 0xFFFFFFFFFF800000  # the one is in the other
+_VSYSCALL, _FIXADDR_END_64 = 0xFFFFFFFFFF600000, 0xFFFFFFFFFF800000  # vsyscall is in the fixmap
 
 # Without KASLR: (LDT remap, direct map, vmalloc, its end, vmemmap, its end, KASAN, its end).
 _BASES = {
@@ -52,9 +52,9 @@ _VMALLOC_OFFSET_32 = 8 * MIB
 
 
 def labels(kernel: Kernel) -> list[Label]:
-    """By rising address, none overlapping another. Includes parts that have nothing mapped."""
+    """By rising address, without overlaps. Includes parts that have nothing mapped."""
     if kernel.place is not None and kernel.upper.unread:
-        # Ctrl-C came, the tables were not read: only this is known.
+        # Ctrl-C ended the reading of tables: only symbols tell something.
         found = [part.label for part in _image(kernel)]
     elif kernel.space.paging.canonical:
         found = _labels_64(kernel)
@@ -85,21 +85,21 @@ def _labels_64(kernel: Kernel) -> list[Label]:
 
 
 def _fixmap(kernel: Kernel, lowest: int, end: int) -> list[Label]:
-    """Where it begins depends on the configuration: said to be where its first page is."""
+    """Its beginning depends on the configuration. The label begins at the first mapped page."""
     pages = [r.va for r in kernel.ranges if lowest <= r.va < end]
     return [Label(pages[0], end, "fixmap", "documented")] if pages else []
 
 
 class _Part(NamedTuple):
-    """Of the kernel's image."""
+    """A part of the kernel's image."""
 
     name: str  # "text"
     label: Label
 
 
 def _gaps(image: list[_Part]) -> list[Label]:
-    """What was freed between the image's parts, by the names that the kernel gives it when it does
-    that (free_kernel_image_pages(), arch/x86/mm/init.c)."""
+    """The freed gaps between the image's parts. The kernel's own messages have these names
+    (free_kernel_image_pages(), arch/x86/mm/init.c)."""
     return [
         Label(
             before.label.end,
@@ -150,18 +150,18 @@ def _big_areas(kernel: Kernel) -> list[Label]:
         source = "documented"
         found.append(Label(kasan, kasan_end, "KASAN shadow", source))
     elif kernel.upper.cut:
-        return [Label(memory.start, memory.end, "direct map", "deduced")]
+        return [Label(memory.start, memory.end, "direct map", "deduced", Part.DIRECT_MAP)]
     else:
         direct, source = memory.start, "deduced"
         others = [r for r in kernel.ranges if memory.end <= r.va < CPU_ENTRY_AREA_64]
         vmemmap, vmemmap_end = _vmemmap(others, struct_pages)
-        # Something is allocated early, and the first fit is its very beginning.
+        # The kernel allocates from vmalloc early in boot, and the first fit is its beginning.
         vmalloc = others[0].va // GIB * GIB if others else vmemmap
         vmalloc_end = min(vmemmap, vmalloc + _VMALLOC_SIZE[mode])
         if any(vmalloc_end <= r.va < vmemmap for r in others):
-            vmalloc_end = vmalloc  # there is more than Linux has there: not certain
+            vmalloc_end = vmalloc  # a range that Linux does not have there: then nothing is certain
     found += [
-        Label(direct, memory.end, "direct map", source),
+        Label(direct, memory.end, "direct map", source, Part.DIRECT_MAP),
         Label(vmalloc, vmalloc_end, "vmalloc", source),
         Label(vmemmap, vmemmap_end, "vmemmap", source),
     ]
@@ -171,8 +171,8 @@ def _big_areas(kernel: Kernel) -> list[Label]:
 
 
 def _direct_map(kernel: Kernel, lowest: int) -> Span | None:
-    """All of physical memory at a constant distance, a multiple of 1 GiB; from where 0 would be
-    to the end of what is mapped."""
+    """Physical memory mapped at one distance, a multiple of 1 GiB. It begins where physical 0 would
+    be and ends with the last such range."""
     rows = [r for r in kernel.ranges if lowest <= r.va < CPU_ENTRY_AREA_64]
     if not rows:
         return None
@@ -188,8 +188,8 @@ def _direct_map(kernel: Kernel, lowest: int) -> Span | None:
 
 
 def _vmemmap(others: Sequence[Range], struct_pages: int) -> tuple[int, int]:
-    """The last ranges below the cpu_entry_area that fit 64 bytes a page of RAM, in 2 MiB pages from
-    a multiple of 1 GiB on."""
+    """It has 64 bytes for each page of RAM, in 2 MiB pages, begins at a multiple of 1 GiB and is
+    the last area below the cpu_entry_area."""
     for r in others:
         if r.va % GIB == 0 and r.page_sizes & 2:
             end = others[-1].va + others[-1].size
@@ -202,8 +202,8 @@ def _vmemmap(others: Sequence[Range], struct_pages: int) -> tuple[int, int]:
 
 
 def _labels_32(kernel: Kernel) -> list[Label]:
-    """From the top: fixmap, cpu_entry_area, LDT remap, pkmap, vmalloc, lowmem. The middle ones each
-    begin a page directory entry of their own below the next (pgtable_32_areas.h)."""
+    """From the top: fixmap, cpu_entry_area, LDT remap, pkmap, vmalloc, lowmem. cpu_entry_area, LDT
+    remap and pkmap each begin one page directory entry below the next (pgtable_32_areas.h)."""
     span = kernel.space.paging.levels[-2].entry_span
     lowmem = lowmem_32(kernel.ranges)
     start, end = lowmem[0].va, lowmem[-1].va + lowmem[-1].size
@@ -211,9 +211,9 @@ def _labels_32(kernel: Kernel) -> list[Label]:
     image = [label for label in _image_32(kernel) if start <= label.start < end]
     at = start
     for label in sorted(image, key=lambda label: label.start):
-        found += [Label(at, label.start, "lowmem", "deduced"), label]
+        found += [Label(at, label.start, "lowmem", "deduced", Part.LOWMEM), label]
         at = label.end
-    found.append(Label(at, end, "lowmem", "deduced"))
+    found.append(Label(at, end, "lowmem", "deduced", Part.LOWMEM))
     area = cpu_entry_area_32(kernel.ranges, span)
     above = [r for r in kernel.ranges if area is not None and r.va >= area]
     if area is not None:
@@ -237,7 +237,7 @@ def _image_32(kernel: Kernel) -> list[Label]:
     image = _image(kernel)
     found = {part.name: part.label for part in image}
     if kernel.image.rodata is None and "text" in found and "rodata" not in found:
-        # Without NX, or before it is set, nothing tells the two apart.
+        # Without NX, or before the kernel sets it, text and rodata look alike.
         text = found["text"]
         found["text"] = Label(text.start, text.end, "kernel text and rodata", text.source)
     return list(found.values())
@@ -250,7 +250,7 @@ def _has_highmem(kernel: Kernel, pkmap: int) -> bool:
 
 
 def _end_of_run(ranges: Sequence[Range], hole: int = 16 << 12) -> int:
-    """The area's parts lie a few guard pages apart; the fixmap begins far behind."""
+    """Where the area ends: its parts lie a few guard pages apart, the fixmap begins far behind."""
     end = int(ranges[0].va)
     for r in ranges:
         if r.va - end > hole:

@@ -1,14 +1,15 @@
-"""What Linux keeps in entries that the processor ignores: P=0 and yet not zero.
+"""What Linux keeps in an entry with P=0 that is not zero. The processor ignores such an entry.
 
-PROT_NONE and swap entries of the user part, as in Linux's
+PROT_NONE and swap entries of the user's part, by these files of Linux:
 
     arch/x86/include/asm/pgtable_64.h, pgtable-3level.h (PAE), pgtable-2level.h: the bits
     arch/x86/include/asm/pgtable-invert.h: frames and offsets are stored inverted
-    include/linux/swap.h, swapops.h: the highest swap types are no swap areas but say something
-        of the page; which, depends on the version and on the kernel's configuration
+    include/linux/swap.h, swapops.h: the highest swap types are not swap areas but kinds of
+        special entries; which ones exist depends on the version and the configuration
 
-Read in Linux 6.1, and in what changed there from 4.19, the first version with all of the inversion
-(it came with the answer to L1TF), to 6.12. Of other versions nothing is decoded.
+The source is Linux 6.1, and the changes to these files from 4.19 to 6.12. 4.19 is the first version
+that has all of the inversion, which came as a defence against L1TF. Entries of other versions are
+not decoded.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ _PSE, _PROTNONE = 1 << 7, 1 << 8  # _PAGE_PROTNONE is the bit of G, asm/pgtable_
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a non-present entry of one paging mode has its parts."""
+    """Which bits of a non-present entry hold what, in one paging mode."""
 
     first: Version
     last: Version
-    inverted: bool  # the frame of PROT_NONE, and a swap entry's offset
+    inverted: bool  # whether the frame of PROT_NONE and a swap entry's offset are stored inverted
     type_shift: int
     offset_shift: int
     offset_bits: int
-    pfn_bits: int  # of an offset that holds a frame, SWP_PFN_BITS; above are A and D
+    pfn_bits: int  # if the offset holds a frame: its bits, SWP_PFN_BITS; above them are A and D
     leaves: Mapping[int, int]  # level: bytes that a leaf maps
 
 
@@ -62,15 +63,15 @@ class Kind(NamedTuple):
     """What a swap type is."""
 
     what: str
-    access: str = ""  # "read" or "write", where there is a type for each
+    access: str = ""  # "read" or "write", if each has a type of its own
 
 
 class Group(NamedTuple):
-    """Special swap types that come or go together."""
+    """Special swap types that a kernel has all or not at all."""
 
     kinds: tuple[Kind, ...]
     always: bool = False
-    symbol: str = ""  # a function that is there exactly where the group is
+    symbol: str = ""  # a function that a kernel has if and only if it has the group
 
 
 def _kinds(what: str, *accesses: str) -> tuple[Kind, ...]:
@@ -98,14 +99,14 @@ _WITH_FRAME = ("hwpoison", "migration", "device-private", "device-exclusive")
 
 @dataclass(frozen=True)
 class Configuration:
-    """What symbols tell: MAX_SWAPFILES and which groups there are; None is not known."""
+    """What the symbols tell: MAX_SWAPFILES and the groups; None if not known."""
 
     max_swapfiles: int | None = None
     symbols: Mapping[str, bool] | None = None  # of Group.symbol
 
 
 def layout_of(mode: str, version: Version) -> Layout | None:
-    """None where the version is not one whose headers were read."""
+    """None if nobody has read this version's headers."""
     for layout in LAYOUTS.get(mode, ()):
         if layout.first <= version <= layout.last:
             return layout
@@ -116,8 +117,8 @@ _AREA = Kind("swap")  # where pages are swapped out to
 
 
 def special(version: Version, number: int, known: Configuration = Configuration()) -> Kind:
-    """What a swap type is: "swap" (an area), a special kind, or, where that is not certain,
-    "special" or "swap-or-special"."""
+    """What a swap type is: "swap" (an area) or a special kind; if that is not certain, "special"
+    or "swap-or-special"."""
     meanings = {types.get(number, _AREA) for types in _possible(version, known)}
     if len(meanings) == 1:
         return meanings.pop()
@@ -147,8 +148,7 @@ def _choices(group: Group, known: Configuration) -> Sequence[bool]:
 def decode(
     layout: Layout, version: Version, level: int, raw: int, known: Configuration = Configuration()
 ) -> dict[str, object] | None:
-    """A non-present entry in the shape of the JSON; None where there is nothing to say: zero, or
-    no level for leaves."""
+    """A non-present entry, as the JSON has it; None for zero, and for a level without leaves."""
     size = layout.leaves.get(level)
     if raw == 0 or raw & 1 or size is None:
         return None
@@ -180,15 +180,15 @@ def text(one: Mapping[str, object], mode: str) -> str:
     what = one["what"]
     head = f"Linux {one['version']}: "
     if what == "prot-none":
-        # They look the same: change_pte_range(), mm/mprotect.c. Only x86_64 has the hints.
+        # Both look the same: change_pte_range(), mm/mprotect.c. Only x86_64 has NUMA hints.
         hint = " or a NUMA hint" if mode in ("4-level", "5-level") else ""
         return f"{head}PROT_NONE{hint}, frame {one['pa']}"
     if what == "invalidated":
         return f"{head}a large page being split or changed, frame {one['pa']}"
     if what == "unknown-layout":
-        return f"Linux's, of a layout that is not known for this version ({one['version']})"
+        return f"ptmap does not know the layout of Linux {one['version']}'s non-present entries"
     if what == "unknown":
-        return f"{head}nothing that this version stores"
+        return f"{head}not an entry that this version writes"
     place = f"type {one['type']}, offset {one['offset']}"
     if what == "swap":
         return f"{head}swapped out: {place}"
@@ -201,27 +201,27 @@ def text(one: Mapping[str, object], mode: str) -> str:
     return f"{head}{what}{access}{frame}: swap {place}"
 
 
-# On a target
+# For a space
 
 
 @dataclass(frozen=True)
 class _Known:
-    """A Linux that was found: enough to see quickly that it is still there."""
+    """A Linux that was found: enough to check quickly that it is still there."""
 
     banner_at: int
     banner: bytes
     version: Version
-    user_end: int  # of the part that belongs to processes
+    user_end: int  # where the processes' part ends
 
 
 class _Last:
-    """Lives as long as the memory is the same one."""
+    """Lives as long as the memory is the same."""
 
     known: _Known | None = None
 
 
 def explain(space: AddressSpace, va: int, level: int, raw: int) -> dict[str, object] | None:
-    """What Linux means by a non-present entry; None where there is nothing, or no Linux."""
+    """What Linux means by a non-present entry; None for zero, or if there is no Linux."""
     if raw == 0 or space.paging_is_off:
         return None
     linux = _linux(space)
@@ -233,7 +233,7 @@ def explain(space: AddressSpace, va: int, level: int, raw: int) -> dict[str, obj
         return {"what": "unknown-layout", **version}
     one = decode(layout, linux.version, level, raw)
     if one is not None and one["what"] in ("special", "swap-or-special"):
-        # Only now is it worth a look at symbols.
+        # Only these depend on the configuration, and looking up symbols is slow.
         kernel = find(space)
         known = _configuration(kernel) if kernel else Configuration()
         one = decode(layout, linux.version, level, raw, known)
@@ -241,9 +241,9 @@ def explain(space: AddressSpace, va: int, level: int, raw: int) -> dict[str, obj
 
 
 def _linux(space: AddressSpace) -> _Known | None:
-    """Looked for once a connection; afterwards its banner is read back."""
+    """Searched once for each connection; later calls only read the banner again and compare it."""
     place = space.memory.source.place
-    if place is not None:  # found by symbols, at this very stop
+    if place is not None:  # found by symbols, in this stop
         user_end = space.paging.upper_part if space.paging.canonical else place.page_offset
         return _Known(place.banner_at, place.banner, place.version, user_end)
     last = space.memory.found.of(_Last)
@@ -275,7 +275,7 @@ def _banner(space: AddressSpace, address: int) -> bytes | None:
 
 
 def _configuration(kernel: Kernel) -> Configuration:
-    """What its symbols tell."""
+    """What the kernel's symbols tell of its configuration."""
     if kernel.offset is None:
         return Configuration()
     names = {group.symbol for _, _, groups in SPECIALS for group in groups if group.symbol}

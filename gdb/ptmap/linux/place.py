@@ -1,7 +1,7 @@
 """Where a kernel and its direct map are, by its symbols and a stub that reads linear addresses.
 
 For targets that show no control registers and no physical memory: kgdb. GDB may have the symbols
-at their link addresses, wherever KASLR put the kernel. What is found is proved: the kernel's own
+at their link addresses although KASLR moved the kernel. The place found is proved: the kernel's own
 tables, read through the direct map, must translate linux_banner to where it is.
 """
 
@@ -21,21 +21,21 @@ from .shape import IMAGE_64, MIB
 if TYPE_CHECKING:
     from .._core import Paging
 
-Read = Callable[[int, int], bytes | None]  # linear address and length; None where it is not there
+Read = Callable[[int, int], bytes | None]  # linear address and length; None if it is not there
 
 _BANNER = re.compile(rb"Linux version (\d+)\.(\d+)")
 _BANNER_SIZE = 32
-_SLOT = 2 * MIB  # KASLR moves by multiples of it: the least CONFIG_PHYSICAL_ALIGN that is in use
+_SLOT = 2 * MIB  # KASLR moves by a multiple of this, the smallest CONFIG_PHYSICAL_ALIGN in use
 _SLOTS = 512  # within KERNEL_IMAGE_SIZE
 
-# Without page_offset_base: __PAGE_OFFSET_BASE_L4 and _L5 since Linux 4.20, and until then.
+# For kernels without page_offset_base: __PAGE_OFFSET_BASE_L4 and _L5, since Linux 4.20 and before.
 _PAGE_OFFSETS = {
     "4-level": (0xFFFF888000000000, 0xFFFF880000000000),
     "5-level": (0xFF11000000000000, 0xFF10000000000000),
 }
 _PGDIR_SHIFT_5 = 48
 
-# CR4 and EFER as far as they select a mode, and CR0 as Linux has it (CR0_STATE in
+# The bits of CR4 and EFER that select a mode, and CR0 as Linux sets it (CR0_STATE in
 # arch/x86/include/uapi/asm/processor-flags.h).
 _PSE, _PAE, _LA57 = 1 << 4, 1 << 5, 1 << 12
 _SCE, _LME, _LMA, _NXE = 1, 1 << 8, 1 << 10, 1 << 11
@@ -45,34 +45,34 @@ CR0 = 0x80050033
 
 _PTI_WORD, _PTI_BIT = 7, 11  # X86_FEATURE_PTI, arch/x86/include/asm/cpufeatures.h
 
-# struct e820_table, arch/x86/include/asm/e820/types.h, and the types of it that are memory: RAM,
-# ACPI tables, ACPI NVS. On a PC all below 1 MiB is RAM or ROM but for the window of VGA.
+# struct e820_table, arch/x86/include/asm/e820/types.h, and its types that are memory: RAM, ACPI
+# tables, ACPI NVS. On a PC everything below 1 MiB is RAM or ROM, except the window of VGA.
 _E820_ENTRY, _E820_MAX, _E820_MEMORY = struct.Struct("<QQI"), 320, (1, 3, 4)
 _E820_READ = 20 * 20  # bytes at once
 _LOW = [(0, 0x9FFFF), (0xC0000, 0xFFFFF)]
 
 
 class Disproof(Refusal):
-    """The kernel's own tables contradict what the direct map is said to be."""
+    """The kernel's own tables contradict the address of the direct map."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What stays the same until the machine boots again."""
+    """Where a kernel is; the same until the machine boots again."""
 
-    offset: int  # from where GDB has the symbols to where things are
+    offset: int  # how far the kernel is above GDB's symbols
     banner: bytes  # the beginning of linux_banner
     banner_at: int
     pointer: int  # bytes
     mode: str
     page_offset: int  # the linear address of physical 0: the direct map
     end: int  # where the direct map ends, physical
-    image: int  # a linear address of the kernel's image less its physical one
+    image: int  # linear minus physical address of the kernel's image
     text: int  # where the image begins
     image_end: int
     root: int  # of init_mm, physical
     nxe: bool
-    pti: bool | None  # None is not known
+    pti: bool | None  # None: not known
     ram: Sequence[tuple[int, int]]  # sorted (first, last)
 
     @property
@@ -86,7 +86,7 @@ class Place:
 
     @property
     def known(self) -> list[tuple[int, int, int]]:
-        """The image and the direct map, where the tables need not be asked: (address, size,
+        """The image and the direct map, for which no tables need to be read: (address, size,
         physical address)."""
         return [
             (self.text, self.image_end - self.text, self.text - self.image),
@@ -94,7 +94,7 @@ class Place:
         ]
 
     def is_same(self, read: Read) -> bool:
-        """Whether the kernel is where it was: not rebooted, nor moved under other symbols."""
+        """Whether the kernel is still there: no reboot, no other symbols."""
         if link_address("linux_banner") != self.banner_at - self.offset & self._mask:
             return False
         if read(self.banner_at, len(self.banner)) != self.banner:
@@ -108,9 +108,9 @@ class Place:
 
 
 def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
-    """PC is of a CPU that runs the kernel; PAGE_OFFSET what the user says of the direct map.
+    """PC: of a CPU that runs the kernel. PAGE_OFFSET: the direct map's address, if the user set it.
 
-    Error: Refusal where there are no symbols, or not this kernel's; Disproof.
+    Error: Refusal if there are no symbols, or not this kernel's; Disproof.
     """
     linked = link_address("linux_banner")
     if linked is None:
@@ -136,10 +136,11 @@ def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
 def kaslr_offset(
     read: Read, pc: int | None, text: int, end: int, linked_banner: int, banner: bytes | None = None
 ) -> tuple[int, bytes] | None:
-    """How far the kernel is from its link addresses, and the beginning of linux_banner there; None
-    where it is nowhere.
+    """How far the kernel is above its link addresses, and the beginning of linux_banner there; None
+    if it is not found.
 
-    Not moved at all; else by as much as puts PC into the image; else (PC is a module's) anywhere.
+    First tries 0, then each offset that puts PC into the image, then all others: PC may be a
+    module's.
     """
     mask = (1 << 32) - 1 if linked_banner < 1 << 32 else (1 << 64) - 1
 
@@ -168,7 +169,7 @@ def kaslr_offset(
 def _candidates(
     read: Read, offset: int, banner: bytes, pointer: int, given: int | None
 ) -> Iterator[Place]:
-    """What may be, by the variables; several where they don't tell mode or direct map."""
+    """The places that the variables allow; several if they do not tell the mode or direct map."""
 
     def variable(name: str, size: int = pointer) -> int | None:
         return _variable(read, name, offset, size)
@@ -205,12 +206,12 @@ def _candidates(
 def _modes(
     variable: Callable[..., int | None], pointer: int, low_pages: int, given: int | None
 ) -> Iterator[tuple[str, int, int]]:
-    """Mode, direct map, and what the image's addresses are above its physical ones."""
+    """Mode, direct map, and linear minus physical address of the image."""
     if pointer == 8:
-        # Set for good when the kernel starts; __pgtable_l5_enabled is freed in some versions.
+        # Never changes after the kernel starts. Some versions free __pgtable_l5_enabled.
         five = variable("pgdir_shift", 4) == _PGDIR_SHIFT_5
         mode = "5-level" if five else "4-level"
-        # By how much physical addresses moved more than linear ones: KASLR may make it negative.
+        # How much further KASLR moved the physical addresses than the linear ones; may be negative.
         moved = variable("phys_base") or 0
         image = IMAGE_64 - (moved - (1 << 64) if moved >> 63 else moved)
         base = given if given is not None else variable("page_offset_base")
@@ -224,12 +225,12 @@ def _modes(
             return
         base = high - (low_pages << 12)
     known = lookup.size_of_type("pte_t")
-    for size in (4, 8) if known is None else (known,):  # without types the proof decides
+    for size in (4, 8) if known is None else (known,):  # without types _disproof() decides
         yield "pae" if size == 8 else "32-bit", base, base
 
 
 def _disproof(place: Place, read: Read) -> str:
-    """Why it cannot be as it seems; "" where the kernel's tables agree."""
+    """Why the kernel cannot be at this place; "" if its tables agree."""
     walk = native.core.walk(
         paging(place),
         place.root,
@@ -253,7 +254,7 @@ def paging(place: Place) -> Paging:
 
 
 def _ram(read: Read, offset: int, pointer: int) -> list[tuple[int, int]]:
-    """By e820_table; [] where it is not there (before Linux 4.12) or says nothing."""
+    """By e820_table; [] if there is none (before Linux 4.12) or it is empty."""
     table = _variable(read, "e820_table", offset, pointer)
     count = int.from_bytes(read(table, 4) or b"", "little") if table else 0
     if not table or not 0 < count <= _E820_MAX:
@@ -272,7 +273,7 @@ def _ram(read: Read, offset: int, pointer: int) -> list[tuple[int, int]]:
 
 
 def address(name: str, offset: int) -> int | None:
-    """Where a symbol is, with KASLR's offset."""
+    """A symbol's address, with KASLR's offset; None if GDB knows no such symbol."""
     linked = link_address(name)
     if linked is None:
         return None

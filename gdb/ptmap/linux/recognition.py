@@ -1,4 +1,4 @@
-"""Is the target Linux?"""
+"""Whether a space belongs to a Linux."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .symbol_kernel import SymbolKernel
 
 
 class _Look:
-    """What came of looking at a space's tables."""
+    """What a space's tables showed."""
 
     is_done = False
     seen: tuple[shape.Image, shape.UpperPart] | None = None
@@ -25,6 +25,6 @@ def find(space: AddressSpace) -> Kernel | None:
         return SymbolKernel(space, place)
     tables = scanned.of_kernel(space)
     look = tables.memo.of(_Look)
-    if not look.is_done:  # all that a command asks of a space asks this first
+    if not look.is_done:  # kept, because many parts of a command ask this
         look.seen, look.is_done = shape.look(space.kernel, tables), True
     return Kernel(space.kernel, *look.seen) if look.seen is not None else None

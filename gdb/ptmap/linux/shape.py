@@ -1,8 +1,8 @@
-"""How a Linux looks by its tables: its image and the areas of its part.
+"""Recognises a Linux by its tables, without symbols.
 
-Recognised by shape, so that no symbols are needed: the cpu_entry_area (Linux 4.15 and later), whose
-first page, the IDT, is read-only at a documented address (64-bit) or at the beginning of a page
-directory entry near the top (32-bit); and an executable kernel image.
+It has two marks. One is the cpu_entry_area (Linux 4.15 and later): its first page, the IDT, is
+read-only; it is at a documented address (64-bit), or begins a page directory entry near the top
+(32-bit). The other is an executable kernel image.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ MIB, GIB = 1 << 20, 1 << 30
 
 # Documentation/x86/x86_64/mm.rst
 IMAGE_64 = 0xFFFFFFFF80000000
-IMAGE_64_END = 0xFFFFFFFFC0000000  # of the largest, 1 GiB
+IMAGE_64_END = 0xFFFFFFFFC0000000  # where the largest image, 1 GiB, ends
 CPU_ENTRY_AREA_64 = 0xFFFFFE0000000000
 
-# Of one look at the kernel's part; a space that has more is none of Linux's, or says nothing.
+# Limits for looking at the kernel's part: a space that has more is not a Linux's.
 _MAX_TABLES, _MAX_RANGES = 1 << 16, 1 << 18
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of linear addresses, END exclusive."""
+    """Linear addresses from `start` to `end`, which is exclusive."""
 
     start: int
     end: int
@@ -40,13 +40,13 @@ class Span:
         return self.end - self.start
 
     def overlaps(self, r: Range) -> bool:
-        """A range of a map."""
+        """Whether any address of R, a map's range, is in the span."""
         return bool(r.va < self.end and self.start < r.va + r.size)
 
 
 @dataclass(frozen=True)
 class Image:
-    """The kernel's own sections as the tables show them; a part that they don't tell is None."""
+    """The kernel's sections as the tables show them; None if the tables do not show a part."""
 
     text: Span
     rodata: Span | None
@@ -56,18 +56,18 @@ class Image:
 class UpperPart(NamedTuple):
     """The kernel's part of a space."""
 
-    ranges: Sequence[Range]  # physically contiguous each
-    cut: bool  # below the cpu_entry_area (64-bit) are more ranges than these
+    ranges: Sequence[Range]  # each with contiguous frames
+    cut: bool  # there are more ranges than these; on 64-bit, below the cpu_entry_area
     unread: bool  # not all tables could be read
 
 
 def look(space: AddressSpace, scanned: Scanned) -> tuple[Image, UpperPart] | None:
-    """The image and the kernel's part of a kernel root; None if this does not look like Linux."""
+    """The image and the kernel's part of a kernel root; None if it does not look like Linux."""
     if not space.paging.canonical:
         upper = upper_part(space, scanned)
         image = None if upper.cut else _image_32(upper.ranges)
         return (image, upper) if image is not None else None
-    # What lies in the upper part of another system may be endless: it is not scanned for this.
+    # The upper part of another system may be endless, so it is not scanned before the IDT is seen.
     if not _has_idt(space):
         return None
     top = _top(space, scanned)
@@ -76,7 +76,7 @@ def look(space: AddressSpace, scanned: Scanned) -> tuple[Image, UpperPart] | Non
 
 
 def _has_idt(space: AddressSpace) -> bool:
-    """64-bit: whether a small read-only page of the supervisor's is where Linux has its IDT."""
+    """64-bit: whether a 4 KiB read-only supervisor page is where Linux has its IDT."""
     walk = space.walk(CPU_ENTRY_AREA_64)
     return walk.outcome == "mapped" and walk.page_size == 0x1000 and not (walk.user or walk.write)
 
@@ -88,13 +88,13 @@ def upper_part(space: AddressSpace, scanned: Scanned) -> UpperPart:
 
 
 def _top(space: AddressSpace, scanned: Scanned) -> UpperPart:
-    """64-bit: it tells whether this is Linux."""
+    """64-bit: the cpu_entry_area and all above it, which tell whether this is Linux."""
     first = space.paging.offset_of(CPU_ENTRY_AREA_64)
     return _ranges(scanned, first, space.paging.last_offset)
 
 
 def _with_areas(space: AddressSpace, scanned: Scanned, top: UpperPart) -> UpperPart:
-    """64-bit: with what lies below."""
+    """64-bit: TOP with the areas below it."""
     end = space.paging.offset_of(CPU_ENTRY_AREA_64)
     below = _ranges(scanned, space.paging.upper_part, end - 1)
     return UpperPart([*below.ranges, *top.ranges], below.cut, below.unread or top.unread)
@@ -114,10 +114,9 @@ def _image_64(ranges: Sequence[Range]) -> Image | None:
     if not idt or text is None:
         return None
     rodata = _first_run([r for r in image if r.va >= text.end and not r.exec and not r.write])
-    # Each begins a page directory entry (arch/x86/kernel/vmlinux.lds.S); what lies between is none
-    # of them.
+    # Text, rodata and data each begin a page directory entry (arch/x86/kernel/vmlinux.lds.S).
     after = -(-(rodata.end if rodata else text.end) // (2 * MIB)) * 2 * MIB
-    # What is freed after boot leaves holes of a few MiB; modules begin far behind.
+    # The kernel frees parts of its data after boot: holes of a few MiB. Modules begin far behind.
     data = _first_run([r for r in image if r.va + r.size > after], hole=32 * MIB)
     return Image(text, rodata, Span(max(data.start, after), data.end) if data else None)
 
@@ -131,7 +130,7 @@ def page_offset_32(ranges: Sequence[Range]) -> int | None:
 
 
 def lowmem_32(ranges: Sequence[Range]) -> list[Range]:
-    """The ranges that map physical memory at its address plus page_offset_32(), from 0 on."""
+    """The ranges that map physical memory, from 0 on, at its address plus page_offset_32()."""
     base = page_offset_32(ranges)
     if base is None:
         return []
@@ -146,7 +145,7 @@ def lowmem_32(ranges: Sequence[Range]) -> list[Range]:
 
 
 def cpu_entry_area_32(ranges: Sequence[Range], pde_span: int) -> int | None:
-    """Its first page, the IDT, is the read-only one that begins a page table near the top."""
+    """Its address: its first page, the IDT, is read-only and begins a page table near the top."""
     found = [
         r.va
         for r in ranges
@@ -163,7 +162,7 @@ def _image_32(ranges: Sequence[Range]) -> Image | None:
     lowmem = lowmem_32(ranges)
     if not lowmem or not any(cpu_entry_area_32(ranges, span) for span in (2 * MIB, 4 * MIB)):
         return None
-    # Above the first MiB, where the BIOS and the real-mode trampoline live.
+    # Not the first MiB: the BIOS and the real-mode trampoline are there.
     fixed = [r for r in lowmem if not r.write and r.va >= lowmem[0].va + MIB]
     texts = _runs([r for r in fixed if r.exec], hole=0)
     text = max(texts, key=lambda span: span.size, default=None)
@@ -176,7 +175,7 @@ def _image_32(ranges: Sequence[Range]) -> Image | None:
 
 
 def _runs(ranges: Sequence[Range], hole: int = 2 * MIB) -> list[Span]:
-    """Ranges that lie near each other, as one span each."""
+    """Spans, each of ranges that lie at most `hole` bytes apart."""
     spans: list[Span] = []
     for r in ranges:
         if spans and r.va - spans[-1].end <= hole:

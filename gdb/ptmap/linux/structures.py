@@ -1,4 +1,4 @@
-"""Fields of the kernel's structures, laid out by the types of vmlinux."""
+"""Fields of the kernel's structures, by the types of vmlinux."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NO_TYPES = "it needs a vmlinux with debug information"
 
 
 class NoType(Refusal):
-    """The symbols know no such structure or field; a caller that can do without may catch it."""
+    """There is no such structure or field. A caller that can do without it may catch this."""
 
 
 class Structures:
@@ -29,7 +29,7 @@ class Structures:
         return self.number(self.at(address, field), self.member(field).size)
 
     def record(self, address: int, *fields: str) -> list[bytes]:
-        """Several fields of one structure by few reads: a list of tasks may be long."""
+        """Several fields of one structure, in few reads because a list of tasks may be long."""
         places = [self.member(field) for field in fields]
         spans: list[tuple[int, int]] = []
         for first, end in sorted((one.offset, one.offset + one.size) for one in places):
@@ -45,13 +45,13 @@ class Structures:
         return [part(one) for one in places]
 
     def at(self, address: int, field: str) -> int:
-        """Where the field of the structure at this address is. Error: NoType."""
+        """A field's address in the structure at ADDRESS. Error: NoType."""
         return address + self.member(field).offset
 
     def content(self, address: int, length: int) -> bytes:
-        """Error: Unreadable, beyond the ends of the address space too: pointers may be damaged."""
+        """Bytes. Error: Unreadable, also outside of the address space: a pointer may be damaged."""
         if not 0 <= address <= (1 << 8 * self.pointer) - length:
-            raise Unreadable(f"{address:#x} is no address")
+            raise Unreadable(f"{address:#x} is not an address")
         return self._memory.read(address, length)
 
     def number(self, address: int, length: int) -> int:
@@ -71,11 +71,11 @@ class Structures:
         return True
 
     def container(self, address: int, field: str) -> int:
-        """The structure whose field is at this address, as container_of()."""
+        """The structure whose field is at ADDRESS, as Linux's container_of(). Error: NoType."""
         return address - self.member(field).offset
 
     def member(self, field: str) -> Member:
-        """Error: NoType."""
+        """Where a field is in its structure. Error: NoType."""
         if field not in self._members:
             name, *path = field.split(".")
             try:

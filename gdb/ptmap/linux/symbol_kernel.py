@@ -1,6 +1,6 @@
-"""A Linux whose symbols are known to be right, because they led to its memory (place.py).
+"""A Linux whose symbols are known to be right, because place.py found its memory by them.
 
-Nothing has to be recognised in its tables, and none is read that is not asked for.
+Its tables are not needed to recognise it, so they are read only when something asks for them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .place import Place
 from .shape import Image, Span
 from .structures import NoType, Structures
 
-_USER_ROOT = 1 << 12  # of KPTI's pair, arch/x86/include/asm/pgtable.h
-_CURRENT = ("current_task", "pcpu_hot.current_task")  # the second: Linux 6.2 to 6.14
+_USER_ROOT = 1 << 12  # KPTI's user root has this bit, arch/x86/include/asm/pgtable.h
+_CURRENT = ("current_task", "pcpu_hot.current_task")  # the second in Linux 6.2 to 6.14
 _MAX_DEPTH = 16  # of a radix tree
 _INTERNAL, _INTERNAL_MASK, _SMALLEST_NODE = 2, 3, 4096  # xa_is_node(), include/linux/xarray.h
 
 
 class SymbolKernel(Kernel):
-    """Everything by symbols; the ranges of its part are read when somebody wants them."""
+    """Found by symbols alone; the ranges of its part are read at first use."""
 
     near = 16
     place: Place
@@ -40,7 +40,7 @@ class SymbolKernel(Kernel):
 
     @cached_property
     def memory(self) -> VirtualMemory:
-        """Tables are read only for what is neither image nor direct map."""
+        """Reads tables only for addresses outside of the image and the direct map."""
         return VirtualMemory(init_mm(self.place, self._given.reader), self.place.known)
 
     @cached_property
@@ -99,7 +99,7 @@ class SymbolKernel(Kernel):
             slot = index >> structures.read(node, "xa_node.shift")
             first = structures.at(node, "xa_node.slots")
             entry = structures.number(first + slot % slots * self.pointer, self.pointer)
-        # A list of tasks for each use of the number; the first is that of PIDTYPE_PID.
+        # struct pid has a list of tasks for each type of pid; PIDTYPE_PID is the first.
         link = structures.number(structures.at(entry, "pid.tasks"), self.pointer) if entry else 0
         task = structures.container(link, "task_struct.pid_links") if link else None
         is_right = task and structures.read(task, "task_struct.pid") == pid
@@ -108,7 +108,7 @@ class SymbolKernel(Kernel):
     # KPTI
 
     def pair(self, root: int) -> kpti.Roots | None:
-        """That of an mm_struct's root; None without KPTI, and where that is not known."""
+        """The pair of an mm_struct's root; None without KPTI, or if that is not known."""
         if not self.place.pti or self.place.mode == "32-bit":
             return None
         return kpti.Roots(root & ~_USER_ROOT, root | _USER_ROOT)

@@ -1,4 +1,4 @@
-"""A kernel's symbols, put where KASLR put the kernel."""
+"""Gives GDB a kernel's symbols at the place where KASLR put the kernel."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
 from .place import Read, kaslr_offset
 
-_BANNER_READ = 400  # of the banner: one packet, whatever the stub
-_SECONDS = 120  # that a GDB of its own may take to look into a file
+_BANNER_READ = 400  # bytes of the banner: they fit one packet of any stub
+_SECONDS = 120  # how long another GDB may take to read a file
 
 
 @dataclass(frozen=True)
 class Vmlinux:
-    """What a kernel's ELF file says of itself."""
+    """What a kernel's ELF file tells."""
 
     text: int  # the link addresses of _text
     end: int  # and _end
@@ -28,12 +28,13 @@ class Vmlinux:
 
 
 def inspect(path: str) -> Vmlinux:
-    """Error: Refusal where it is no Linux kernel's ELF file with symbols.
+    """Reads a kernel's ELF file. Error: Refusal if it is not a Linux kernel with symbols.
 
-    Asked of another GDB, so that nothing happens to the symbols of this one.
+    Another GDB reads the file, so that the symbols of this one stay as they are.
     """
     if not os.path.isfile(path):
-        raise Refusal(f"{printable(path)}: {'no file' if os.path.exists(path) else 'no such file'}")
+        why = "not a regular file" if os.path.exists(path) else "no such file"
+        raise Refusal(f"{printable(path)}: {why}")
     import subprocess  # here, because it makes loading ptmap slow
 
     commands = (
@@ -59,14 +60,14 @@ def inspect(path: str) -> Vmlinux:
     addresses = re.search(r"^0x([0-9a-f]+) 0x([0-9a-f]+) 0x([0-9a-f]+)$", done.stdout, re.MULTILINE)
     banner = re.search(r'"(Linux version .*?)(?:\\n)?"$', done.stdout, re.MULTILINE)
     if not addresses or not banner:
-        raise Refusal(f"{printable(path)} is no Linux kernel with symbols (its vmlinux is)")
+        raise Refusal(f"{printable(path)} is not a Linux kernel with symbols (a vmlinux is)")
     text, end, banner_at = (int(digits, 16) for digits in addresses.groups())
     return Vmlinux(text, end, banner_at, banner[1])
 
 
 def load(linux: Kernel, path: str) -> None:
-    """Makes `path` the one symbol file, at the kernel's place. Error: Refusal where it is another
-    kernel's; the symbols are then as they were."""
+    """Makes PATH the only symbol file, at the kernel's place. Error: Refusal if it is another
+    kernel's; then the symbols stay as they are."""
     file = inspect(path)
     offset = linux.image.text.start - file.text
     _require_same(linux, file, offset, path)
@@ -74,15 +75,13 @@ def load(linux: Kernel, path: str) -> None:
 
 
 def load_by_reading(read: Read, pc: int | None, path: str) -> None:
-    """The same where no tables can be read without symbols: the file's banner is looked for, with
-    READ of linear addresses. Error: Refusal."""
+    """As load(), if no tables can be read without symbols: READ, of linear addresses, looks for
+    the file's banner. Error: Refusal."""
     file = inspect(path)
     banner = file.banner.encode("ascii", "replace")[:_BANNER_READ]
     found = kaslr_offset(read, pc, file.text, file.end, file.banner_at, banner)
     if found is None:
-        raise Refusal(
-            f"{printable(path)} is not this kernel's: its linux_banner is nowhere in memory"
-        )
+        raise Refusal(f"{printable(path)} is not this kernel's: its linux_banner is not in memory")
     _place(path, found[0], file)
 
 

@@ -1,7 +1,7 @@
-"""Linux's processes: whose address space is whose. Needs vmlinux with its debug information.
+"""Linux's processes and their address spaces. Needs a vmlinux with debug information.
 
-Memory is read through the kernel's own root and laid out by the types of vmlinux. GDB evaluates
-nothing in the guest: its own reads go through CR3, which in user mode (KPTI) lacks the kernel.
+Memory is read through the kernel's own root; the types of vmlinux say where the fields are. GDB
+itself cannot read it: it goes through CR3, and with KPTI a CPU in user mode has no kernel there.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _LISTED = 10
 
 @dataclass(frozen=True)
 class Task:
-    """A thread; the process is the one whose pid is its tgid."""
+    """A thread. Its process is the one whose pid is the thread's tgid."""
 
     address: int  # of its task_struct
     pid: int
     tgid: int
-    comm: str  # as text.printable() has it
-    mm: int  # its mm_struct; 0 for a kernel thread, and where it has exited
+    comm: str  # printable
+    mm: int  # its mm_struct; 0 for a kernel thread, or if it has exited
     is_kernel_thread: bool
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Task:
 
 
 def linux(space: AddressSpace) -> Kernel:
-    """The Linux of a space, its symbols loaded. Error: Refusal."""
+    """The Linux of a space. Error: Refusal if there is none, or if its symbols are not loaded."""
     kernel = find(space)
     if kernel is None:
         raise Refusal("no Linux recognised here")
@@ -56,7 +56,7 @@ def linux(space: AddressSpace) -> Kernel:
 
 
 def tasks(kernel: Kernel) -> Iterator[Task]:
-    """Every process (its first thread), the idle task first. Error: Refusal at damage."""
+    """Every process (its first thread); the idle task comes first. Error: Refusal if damaged."""
     structures = Structures(kernel)
     init = kernel.symbol("init_task")
     if init is None:
@@ -68,7 +68,7 @@ def tasks(kernel: Kernel) -> Iterator[Task]:
 
 
 def threads(kernel: Kernel, leader: Task) -> Iterator[Task]:
-    """A process's threads, the first one too. Error: Refusal at damage."""
+    """A process's threads, with the first one. Error: Refusal if damaged."""
     structures = Structures(kernel)
     signal = structures.read(leader.address, "task_struct.signal")
     head = structures.at(signal, "signal_struct.thread_head")
@@ -78,7 +78,7 @@ def threads(kernel: Kernel, leader: Task) -> Iterator[Task]:
 
 
 def _linked(structures: Structures, head: int, field: str, what: str) -> Iterator[int]:
-    """The structures on a list_head (include/linux/list.h), which is a ring with HEAD in it."""
+    """The structures on a list. A list_head (include/linux/list.h) is a ring with HEAD in it."""
     seen = {head}
     at = head
     while True:
@@ -90,14 +90,14 @@ def _linked(structures: Structures, head: int, field: str, what: str) -> Iterato
         if following == head:
             return
         if following in seen or len(seen) > _MAX_TASKS:
-            raise Refusal(f"{what} is damaged: it comes back to {following:#x}")
+            raise Refusal(f"{what} is damaged: it has a loop at {following:#x}")
         seen.add(following)
         at = following
         yield structures.container(at, field)
 
 
 def task_at(kernel: Kernel, address: int) -> Task:
-    """Error: Refusal where what is there is no task."""
+    """The task whose task_struct is at ADDRESS. Error: Refusal if there is no task."""
     return _task(Structures(kernel), address)
 
 
@@ -105,14 +105,16 @@ _TASK_FIELDS = tuple(f"task_struct.{name}" for name in ("pid", "tgid", "mm", "fl
 
 
 def _task(structures: Structures, address: int) -> Task:
-    """Error: Refusal where what is there is no task."""
+    """Error: Refusal if there is no task."""
     try:
         *numbers, comm = structures.record(address, *_TASK_FIELDS)
     except Unreadable as error:
         raise Refusal(f"the list of tasks is damaged: {error}") from None
     pid, tgid, mm, flags = (int.from_bytes(number, "little") for number in numbers)
     if max(pid, tgid) > _PID_LIMIT:
-        raise Refusal(f"the list of tasks is damaged: at {address:#x} is none (pid {pid:#x})")
+        raise Refusal(
+            f"the list of tasks is damaged: there is no task at {address:#x} (pid {pid:#x})"
+        )
     name = printable(comm.split(b"\0")[0][:_COMM])
     return Task(address, pid, tgid, name, mm, bool(flags & _PF_KTHREAD) or pid == 0)
 
@@ -120,10 +122,10 @@ def _task(structures: Structures, address: int) -> Task:
 def space_of(space: AddressSpace, pid: int | None, comm: str | None) -> AddressSpace:
     """The address space of a process, by the pid of any of its threads or by its name.
 
-    Error: Refusal where there is no such process, or several.
+    Error: Refusal if there is no such process, or several.
     """
     if pid is not None and comm is not None:
-        raise Refusal("-pid and -comm each name a process: give one")
+        raise Refusal("-pid and -comm both name a process: give only one")
     option = "-comm" if pid is None else "-pid"
     try:
         kernel = linux(space)
@@ -156,7 +158,7 @@ def _by_pid(kernel: Kernel, pid: int) -> Task:
             return task
         leaders.append(task)
     for leader in leaders:
-        # Kernel threads are on their own, and all idle tasks share pid 0.
+        # A kernel thread has no other threads, and all idle tasks have pid 0.
         if not leader.is_kernel_thread:
             for task in threads(kernel, leader):
                 if task.pid == pid:
@@ -165,12 +167,12 @@ def _by_pid(kernel: Kernel, pid: int) -> Task:
 
 
 def space_of_task(space: AddressSpace, kernel: Kernel, task: Task, role: str = "") -> AddressSpace:
-    """A task's address space; ROLE is put behind its name. Error: Refusal."""
+    """A task's address space; ROLE follows the task's name in `told`. Error: Refusal."""
     mm = _mm(kernel, task)
     if mm is None:
         if not task.is_kernel_thread:
             raise Refusal(f"{task} has exited: it has no address space any more")
-        told = f"{task}{role}, a kernel thread: init_mm"  # it runs in whatever space is there
+        told = f"{task}{role}, a kernel thread: init_mm"  # it runs in whatever space is loaded
         mm = kernel.symbol("init_mm")
         if mm is None:
             raise Refusal(f"the symbols loaded have no init_mm: {NO_TYPES}")
@@ -178,20 +180,20 @@ def space_of_task(space: AddressSpace, kernel: Kernel, task: Task, role: str = "
         told = f"{task}{role}"
     root = _root(kernel, Structures(kernel), mm)
     if root is None or space.paging.root_of(root) != root:
-        raise Refusal(f"{task}: its mm_struct at {mm:#x} names no page tables")
+        raise Refusal(f"{task}: its mm_struct at {mm:#x} has no valid page-table root")
     lifetimes.session.of(_Hints).task_by_root[root] = task.address
     return space.below(root, told=(told,), pair=kernel.pair(root))
 
 
 def _mm(kernel: Kernel, task: Task) -> int | None:
-    """Its own mm_struct; where the first thread has exited that of another."""
+    """The task's mm_struct; if the first thread has exited, another thread's."""
     if task.mm or task.is_kernel_thread:
         return task.mm or None
     return next((other.mm for other in threads(kernel, task) if other.mm), None)
 
 
 def _root(kernel: Kernel, structures: Structures, mm: int) -> int | None:
-    """Physical. Under KPTI it is the kernel root: mm->pgd is (arch/x86/mm/pgtable.c)."""
+    """The physical root. Under KPTI mm->pgd is the kernel root (arch/x86/mm/pgtable.c)."""
     try:
         return kernel.memory.translate(structures.read(mm, "mm_struct.pgd"))
     except Unreadable:
@@ -200,14 +202,14 @@ def _root(kernel: Kernel, structures: Structures, mm: int) -> int | None:
 
 @dataclass
 class _Hints:
-    """Lives as long as GDB. Whose a root was found to be, on its way from a task to its tables:
-    checked before it is believed. Over a slow line the list of all tasks is long."""
+    """Lives as long as GDB. The task whose root was last looked up, by root: only a hint, checked
+    before use. It saves the list of all tasks, which takes long over a slow line."""
 
     task_by_root: dict[int, int] = field(default_factory=dict)
 
 
 def _likely(kernel: Kernel, root: int) -> Iterator[Task]:
-    """Those worth a look before the whole list, where looking is slow."""
+    """The tasks to try before the whole list, which is slow to read."""
     hint = lifetimes.session.of(_Hints).task_by_root.get(root)
     if kernel.place is not None and hint is not None:
         try:
@@ -219,14 +221,14 @@ def _likely(kernel: Kernel, root: int) -> Iterator[Task]:
 
 
 def task_of_root(kernel: Kernel, root: int) -> Task | None:
-    """Whose tables these are; either root under KPTI. None where no process has them, and where
-    the symbols or the list do not tell."""
+    """The task that has these tables; under KPTI ROOT may be either root. None if no process has
+    them, or if the symbols or the list do not tell."""
     if kernel.offset is None:
         return None
     pair = kernel.space.kpti_roots
     wanted = root & ~(pair.kernel ^ pair.user) if pair is not None else root
     if kernel.place is not None and wanted == kernel.place.root:
-        return None  # init_mm's, which is no process
+        return None  # init_mm belongs to no process
     structures = Structures(kernel)
     try:
         for task in chain(_likely(kernel, wanted), tasks(kernel)):

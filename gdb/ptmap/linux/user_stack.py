@@ -1,4 +1,4 @@
-"""Where a process's stack is: by the stack pointer, and on Linux by where exec puts it."""
+"""Where a process's stack is: by the stack pointer, or on Linux by where exec puts it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..spaces import scanned, split
 from ..spaces.address_space import AddressSpace
-from ..spaces.labels import Label
+from ..spaces.labels import Label, Part
 from ..spaces.registers import Registers
 from .kernel import Kernel, is_special
 
@@ -19,8 +19,8 @@ Extent = tuple[int, int]  # addresses, the end exclusive
 def labels(
     space: AddressSpace, linux: Kernel | None, registers: Registers, shown: tuple[int, int]
 ) -> list[Label]:
-    """At most one. REGISTERS are those of the CPU that is looked at, SHOWN the offsets on show: a
-    stack that lies elsewhere is not looked for."""
+    """At most one. REGISTERS: the selected CPU's. SHOWN: the offsets that will be shown; a stack
+    outside of them is not looked for."""
     pointer = _pointer(space, registers)
     if pointer is not None:
         first, last = pointer - _STACK_REACH, pointer + _STACK_REACH + _PROTECTED + _HOLE
@@ -31,21 +31,21 @@ def labels(
         found = None
     if found is None and linux is not None:
         found = of_linux(space, linux, shown)
-    return [Label(*found, "stack", "deduced")] if found else []
+    return [Label(*found, "stack", "deduced", Part.STACK)] if found else []
 
 
 def _touch(space: AddressSpace, shown: tuple[int, int], first: int, last: int) -> bool:
-    """Whether any of these addresses of the user's part is on show."""
+    """Whether any of these addresses is in the user's part and will be shown."""
     return first <= shown[1] and shown[0] <= min(last, (space.paging.upper_part or 1 << 32) - 1)
 
 
-# What is shown may be a window, filtered or split: the stack is looked for in a map of its own.
-_STACK_REACH = 64 << 20  # of a stack that is shown whole, to either side of the stack pointer
+# The map that is shown may be a window, filtered or split: a map of its own finds the stack.
+_STACK_REACH = 64 << 20  # how far from the stack pointer, up and down, the stack is looked for
 
 
 def _pointer(space: AddressSpace, registers: Registers) -> int | None:
-    """The stack pointer, while the CPU is in user mode in this space and it points to a user's
-    page, or behind one."""
+    """The stack pointer, if the CPU is in user mode in this space and the pointer points to a user
+    page, or just behind one."""
     pair = space.kpti_roots
     roots = (space.root,) if pair is None else (pair.kernel, pair.user)
     if registers.cs is None or registers.cs & 3 != 3 or registers.sp is None:
@@ -60,7 +60,7 @@ def _pointer(space: AddressSpace, registers: Registers) -> int | None:
 
 
 def _at_pointer(pointer: int) -> tuple[int, int]:
-    """A stack pointer at the very top of an empty stack points behind it."""
+    """Where a stack's page may be: the pointer of an empty stack points just behind it."""
     return pointer, pointer - 1
 
 
@@ -73,9 +73,9 @@ def _by_pointer(space: AddressSpace, linux: Kernel | None, pointer: int) -> Exte
     return None
 
 
-# Where Linux's exec puts the stack: within this much of the end of the user's part, whatever else
-# is mapped there (vvar and vdso) being read-only; mmap begins below (fs/binfmt_elf.c,
-# arch/x86/mm/mmap.c, STACK_RND_MASK in asm/elf.h).
+# Linux's exec puts the stack within this distance of the end of the user's part. All else there
+# (vvar and vdso) is read-only, and mmap begins below it (fs/binfmt_elf.c, arch/x86/mm/mmap.c,
+# STACK_RND_MASK in asm/elf.h).
 _TASK_SIZE_64, _ROOM_64 = 0x7FFFFFFFF000, 16 << 30
 TASK_SIZE_COMPAT, _ROOM_32 = 0xFFFFE000, 8 << 20
 
@@ -83,8 +83,8 @@ TASK_SIZE_COMPAT, _ROOM_32 = 0xFFFFE000, 8 << 20
 def of_linux(
     space: AddressSpace, linux: Kernel, shown: tuple[int, int] = (0, 1 << 64)
 ) -> Extent | None:
-    """The highest range there that the process can write: in kernel mode, and of a space that is
-    not the CPU's. One that reaches no offset that is SHOWN need not be found."""
+    """The highest range there that the process can write. For a CPU in kernel mode, and for a space
+    that is not the CPU's. A stack outside of the offsets SHOWN need not be found."""
     if space.paging.canonical:
         places = [(_TASK_SIZE_64, _ROOM_64), (TASK_SIZE_COMPAT, _ROOM_32)]
     else:
@@ -99,14 +99,14 @@ def of_linux(
     return None
 
 
-# Of a stack some pages were never touched: exec leaves one out where it moves the stack pointer by
-# up to 8 KiB (arch_align_stack), large frames more. Linux maps nothing else in the 256 pages below
-# a stack (stack_guard_gap in mm/mmap.c, since 4.12).
+# A stack has holes, pages that were never touched: exec moves the stack pointer by up to 8 KiB
+# (arch_align_stack), and large stack frames make larger holes. Linux maps nothing else in the 256
+# pages below a stack (stack_guard_gap in mm/mmap.c, since 4.12).
 _GUARD_GAP = 1 << 20
 
 
-# Its upper end, which exec filled, is write-protected after a fork until somebody writes there; so
-# is what lies beside the hole that exec leaves. Above it may be the vDSO's data and the vDSO
+# exec fills the stack's upper end. After a fork that end, and the pages beside exec's hole, are
+# write-protected until somebody writes there. The vDSO and its data may be above the stack
 # (vdso_addr() in arch/x86/entry/vdso/vma.c).
 _PROTECTED, _HOLE = 8 << 20, 2 << 12
 
@@ -129,6 +129,6 @@ def _whole(space: AddressSpace, linux: Kernel, made: Map, found: Range) -> Exten
 
 
 def _around(space: AddressSpace, first: int, end: int) -> Map:
-    """The merged map of some of the user's part."""
+    """A merged map of these addresses of the user's part."""
     last = min(end - 1, (space.paging.upper_part or 1 << 32) - 1)
     return scanned.of(space).around(max(first, 0), max(last, 0))

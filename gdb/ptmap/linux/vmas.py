@@ -1,18 +1,20 @@
-"""The names of a process's mappings, as /proc/PID/maps has them. Needs vmlinux with its types."""
+"""The names of a process's mappings, as in /proc/PID/maps. Needs a vmlinux with types."""
 
 from __future__ import annotations
 
 from typing import Iterator
 
 from ..base.text import printable
-from ..spaces.labels import Label
+from ..spaces.labels import Label, Part
 from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
 from .structures import NoType, Structures
 
+_PARTS = {"[stack]": Part.STACK, "[heap]": Part.HEAP, "[vdso]": Part.VDSO}  # Linux's names
+
 _MAX_VMAS = 1 << 16
-_MAX_DEPTH = 16  # of a maple tree; 4 levels hold more than _MAX_VMAS
-_MAX_PARTS = 256  # of a path
+_MAX_DEPTH = 16  # levels of a maple tree; 4 hold more than _MAX_VMAS
+_MAX_PARTS = 256  # folders in a path
 
 # enum maple_type, include/linux/maple_tree.h: which structure a node is.
 _MAPLE_NODES = {1: "maple_range_64", 2: "maple_range_64", 3: "maple_arange_64"}
@@ -24,9 +26,9 @@ _XA_SMALLEST_NODE = 4096
 
 
 def labels(kernel: Kernel, mm_address: int) -> list[Label]:
-    """By rising address; what /proc/PID/maps leaves nameless has no label.
+    """By rising address. A mapping without a name in /proc/PID/maps has no label.
 
-    Where the types are missing or memory is damaged it is what could be read until then.
+    If types are missing or memory is damaged, the list has what was read until then.
     """
     found: list[Label] = []
     try:
@@ -35,7 +37,7 @@ def labels(kernel: Kernel, mm_address: int) -> list[Label]:
             start, end = vmas.span(vma)
             name = vmas.name(vma)
             if name and start < end:
-                found.append(Label(start, end, name, "read"))
+                found.append(Label(start, end, name, "read", _PARTS.get(name, Part.OTHER)))
     except (NoType, Unreadable):
         pass
     return sorted(found, key=lambda label: label.start)
@@ -48,10 +50,10 @@ class _Vmas:
         self._kernel, self._mm = kernel, mm
         self._structures = Structures(kernel)
         self._paths: dict[int, str] = {}  # of struct file
-        self._nodes: set[int] = set()  # of the maple tree, seen: a damaged one may have rings
+        self._nodes: set[int] = set()  # nodes of the maple tree that were seen, to notice loops
 
     def __iter__(self) -> Iterator[int]:
-        """Bounded, each once."""
+        """Each once, at most _MAX_VMAS."""
         walk = self._tree if self._structures.has("mm_struct.mm_mt") else self._list
         seen: set[int] = set()
         for vma in walk():
@@ -66,7 +68,7 @@ class _Vmas:
     def _of(self, vma: int, field: str) -> int:
         return self._structures.read(vma, f"vm_area_struct.{field}")
 
-    # Where they are
+    # Finding them
 
     def _list(self) -> Iterator[int]:
         """Before Linux 6.1: mm->mmap, linked by vm_next."""
@@ -78,13 +80,13 @@ class _Vmas:
     def _tree(self) -> Iterator[int]:
         """Since Linux 6.1: the maple tree mm->mm_mt (lib/maple_tree.c)."""
         root = self._structures.read(self._mm, "mm_struct.mm_mt.ma_root")
-        # A root that is no node is a single entry for index 0, where no mapping is.
+        # A root that is not a node is the single entry for index 0, where no mapping is.
         if root & _XA_INTERNAL_MASK == _XA_INTERNAL and root > _XA_SMALLEST_NODE:
             last = (1 << 8 * self._structures.pointer) - 1
             yield from self._below(root, last, _MAX_DEPTH)
 
     def _below(self, node: int, last: int, depth: int) -> Iterator[int]:
-        """The entries below an encoded node; LAST is the last index that it covers."""
+        """The VMAs below an encoded node; LAST is the last index that the node covers."""
         kind = node >> _MAPLE_TYPE_SHIFT & _MAPLE_TYPE_MASK
         if kind not in _MAPLE_NODES or depth == 0 or node in self._nodes:
             return
@@ -98,9 +100,9 @@ class _Vmas:
                 yield from self._below(slot, pivot, depth - 1)
 
     def _slots(self, node: int, structure: str, last: int) -> Iterator[tuple[int, int]]:
-        """A node's slots in use, each with the last index it covers.
+        """A node's used slots, each with the last index that it covers.
 
-        A pivot of 0 behind the first one ends the node: its slot covers the rest, as in
+        A pivot of 0, except the first, ends the node: its slot covers the rest, as in
         mas_logical_pivot(). The last slot has no pivot; a shorter node keeps metadata there.
         """
         size = self._structures.pointer
@@ -122,7 +124,7 @@ class _Vmas:
         )
         return [int.from_bytes(raw[at : at + size], "little") for at in range(0, len(raw), size)]
 
-    # What they are called: show_map_vma() in fs/proc/task_mmu.c
+    # Their names: show_map_vma() in fs/proc/task_mmu.c
 
     def name(self, vma: int) -> str:
         file = self._of(vma, "vm_file")
@@ -148,7 +150,7 @@ class _Vmas:
         return ""
 
     def _path(self, file: int) -> str:
-        """The file's full path, or as much as could be read of it."""
+        """The file's full path, or the part of it that could be read."""
         dentry = self._structures.read(file, "file.f_path.dentry")
         parts: list[str] = []
         try:
@@ -157,7 +159,7 @@ class _Vmas:
             return "/".join(reversed(parts)) or self._dentry_name(dentry)
 
     def _walk(self, dentry: int, vfsmount: int, parts: list[str]) -> str:
-        """From a dentry up to the root of all mounts, as prepend_path() in fs/d_path.c."""
+        """The path from a dentry up to the root of all mounts, as prepend_path() in fs/d_path.c."""
         read = self._structures.read
         deleted = self._is_deleted(dentry)
         mount = self._structures.container(vfsmount, "mount.mnt")
@@ -180,12 +182,12 @@ class _Vmas:
         return printable(self._structures.string(text, 256))
 
     def _is_deleted(self, dentry: int) -> bool:
-        """d_unlinked(), include/linux/dcache.h: unhashed and no root."""
+        """As d_unlinked(), include/linux/dcache.h: not hashed, and not a root."""
         read = self._structures.read
         return not read(dentry, "dentry.d_hash.pprev") and read(dentry, "dentry.d_parent") != dentry
 
 
 def _pseudo_name(name: str) -> str:
-    """A file of no directory: simple_dname() in fs/d_path.c, anon_inodefs_dname() in
+    """The name of a file in no directory: simple_dname() in fs/d_path.c, anon_inodefs_dname() in
     fs/anon_inodes.c."""
     return f"anon_inode:{name}" if name.startswith("[") else f"/{name} (deleted)"

@@ -1,4 +1,4 @@
-"""The machine's CPUs by QEMU's index from 0: GDB's threads, or those that a dump tells of."""
+"""The machine's CPUs, numbered from 0 as in QEMU: GDB's threads, or the CPUs of a dump."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from .sources import choose
 
 
 class _Selected:
-    """Lives as long as GDB; what it says is set by selected() and put back."""
+    """Lives as long as GDB. selected() sets the index and restores it."""
 
-    index = 0  # of the selected CPU, where it is no thread of GDB's
+    index = 0  # only if CPUs are not GDB's threads
 
 
-_SHADOW = 0xFFFFFFFE  # kgdb: the remote thread id of CPU 0, of CPU 1 it is one less
+_SHADOW = 0xFFFFFFFE  # kgdb: the remote thread id of CPU 0; that of CPU 1 is one less
 
 
 def selected_thread() -> gdb.InferiorThread | None:
-    """None without a target. Error: Refusal where GDB has just learned that it is gone."""
+    """None without a target. Error: Refusal if the thread has ended."""
     try:
         return gdb.selected_thread()
     except SystemError:  # GDB 13's "could not find gdb thread object"
-        raise Refusal("the selected thread is gone: `info threads` lists those there are") from None
+        raise Refusal("the selected thread has ended: `info threads` lists the others") from None
 
 
 def shadow_cpu(thread: gdb.InferiorThread) -> int | None:
-    """kgdb's threads are tasks, but for those that stand for what a CPU runs: "shadowCPU0". Which
-    CPU that is; None of all other threads."""
+    """The CPU that one of kgdb's threads stands for, such as "shadowCPU0"; None for all other
+    threads. kgdb's other threads are tasks."""
     number = thread.ptid[1] & 0xFFFFFFFF
     return _SHADOW - number if number >> 31 else None
 
 
 def _threads() -> list[gdb.InferiorThread]:
-    """QEMU numbers them 1, 2, ... in the remote thread id, whatever GDB makes of it."""
+    """In the order of the CPUs. QEMU's remote thread ids are 1, 2, ...; GDB's own may differ."""
     threads = gdb.selected_inferior().threads()
     shadows = [thread for thread in threads if shadow_cpu(thread) is not None]
     if shadows:
@@ -46,7 +46,7 @@ def _threads() -> list[gdb.InferiorThread]:
 
 
 def _without_threads() -> int | None:
-    """How many CPUs there are of which none is a thread; None where threads are the CPUs."""
+    """The number of CPUs if they are not GDB's threads; None if they are."""
     try:
         known = choose.memory().source.cpus()
     except Refusal:
@@ -60,22 +60,22 @@ def count() -> int:
 
 
 def current() -> int:
-    """The index of the selected CPU; 0 of a task of kgdb that is no CPU."""
+    """The index of the selected CPU; 0 if kgdb's selected thread is a task."""
     if _without_threads() is not None:
         return lifetimes.session.of(_Selected).index
     selected = selected_thread()
     cpu = shadow_cpu(selected) if selected is not None else None
     if cpu is not None:
-        return cpu  # asking for all threads is slow on a serial line
+        return cpu  # without a list of all threads, which is slow on a serial line
     threads = _threads()
     return threads.index(selected) if selected in threads else 0
 
 
 @contextmanager
 def selected(index: int) -> Iterator[None]:
-    """Inside, this CPU is the selected one; afterwards CPU and frame are as before.
+    """Selects a CPU; at the end the old CPU and frame are selected again.
 
-    Error: Refusal where there is no such CPU.
+    Error: Refusal if there is no such CPU.
     """
     number = count()
     if not 0 <= index < number:
@@ -100,7 +100,7 @@ def _index_is(index: int) -> Iterator[None]:
 
 @contextmanager
 def thread_selected(inside: gdb.InferiorThread) -> Iterator[None]:
-    """The same for a thread, whatever it stands for."""
+    """Selects a thread; at the end the old thread and frame are selected again."""
     thread, frame = selected_thread(), gdb.selected_frame()
     inside.switch()
     try:

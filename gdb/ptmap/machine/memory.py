@@ -1,4 +1,4 @@
-"""The physical memory that commands read: a source, of which nothing is read twice."""
+"""The physical memory that commands read: a source, and a store so that nothing is read twice."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Memory:
-    """See Source; `core` is what the native core reads through."""
+    """A source with its store. The native core reads through `core`."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self._whole = native.core.ReadOnce(source.native)
         self._piecemeal: ReadOnce | None = None
         self.core = self._whole
-        self.found = Lifetime()  # what is recognised in it, for as long as it is the same
+        self.found = Lifetime()  # what was recognised in this memory
 
     def begin(self) -> None:
         """A command begins. Error: NotHere, Refusal (see Source.begin)."""
@@ -33,7 +33,7 @@ class Memory:
             self.core.forget()
 
     def begin_piecemeal(self) -> bool:
-        """A few reads begin. False where the source has no short way for them."""
+        """A few reads begin. False if the source has no quick way for them."""
         if not self.source.begin_piecemeal():
             return False
         self._whole.forget()
@@ -44,24 +44,24 @@ class Memory:
         return True
 
     def forget(self) -> None:
-        """The target has run, or was changed."""
+        """Call it when the target has run or was changed."""
         self.core.forget()
         self._whole.forget()
         self.source.changed()
 
     @property
     def is_piecemeal(self) -> bool:
-        """Whether it began so."""
+        """Whether it began by begin_piecemeal()."""
         return self.core is self._piecemeal
 
     @property
     def bytes_read(self) -> int:
-        """That came from the source so far."""
+        """Bytes read from the source so far."""
         return self._whole.bytes + (self._piecemeal.bytes if self._piecemeal else 0)
 
     @property
     def seconds(self) -> float:
-        """That reading them took."""
+        """How long that took."""
         return self._whole.seconds + (self._piecemeal.seconds if self._piecemeal else 0)
 
     def reading(self) -> AbstractContextManager[None]:

@@ -1,7 +1,7 @@
-"""The registers that QEMU's stub has not and its monitor has: GDTR, IDTR, LDTR, TR.
+"""The registers that only QEMU's monitor shows: GDTR, IDTR, LDTR, TR.
 
-`info registers -a` shows every CPU, so the monitor's own choice of a CPU (`cpu N`), which is not
-GDB's thread, neither matters nor has to be changed.
+The monitor has a selected CPU of its own (`cpu N`). `info registers -a` shows all CPUs, so the
+selection does not matter.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _TABLE = r"^{name} *= *([0-9a-f]{{1,16}}) +([0-9a-f]{{1,8}}) *$"
 
 
 def system_registers(cpu: int) -> SystemRegisters | None:
-    """Of the CPU with this index; None where there is no QEMU to ask or it does not say."""
+    """Those of the CPU with this index; None if the target is not QEMU or does not show them."""
     if qemu_stub.physical_mode(gdb.selected_inferior().connection) is None:
-        return None  # `monitor` may be another program's: kgdb's is KDB
+        return None  # `monitor` may reach another program: with kgdb it is KDB
     text = remote.monitor("info registers -a")
     return None if text is None else parse(text.replace("\r", ""), cpu)
 
 
 def parse(text: str, cpu: int) -> SystemRegisters | None:
-    """What `info registers -a` says of one CPU."""
-    pieces = _CPU.split(text)  # what comes before the first, then index and text in turn
+    """One CPU's registers in the text of `info registers -a`."""
+    pieces = _CPU.split(text)  # the text before the first CPU, then index, text, index, text, ...
     of_cpu = dict(zip(pieces[1::2], pieces[2::2])).get(str(cpu))
     if of_cpu is None:
         return None

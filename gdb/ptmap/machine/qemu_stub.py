@@ -1,6 +1,6 @@
-"""QEMU's gdbstub: its mode in which every `m` packet is physical (Qqemu.PhyMemMode).
+"""The physical mode of QEMU's gdbstub: `m` packets read physical memory (Qqemu.PhyMemMode).
 
-It is one global flag of the stub that even outlives the connection.
+The mode is a global flag of the stub. It stays on even after the connection ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _ON, _OFF, _ASK = "Qqemu.PhyMemMode:1", "Qqemu.PhyMemMode:0", "qqemu.PhyMemMode"
 
 
 def physical_mode(connection: gdb.TargetConnection | None) -> bool | None:
-    """Whether the mode is on; None where the other end is not a QEMU that has it."""
+    """Whether the mode is on; None if the other end is not a QEMU with this mode."""
     if not takes_packets(connection):
         return None
     return {b"0": False, b"1": True}.get(send(connection, _ASK) or b"")
@@ -28,14 +28,14 @@ def enter_physical_mode(connection: gdb.RemoteTargetConnection) -> None:
 
 
 def leave_physical_mode(connection: gdb.RemoteTargetConnection) -> None:
-    """Ends the mode and makes sure of it. Error: Refusal where it does not end.
+    """Ends the mode and makes sure of it. Error: Refusal if it does not end.
 
-    Both replies must be the right ones at once: where one came late every reply since belongs to
-    an earlier packet, and what was read is worth nothing.
+    Both replies must be right at the first attempt. If a reply came late, every reply since belongs
+    to an earlier packet, and the memory that was read is wrong.
     """
     for attempt in range(3):
         if not connection.is_valid():
-            return  # it died; whoever attaches next repairs the mode
+            return  # the connection ended; the next session repairs the mode
         if send(connection, _OFF) == b"OK" and physical_mode(connection) is False:
             if attempt == 0:
                 return
@@ -53,7 +53,7 @@ class _Stub:
 
 
 def is_qemu(connection: gdb.TargetConnection | None) -> bool:
-    """Any QEMU, also one from before it had the mode: kgdb and gdbserver know no such packets."""
+    """Whether it is a QEMU, with the mode or older: kgdb and gdbserver know neither packet."""
     if connection is None or not takes_packets(connection):
         return False
     stub = lifetimes.connection(connection.num).of(_Stub)

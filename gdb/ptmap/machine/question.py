@@ -1,10 +1,12 @@
-"""How a question begins and ends: a command's, a convenience function's, a script's.
+"""How a question begins and ends. A command, a convenience function or a script asks it.
 
-Three moments differ for those that are no command of ours. Inside one of our commands
-(`pte $ptmap_pa($pc)`) the question is part of it. Where GDB has control it begins as a command
-does. And GDB evaluates conditions while it handles a stop that nobody may ever see: the thread
-still counts as running, no event told of the stop, and frames must not be taken from under GDB, so
-nothing that it keeps is made to be read anew. It need not be: GDB has just read it.
+For functions and scripts there are three cases:
+
+1. Inside one of our commands (`pte $ptmap_pa($pc)`) the question is part of the command's.
+2. From GDB's prompt it begins as a command does.
+3. In a condition, GDB is handling a stop that the user may never see. The thread still counts as
+   running, and no event has told of the stop. GDB is using its frames, so ptmap does not flush what
+   GDB keeps. It need not: GDB has just read it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from .sources import choose
 class _Running:
     """Lives as long as GDB."""
 
-    commands = 0  # of ours that run now, one inside another
+    commands = 0  # how many of our commands run now, one inside another
 
 
 class _Question:
@@ -42,7 +44,7 @@ def _now() -> _Question:
 
 @contextmanager
 def of_command() -> Iterator[None]:
-    """Around a command of ours: what it asks by functions and scripts is part of it."""
+    """Surrounds a command of ours: functions and scripts inside it are part of its question."""
     _end_last()
     choose.new_command()
     _running().commands += 1
@@ -54,19 +56,19 @@ def of_command() -> Iterator[None]:
 
 
 def _end_last() -> None:
-    """Nothing that lives as long as a command is left of the one before."""
+    """Ends all state of the last command."""
     _forget_scans()
     lifetimes.command.end()
 
 
 def begin_anew() -> None:
-    """What was read in this question is good no more."""
+    """Forgets what this question has read."""
     choose.new_command()
     will_ask(_now().plan)
 
 
 def will_ask(plan: Plan) -> None:
-    """Before the first is asked."""
+    """Sets the plan, before anything is asked."""
     _forget_scans()
     now = _now()
     now.plan, now.scans = plan, Scans(plan)
@@ -74,13 +76,13 @@ def will_ask(plan: Plan) -> None:
 
 
 def _forget_scans() -> None:
-    """At once: a space that was scanned has a reader, which has the scans, and Python would see
-    much later that nobody else has them."""
+    """Frees the scans at once. A scanned space has a reader, and the reader has the scans: Python
+    would free this circle much later."""
     _now().scans.by_root.clear()
 
 
 def scans() -> Scans:
-    """What is scanned in this question."""
+    """What this question has scanned."""
     return _now().scans
 
 
@@ -90,9 +92,9 @@ def in_command() -> bool:
 
 
 def begin(brief: bool = False) -> None:
-    """BRIEF: a few entries are all that will be read (see Source.begin_piecemeal).
+    """BRIEF: only a few entries will be read (see Source.begin_piecemeal).
 
-    Error: Refusal where the target runs or there is none."""
+    Error: Refusal if the target runs or there is none."""
     if in_command():
         if not brief:
             widen()
@@ -105,16 +107,16 @@ def begin(brief: bool = False) -> None:
 
 
 def widen() -> None:
-    """More is read than a few entries, whatever the plan was."""
+    """More than a few entries will be read, whatever the plan was."""
     choose.widen()
 
 
 def end() -> None:
-    """Before what was read is an answer. Error: Refusal where it belongs to no one state."""
+    """Call it before giving an answer. Error: Refusal if the machine ran while it was read."""
     if not in_command() and not target.in_stop():
         target.require_same()
 
 
 def in_stop() -> bool:
-    """Whether GDB decides what to make of a stop (since begin())."""
+    """Whether GDB still decides whether to stop, since begin()."""
     return target.in_stop()

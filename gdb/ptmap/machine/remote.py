@@ -10,13 +10,13 @@ ENDED = "the connection to the target ended: attach again"
 
 
 def takes_packets(connection: gdb.TargetConnection | None) -> bool:
-    """Whether there is a stub behind it."""
+    """Whether the other end is a stub."""
     return connection is not None and hasattr(connection, "send_packet")
 
 
 def send(connection: Any, packet: str) -> bytes | None:
-    """The reply; None for an empty one, of a stub that does not know the packet. Error: gdb.error
-    if the connection ends, or has ended."""
+    """The reply; None if the stub does not know the packet (an empty reply). Error: gdb.error if
+    the connection ends, or has ended."""
     try:
         reply: bytes | None = connection.send_packet(packet)
         return reply
@@ -27,8 +27,8 @@ def send(connection: Any, packet: str) -> bytes | None:
 
 
 def monitor(command: str) -> str | None:
-    """What `monitor COMMAND` says; None if the stub refuses it. Error: gdb.error if the connection
-    ends: nothing else is worth asking then."""
+    """The output of `monitor COMMAND`; None if the stub refuses it. Error: gdb.error if the
+    connection ends."""
     try:
         return gdb.execute(f"monitor {command}", to_string=True)
     except gdb.error:

@@ -1,4 +1,4 @@
-"""What GDB is attached to: whether it can be asked, its control registers, its memory."""
+"""What GDB is attached to: whether it is stopped, its control registers, its memory."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _EFER_LMA = 1 << 10
 class _Question:
     """Lives as long as a command."""
 
-    in_stop: bool = False  # as far as was found when it began
-    used: dict[int, Registers] = field(default_factory=dict)  # that QEMU told of, by thread
+    in_stop: bool = False  # see in_stop(); found when the question began
+    used: dict[int, Registers] = field(default_factory=dict)  # registers read from QEMU, by thread
 
 
 def _this() -> _Question:
@@ -30,15 +30,15 @@ def _this() -> _Question:
 
 
 def leave_alone() -> None:
-    """What is answered next has nothing to do with the target, whatever it does."""
+    """Call it before an answer that does not use the target."""
     _this().used.clear()
 
 
 def require_stopped() -> None:
-    """Error: Refusal where there is no target and one is needed, or one that runs."""
+    """Error: Refusal if the target runs, or if there is none and one is needed."""
     word, _ = settings.memory()
     if word == "dump":
-        return  # it has all that a command asks for
+        return  # a dump has all that a command needs
     thread = cpus.selected_thread()
     if thread is None or not thread.is_valid():
         if word == "file":
@@ -51,12 +51,12 @@ def require_stopped() -> None:
 
 
 def in_stop() -> bool:
-    """Whether this question comes while GDB decides what to make of a stop: in a condition."""
+    """Whether GDB asks this while it decides whether to stop: in a condition."""
     return _this().in_stop
 
 
 def find_in_stop() -> bool:
-    """The same, found anew. The thread counts as running then, and shows registers all the same."""
+    """Finds that out. In that case the thread counts as running, and yet has registers."""
     this, thread = _this(), cpus.selected_thread()
     this.in_stop = thread is not None and thread.is_valid() and thread.is_running()
     if this.in_stop:
@@ -68,8 +68,8 @@ def find_in_stop() -> bool:
 
 
 def require_same() -> None:
-    """Before an answer is given. Error: Refusal where the machine ran, or was reset, since its
-    registers were read: what was read belongs to no one state of it."""
+    """Call it before an answer is given. Error: Refusal if the machine ran or was reset since its
+    registers were read: then the answer mixes two states."""
     told = _this().used
     if not told:
         return
@@ -85,7 +85,7 @@ def require_same() -> None:
 
 
 def registers() -> Registers:
-    """The selected CPU's registers, with `set ptmap cr0` and the like put over them."""
+    """The selected CPU's registers; `set ptmap cr0` and the like replace their values."""
     known = _from_source()
     thread = gdb.selected_thread()
     if known is None:
@@ -99,18 +99,18 @@ def registers() -> Registers:
 
 
 def _from_source() -> Registers | None:
-    """Those that the memory's source knows; None where the target has to be asked."""
+    """The registers that the memory's source has; None if the target has to be asked."""
     try:
         source = choose.memory().source
         return source.registers(cpus.current()) if source.knows_registers else None
     except Refusal:
         if gdb.selected_thread() is None:
             raise
-        return None  # whoever needs the memory will say so
+        return None  # a command that needs the memory reports the refusal
 
 
 def system_registers() -> SystemRegisters | None:
-    """GDTR, IDTR, LDTR and TR of the selected CPU; None where nobody tells."""
+    """GDTR, IDTR, LDTR and TR of the selected CPU; None if they are not known."""
     cpu = cpus.current()
     try:
         known = choose.memory().source.system_registers(cpu)
@@ -120,7 +120,7 @@ def system_registers() -> SystemRegisters | None:
 
 
 def architecture() -> gdb.Architecture:
-    """The selected frame's; without a target what its registers tell, or else GDB's own choice."""
+    """The selected frame's; without a target, by the registers; else GDB's own choice."""
     if gdb.selected_thread() is not None:
         return gdb.selected_frame().architecture()
     efer = registers().efer
@@ -150,8 +150,8 @@ def _from_thread() -> Registers:
 
 
 def _read_of_frame(name: str) -> int | None:
-    # Not $cr3: where the target has no such register that is a convenience variable, and somebody
-    # may have set it.
+    # Not by $cr3: if the target has no such register that is a convenience variable, which the
+    # user may have set.
     try:
         value = gdb.newest_frame().read_register(name)
         return int(value) & (1 << 8 * value.type.sizeof) - 1  # GDB's are signed
@@ -168,8 +168,8 @@ class _Connection:
 
 
 def _read_in_stop(name: str) -> int | None:
-    """Without a gdb.Frame: to make one GDB looks for its caller, which it reads from the stack. No
-    frame but the newest is selected."""
+    """Without a gdb.Frame: to make one, GDB reads the stack to find the caller. The newest frame is
+    selected here."""
     inferior = gdb.selected_inferior()
     architecture = inferior.architecture()
     number = inferior.connection.num if inferior.connection else 0
@@ -187,18 +187,18 @@ def assumed_of_memory() -> tuple[str, ...]:
     try:
         return choose.memory().source.assumed
     except Refusal:
-        return ()  # whoever needs the memory will say so
+        return ()  # a command that needs the memory reports the refusal
 
 
 def memory() -> Memory:
-    """The target's physical memory, for this command. Error: Refusal where there is none."""
+    """The target's physical memory, for this command. Error: Refusal if there is none."""
     return choose.memory()
 
 
 def repair() -> None:
     """Ends the physical mode that an earlier session left on in QEMU, and says so.
 
-    Until then every address that GDB itself reads is wrong, so this comes before anything else.
+    Until then GDB itself reads the wrong memory, so this comes before anything else.
     """
     connection = gdb.selected_inferior().connection
     if not qemu_stub.is_qemu(connection) or not qemu_stub.physical_mode(connection):
@@ -206,7 +206,7 @@ def repair() -> None:
     qemu_stub.leave_physical_mode(connection)
     gdb.write(
         "ptmap: QEMU's stub was still in physical-memory mode, from an earlier session; "
-        "put back.\n",
+        "it is off now.\n",
         gdb.STDERR,
     )
     gdb.execute("maintenance flush register-cache", to_string=True)
@@ -214,10 +214,10 @@ def repair() -> None:
 
 
 def look_again() -> None:
-    """Makes GDB forget the registers that it keeps for as long as it sees the target stopped.
+    """Makes GDB read the registers anew: it keeps them while it sees the target stopped.
 
-    Behind its back QEMU's monitor resets the machine, loads a snapshot, lets it run. Only QEMU's:
-    asking anew is slow on a serial line.
+    GDB does not notice if QEMU's monitor resets the machine, loads a snapshot or lets it run. Only
+    for QEMU: reading anew is slow on a serial line.
     """
     if qemu_stub.is_qemu(gdb.selected_inferior().connection):
         frame = gdb.selected_frame()
@@ -228,7 +228,7 @@ def look_again() -> None:
 
 
 def watch_changes() -> None:
-    """What was read is forgotten where the target runs or somebody changes it."""
+    """Forgets what was read when the target runs or is changed."""
     events = gdb.events
     for event in (
         events.cont,

@@ -1,5 +1,5 @@
 """ptmap in GDB's own languages.
 
-    api.py        what a script's `import ptmap` gives
-    functions.py  $ptmap_pa and the like
+    api.py        the names that a script gets by `import ptmap`
+    functions.py  the convenience functions, such as $ptmap_pa
 """

@@ -11,16 +11,16 @@
         print(d.what, hex(d.va), d.size)       # a ptmap.Difference each
 
 Addresses and sizes are ints, in bytes. Linear addresses are canonical, from 0 to 2^64-1 (below 4
-GiB without 4- or 5-level paging); where one is an argument a gdb.Value will do too. Windows are
-START and END, END not in it, as in `ptmap START END`.
+GiB without 4- or 5-level paging); an argument may also be a gdb.Value. A window is START and END,
+END exclusive, as in `ptmap START END`.
 
-A Space is registers: a root and how to read it. Each of its methods reads the tables anew, as they
-are at that moment, whatever they were when it was made: a Space of an earlier stop tells what its
-root maps now. What they return is data: it does not change, and stays good when the target runs.
+A Space is registers: a root and how to read it. Each of its methods reads the tables anew: a Space
+made at an earlier stop tells what its root maps now. A method returns data, which does not change
+and stays valid when the target runs.
 
-Error is raised where something cannot be done, with one sentence that says why: no target, a
-running one, a register or the kernel's symbols missing. Not mapped is an answer. KeyboardInterrupt
-is raised by Ctrl-C. All of it is for GDB's own thread only.
+If something cannot be done Error is raised; its text is one sentence that says why: there is no
+target, it is running, a register or the kernel's symbols are missing. "Not mapped" is an answer,
+not an Error. Ctrl-C raises KeyboardInterrupt. All of it is for GDB's own thread only.
 """
 
 from __future__ import annotations
@@ -53,28 +53,28 @@ __all__ = ["Differences", "Error", "Map", "Mapping", "Pages", "Registers", "Spac
 
 Address = Union[int, gdb.Value]
 
-# Flags of a row: rights, whatever all levels allow; which page sizes a range has; the memory type.
+# Flags of a row: the rights that all levels allow, the page sizes of a range, the memory type.
 USER, WRITE, EXEC, GLOBAL, READ = 1, 2, 4, 8, 16
 PAGE_4K, PAGE_2M, PAGE_4M, PAGE_1G = 1 << 8, 1 << 9, 1 << 10, 1 << 11
 _TYPE_SHIFT = 16
 _PA_TOP = 1 << 52  # physical addresses have at most 52 bits
-NO_PA = (1 << 64) - 1  # a range's physical address where its frames are not contiguous
+NO_PA = (1 << 64) - 1  # a range's physical address if its frames are not contiguous
 
 
 def memory_type(flags: int) -> str:
-    """The memory type in the flags of a Map's row: "WB", "UC-", or "PAT1" where it is not known
-    (`set ptmap pat`). MTRRs are not considered. Error: for what are no flags."""
+    """The memory type in the flags of a Map's row: "WB", "UC-", or "PAT1" if it is not known (`set
+    ptmap pat`). MTRRs are not considered. Error: if they are not flags of a row."""
     names: list[str] = native.core.type_names()
     number = flags >> _TYPE_SHIFT
     if not 0 <= number < len(names):
-        raise Error(f"{flags:#x} are no flags of a row")
+        raise Error(f"{flags:#x} are not the flags of a row")
     return names[number]
 
 
 @dataclass(frozen=True)
 class Registers:
-    """The control registers that decide what a Space is, `set ptmap cr0` and the like put over
-    those of the target."""
+    """The control registers that decide what a Space is. `set ptmap cr0` and the like replace the
+    target's values."""
 
     cr0: int
     cr3: int
@@ -84,12 +84,12 @@ class Registers:
 
 @dataclass(frozen=True)
 class Mapping:
-    """Linear addresses that map a stretch of physical memory, contiguous in both."""
+    """Contiguous linear addresses that map contiguous physical memory."""
 
     va: int
     pa: int
     size: int  # bytes
-    range: Range  # of the map, that they belong to: its rights are theirs
+    range: Range  # the map's range that they belong to; it has their rights
 
 
 def space(
@@ -101,27 +101,28 @@ def space(
     pid: int | None = None,
     comm: str | None = None,
 ) -> Space:
-    """The address space that the commands' options of these names select; without any that of the
+    """The address space that the commands' options of these names select; by default that of the
     selected CPU (kgdb: task).
 
     root   physical address of the root table; or a pointer to it (a gdb.Value, or an expression
-           such as "init_mm.pgd", which is found where KASLR put it)
-    mode   "32-bit", "pae", "4-level", "5-level"; by default what the registers select
+           such as "init_mm.pgd", which KASLR may have moved)
+    mode   "32-bit", "pae", "4-level", "5-level"; by default the one that the registers select
     half   KPTI's "user" or "kernel" root
-    cpu    that CPU's, counted from 0; not in a condition
-    pid    of a Linux process, or comm, its name: both need the kernel's symbols
+    cpu    a CPU, counted from 0; not in a condition
+    pid    of a Linux process; needs the kernel's symbols
+    comm   a Linux process's name; needs the kernel's symbols
 
-    Error: where there is none like that, and with paging off.
+    Error: if there is no such space, or paging is off.
     """
     given = {"mode": mode, "half": half, "pid": pid, "comm": comm}
     options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     for name, words in (("mode", address_space.MODES), ("half", ("user", "kernel"))):
         if options.get(name, words[0]) not in words:
-            raise Error(f"{name}={options[name]!r} is none of {', '.join(words)}")
+            raise Error(f"{name}={options[name]!r} is not one of {', '.join(words)}")
     with _refusing():
         question.begin()
         if cpu is not None and question.in_stop():
-            raise Error("cpu= cannot be used in a condition: GDB has to keep its thread there")
+            raise Error("cpu= cannot be used in a condition: GDB must keep its selected thread")
         with cpus.selected(_number(cpu, "cpu")) if cpu is not None else nullcontext():
             if root is not None:
                 options["root"] = _root(root)
@@ -134,7 +135,7 @@ def space(
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """GDB's own words for what the target or connection did are an Error's."""
+    """Turns expected failures, GDB's own among them, into Error."""
     try:
         yield
     except failures.EXPECTED as error:
@@ -145,7 +146,7 @@ def _refusing() -> Iterator[None]:
 
 
 def _number(value: Address, what: str) -> int:
-    """Error: for what is no integer."""
+    """Error: if it is not an integer."""
     if isinstance(value, gdb.Value):
         return numbers.number_of(value, what)
     try:
@@ -168,7 +169,7 @@ class Space:
 
     def __init__(self, resolved: AddressSpace) -> None:
         self._space = resolved
-        self._maxphyaddr = selection.maxphyaddr()  # that its tables are read with
+        self._maxphyaddr = selection.maxphyaddr()  # with which its tables are read
         self._source = choose.key()
 
     def __repr__(self) -> str:
@@ -176,7 +177,7 @@ class Space:
 
     @property
     def mode(self) -> str:
-        """As "32-bit", "pae", "4-level" or "5-level"."""
+        """ "32-bit", "pae", "4-level" or "5-level"."""
         return self._space.mode
 
     @property
@@ -186,24 +187,24 @@ class Space:
 
     @property
     def registers(self) -> Registers:
-        """Those that it was made of. Root and `cr3` differ where a root or half was asked for."""
+        """The registers that it was made of. If a root or half was given `cr3` is not the root."""
         one = self._space
         return Registers(one.cr0, one.cr3, one.cr4, one.efer)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed, and whose space it is, in words: `pte` prints them too."""
+        """In words: whose space it is, and what was assumed. `pte` prints the same."""
         return (*self._space.told, *(f"assuming {what}" for what in self._space.assumed))
 
     def walk(self, va: Address) -> Walk:
         """One address from the root to its page, or to where the walk ends; see Walk.outcome.
 
-        Reads one entry a level. Error: where memory cannot be had at all.
+        Reads one entry a level. Error: if there is no way to read memory.
         """
         return self.walks([va])[0]
 
     def walks(self, vas: Iterable[Address]) -> list[Walk]:
-        """The same of many addresses at one moment: far less work than so many calls of walk()."""
+        """walk() for many addresses at one moment: far less work than many calls of walk()."""
         with _question(self):
             at = [_linear(self._space, va) for va in vas]
             with self._space.memory.reading():
@@ -222,18 +223,19 @@ class Space:
         """The ranges from START to END (0: to the top), by rising address: maximal runs of pages
         with equal rights, global bit and memory type.
 
-        filter    only those with these attributes: "write+exec,user", as `ptmap -filter`
+        filter    only ranges with these attributes: "write+exec,user", as in `ptmap -filter`
         physical  a range ends where its frames stop being contiguous
-        sizes     and where the page size changes
+        sizes     a range ends where the page size changes
         view      "user" or "kernel": rights as that mode has them now (CR0.WP, SMEP, SMAP)
 
-        Reads every table there once; `set ptmap max-tables` and `max-ranges` bound it: then, and
-        where a table cannot be read, Map.complete is False. Error: the filter; an empty window.
+        Reads every table there once. `set ptmap max-tables` and `max-ranges` are limits: if one is
+        reached, or a table cannot be read, Map.complete is False. Error: a wrong filter, an empty
+        window.
         """
         if not isinstance(filter, (str, type(None))):
             raise Error(f"filter is a str of attributes, not {filter!r}")
         if view not in (None, "user", "kernel"):
-            raise Error(f"view={view!r} is none of user, kernel")
+            raise Error(f"view={view!r} is not one of user, kernel")
         with _question(self):
             wanted = attributes.parse(filter) if filter is not None else None
             window, scanned = self._scan(start, end)
@@ -254,8 +256,9 @@ class Space:
         return _Origin(self._space, under, window, exact, self._space.told)
 
     def pages(self, start: Address = 0, end: Address = 0) -> Pages:
-        """Every page that touches START to END, with its leaf entry: for accessed and dirty bits,
-        and what else a Map does not tell. 40 bytes a page; `set ptmap max-ranges` bounds them."""
+        """Every page that touches START to END, with its leaf entry: it has the accessed and dirty
+        bits, and other bits that a Map lacks. 40 bytes a page; `set ptmap max-ranges` is the
+        limit."""
         with _question(self):
             window, scanned = self._scan(start, end)
             rows, cut = native.core.page_rows(
@@ -270,11 +273,12 @@ class Space:
             return Tables(self._scan(start, end)[1])
 
     def find(self, pa: Address, length: int = 1) -> Map:
-        """What maps the physical addresses PA to PA + LENGTH - 1: a Map of just that, as `ptmap
-        find` has it. For many questions about one moment make one map(), and ask its find().
+        """A Map of only those pages that map the physical addresses PA to PA + LENGTH - 1, as
+        `ptmap find` shows them. For many questions about one moment make one map() and use its
+        find().
 
-        Reads all tables; there may be more mappings where Map.complete is False. Error: where
-        LENGTH is not positive.
+        Reads all tables; if Map.complete is False there may be more mappings. Error: if LENGTH is
+        not positive.
         """
         first, last = _stretch(_number(pa, "the physical address"), length)
         with _question(self):
@@ -295,7 +299,7 @@ def _linear(one: AddressSpace, va: Address) -> int:
 
 @contextmanager
 def _question(of: Space) -> Iterator[None]:
-    """Around what one call reads."""
+    """Surrounds the reads of one call."""
     try:
         with _refusing():
             question.begin()
@@ -304,7 +308,7 @@ def _question(of: Space) -> Iterator[None]:
                 last_maps.new_command("a script")
             if choose.key() != of._source:
                 raise Error(
-                    "this space is of another target, or of what `set ptmap memory` was before: "
+                    "this space belongs to another target, or to an earlier `set ptmap memory`: "
                     "make it anew by ptmap.space()"
                 )
             of._space = of._space.through(selection.reader())
@@ -319,14 +323,14 @@ _Item = TypeVar("_Item", covariant=True)
 
 
 class _Makes(Protocol[_Item]):
-    """A list of the native module, that makes a Python object of an item for each call."""
+    """A list of the native module, which makes a new Python object for each item asked for."""
 
     def __getitem__(self, index: int, /) -> _Item:
         ...
 
 
 class _Lazy(Sequence[_T]):
-    """Items of such a list, each made when it is asked for."""
+    """The items of such a list, each made when it is asked for."""
 
     def __init__(self, items: _Makes[_T], indices: range) -> None:
         self._items, self._indices = items, indices
@@ -353,7 +357,7 @@ class _Lazy(Sequence[_T]):
 
 @contextmanager
 def _asking_nothing() -> Iterator[None]:
-    """Around work that needs no target, whatever the target does."""
+    """Surrounds work that does not use the target."""
     if not question.in_command():
         target.leave_alone()
     progress.begin()
@@ -373,7 +377,7 @@ class _Origin:
     space: AddressSpace
     under: snapshots.Conditions
     window: tuple[int, int]  # offsets
-    exact: bool  # made _EXACTLY so: what can be compared
+    exact: bool  # made as _EXACTLY says: only such maps can be compared
     words: tuple[str, ...]  # see Snapshot.words and labels
     labels: tuple[Label, ...] = ()
 
@@ -383,21 +387,21 @@ class _Origin:
 
 
 def _stretch(pa: int, length: int) -> tuple[int, int]:
-    """First and last byte. Error: for what is no physical memory."""
+    """First and last byte. Error: if it is not physical memory."""
     if length <= 0 or not 0 <= pa < _PA_TOP:
-        raise Error(f"find: {pa:#x}, {length} bytes, is no physical memory")
+        raise Error(f"find: {pa:#x}, {length} bytes, is not physical memory")
     return pa, min(pa + length, _PA_TOP) - 1
 
 
-def _view(rows: Any) -> memoryview:  # mypy knows no buffers of Python 3.11's
+def _view(rows: Any) -> memoryview:  # for mypy, which with Python 3.11 knows no buffers
     return memoryview(rows)
 
 
 class Map(_Lazy["Range"]):
     """What an address space mapped when it was read: a sequence of ptmap.Range by rising address.
 
-    A Range is made when it is asked for: a map of a million of them costs 32 bytes each, and
-    buffer() is for all of them at once.
+    A Range is made when it is asked for, so a map of a million ranges costs 32 bytes for each.
+    buffer() gives all of them at once.
     """
 
     def __init__(self, made: _core.Map, origin: _Origin) -> None:
@@ -420,7 +424,7 @@ class Map(_Lazy["Range"]):
 
     @property
     def complete(self) -> bool:
-        """Whether it says all: nothing unreadable, malformed or truncated."""
+        """Whether nothing is missing: no part is unreadable or malformed, no limit was reached."""
         return self._made.complete
 
     @property
@@ -431,7 +435,7 @@ class Map(_Lazy["Range"]):
     @property
     def unreadable(self) -> list[Gap]:
         """Parts whose table could not be read."""
-        return [gap for gap in self._made.unreadable]  # not list(), which is deaf to Ctrl-C
+        return [gap for gap in self._made.unreadable]  # not list(), which Ctrl-C cannot end
 
     @property
     def malformed(self) -> list[Gap]:
@@ -440,17 +444,16 @@ class Map(_Lazy["Range"]):
 
     @property
     def tables(self) -> int:
-        """Distinct tables that were read, the root included."""
+        """The number of tables that were read, each counted once, with the root."""
         return self._made.tables
 
     @property
     def pages(self) -> dict[str, int]:
-        """How many there are of each size, before the filter: {"4K": 12, "2M": 0, ...}."""
+        """The number of pages of each size, before the filter: {"4K": 12, "2M": 0, ...}."""
         return self._made.pages
 
     def at(self, va: Address) -> Range | None:
-        """The range that holds an address, None where none does. Error: for what is no address of
-        this mode."""
+        """The range that holds an address, or None. Error: if it is not an address of this mode."""
         return self._made.at(_linear(self._origin.space, va))
 
     def buffer(self) -> memoryview:
@@ -464,13 +467,13 @@ class Map(_Lazy["Range"]):
         return _view(native.core.range_rows(self._made, progress.writing))
 
     def rows(self) -> Iterator[tuple[int, int, int, int]]:
-        """The same one by one: va, size, pa, flags. Faster than ranges, and nothing is kept."""
+        """The rows of buffer() one by one: va, size, pa, flags. Faster than ranges."""
         return cast("Iterator[tuple[int, int, int, int]]", struct.iter_unpack("4Q", self.buffer()))
 
     def find(self, pa: Address, length: int = 1) -> list[Mapping]:
         """Every mapping of the physical addresses PA to PA + LENGTH - 1, by rising linear address.
-        Of a map that was made with physical=True: ranges without one physical address are passed
-        over. Error: where LENGTH is not positive."""
+        The map should have physical=True: ranges whose frames are not contiguous are skipped.
+        Error: if LENGTH is not positive."""
         first, last = _stretch(_number(pa, "the physical address"), length)
         cut: list[Range] = native.core.find(self._made, first, last)
         return [
@@ -480,11 +483,11 @@ class Map(_Lazy["Range"]):
         ]
 
     def save(self, path: str) -> None:
-        """Writes a file that load() and `ptmap diff` read, whole or not at all. As the map is of
-        another moment it has no labels, and of words about the space only Space.notes: `ptmap save`
-        has them too.
+        """Writes a file that load() and `ptmap diff` read; whole or not at all. The file has no
+        labels, because the map is of an earlier moment; of words about the space it has only
+        Space.notes. `ptmap save` writes all of them.
 
-        Error: of a map that diff() would not take, or of a window; a file that cannot be written.
+        Error: for a map that diff() does not take, or of a window; if the file cannot be written.
         """
         origin = self._origin
         if not origin.exact or not origin.whole:
@@ -501,7 +504,7 @@ class Map(_Lazy["Range"]):
 def load(path: str) -> Map:
     """The map in a file that `ptmap save` or Map.save() wrote. It needs no target.
 
-    Error: for what is no such file, or a damaged one.
+    Error: if the file is not a snapshot, or is damaged.
     """
     with _asking_nothing():
         stored = snapshots.load(path)
@@ -513,7 +516,7 @@ def load(path: str) -> Map:
 
 
 class Differences(_Lazy["_core.Difference"]):
-    """What differs between two maps: a sequence of ptmap.Difference by rising address. One is made
+    """What differs between two maps: a sequence of ptmap.Difference by rising address, each made
     when it is asked for."""
 
     def __init__(self, found: _core.Differences, complete: bool) -> None:
@@ -526,22 +529,23 @@ class Differences(_Lazy["_core.Difference"]):
 
     @property
     def complete(self) -> bool:
-        """Whether both maps say all. What one of them cannot speak of is there as "unknown"."""
+        """Whether both maps are complete. A part that one of them does not know is "unknown"."""
         return self._complete
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """How many there are of each kind: (stretches, bytes) by Difference.what, and by what is
-        in Difference.changed, where one may count in several."""
+        """(stretches, bytes) for each value of Difference.what, and for each word in
+        Difference.changed; a difference may have several of these words."""
         kinds, changes = self._found.counts()
         return kinds | changes
 
 
 def diff(before: Map, after: Map, *, physical: bool = False) -> Differences:
-    """What differs from one map to another: of two moments, two spaces, or a file (load()), of the
-    same window, made with physical=True, sizes=True and without filter and view. Neighbours with
-    the same differences are one; with `physical` only while their frames are contiguous.
+    """What differs from one map to another: maps of two moments, of two spaces, or from a file
+    (load()). Both have the same window and are made with physical=True, sizes=True and without
+    filter and view. Neighbours with the same differences are one; with `physical` only while their
+    frames are contiguous.
 
-    Reads nothing. Error: for other maps, or of two paging modes.
+    Reads nothing. Error: for other maps, or maps of two paging modes.
     """
     for which, one in (("before", before), ("after", after)):
         if not isinstance(one, Map):
@@ -550,8 +554,8 @@ def diff(before: Map, after: Map, *, physical: bool = False) -> Differences:
             raise Error(f"diff: the map {which} was not made {_EXACTLY}")
     if before.mode != after.mode:
         raise Error(
-            f"diff: one map is of {before.mode} paging, the other of {after.mode}: these do not "
-            "compare"
+            f"diff: one map is of {before.mode} paging, the other of {after.mode}: they cannot be "
+            "compared"
         )
     if before._origin.window != after._origin.window:
         raise Error("diff: the maps are of different windows")
@@ -568,7 +572,7 @@ class Pages:
 
     @property
     def complete(self) -> bool:
-        """As Map.complete: no table unreadable, no entry malformed, no limit reached."""
+        """As Map.complete."""
         return self._complete and not self._cut
 
     @property
@@ -580,7 +584,7 @@ class Pages:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[tuple[int, int, int, int, int]]:
-        """va, size, pa, flags (USER and so on, of the whole path), entry (raw, of the leaf)."""
+        """va, size, pa, flags (USER and so on, of the whole path), entry (the leaf's raw value)."""
         return cast(
             "Iterator[tuple[int, int, int, int, int]]", struct.iter_unpack("5Q", self.buffer())
         )
@@ -591,8 +595,8 @@ class Pages:
 
 
 class Tables(Sequence["Table"]):
-    """Page tables of an address space as they were read, the root first; one that is used at two
-    levels is there for each. See ptmap.Table: Table.entries() is a view of the raw entries."""
+    """Page tables of an address space as they were read, the root first. A table that is used at
+    two levels is there twice. See ptmap.Table: Table.entries() is a view of the raw entries."""
 
     def __init__(self, scanned: _core.Space) -> None:
         self._scanned = scanned

@@ -1,4 +1,4 @@
-"""The convenience functions: an address's translation in GDB's expressions and conditions."""
+"""Convenience functions: an address's translation in GDB's expressions and conditions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Function(gdb.Function):
-    """One of them. A failure is one sentence: in a condition GDB shows it and stops."""
+    """A convenience function. A failure is one sentence: in a condition GDB shows it and stops."""
 
     name: str
     most = 1  # arguments
@@ -49,13 +49,13 @@ class _Physical(_Function):
 
 Usage: $ptmap_pa (VA)
 
-An unsigned 64-bit integer; with paging off VA itself. Where VA is not mapped
-that is an error, which ends a breakpoint's condition and stops: ask
-$ptmap_mapped first where that may be.
+An unsigned 64-bit integer; VA itself if paging is off. It is an error if VA
+is not mapped. An error in a breakpoint's condition stops the target: if VA
+may be unmapped ask $ptmap_mapped first.
 
-VA is an integer, a pointer, an array or a function. The registers are those
-of the selected CPU, `set ptmap cr3` and the like put over them; the memory is
-what `set ptmap memory` says. Each call reads one entry a level, at this stop.
+VA is an integer, a pointer, an array or a function. The registers are the
+selected CPU's, or what `set ptmap cr3` and the like say; `set ptmap memory`
+says where memory is read. Each call reads one entry a level.
 
 Examples:
   print/x $ptmap_pa($sp)
@@ -78,10 +78,10 @@ class _Mapped(_Function):
 
 Usage: $ptmap_mapped (VA)
 
-0 too where an entry on the way has a reserved bit set, as every access then
-faults (`ptmap check` calls such a map damaged, and undecided), and where VA
-is not canonical; with paging off always 1. It is an error where a table
-cannot be read: then nobody knows. Rights do not count: see $ptmap_rights.
+0 also if VA is not canonical, or if an entry on the way has a reserved bit
+set: every access then faults (`ptmap check` calls such a map damaged, and the
+rule undecided). Always 1 if paging is off. It is an error if a table cannot
+be read. Rights do not count: see $ptmap_rights.
 
 Examples:
   break vmalloc_fault if !$ptmap_mapped($cr2)
@@ -98,12 +98,12 @@ class _Rights(_Function):
 
 Usage: $ptmap_rights (VA)
 
-The five letters of `ptmap -ranges`, - where it is not so: u or s (user or
-supervisor), r, w (write), x (execute), g (global). All levels together
-decide, as in the processor. "" where VA is not mapped.
+The five letters of `ptmap -ranges`: u or s (user or supervisor), r (read),
+w (write), x (execute), g (global); - for one that does not hold. All levels
+together decide, as in the processor. "" if VA is not mapped.
 
-Compare by $_streq or $_regex, and for printf assign it to a variable first:
-`==` and %s would make GDB call malloc in the target.
+Compare it by $_streq or $_regex, and for printf assign it to a variable
+first: with `==` and %s GDB would call malloc in the target.
 
 Examples:
   print $ptmap_rights($pc)
@@ -122,16 +122,16 @@ Examples:
 
 
 class _Entry(_Function):
-    __doc__ = """A page-table entry on the way of an address, raw.
+    __doc__ = """The raw page-table entry that translates an address.
 
 Usage: $ptmap_entry (VA)
        $ptmap_entry (VA, LEVEL)
 
-An unsigned 64-bit integer: the last entry of the walk, whether it maps a page
-or is not present, or that of a level: 1 to 5, or "PT", "PD", "PDPT", "PML4",
-"PML5". It is an error where the walk does not come to that level (a large
-page, an entry above that is not present), where the paging mode has no such
-level, and where the entry cannot be read.
+An unsigned 64-bit integer. Without LEVEL it is the last entry of the walk,
+which maps a page or is not present. LEVEL is 1 to 5, or "PT", "PD", "PDPT",
+"PML4", "PML5". It is an error if the walk ends before that level (at a large
+page or an entry that is not present), if the paging mode has no such level,
+or if the entry cannot be read.
 
 Examples:
   print/x $ptmap_entry($pc)
@@ -157,10 +157,10 @@ Examples:
 
 
 def _walk(space: AddressSpace, va: int) -> Walk:
-    """Error: Refusal where an entry cannot be read."""
+    """Error: Refusal if an entry cannot be read."""
     try:
         walk = space.walk(va)
-    except NotHere:  # the short way to memory is not sure
+    except NotHere:  # the quick way to memory cannot be used
         question.begin()
         walk = space.walk(va)
     if walk.outcome == "unreadable":
@@ -180,7 +180,7 @@ def _where_it_ends(space: AddressSpace, walk: Walk) -> str:
 
 
 def _level(space: AddressSpace, value: gdb.Value) -> int:
-    """Error: Refusal where there is none like that."""
+    """The level's number. Error: Refusal if the paging mode has no such level."""
     if value.type.strip_typedefs().code in (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRING):
         word = value.string()
         level = address_space.LEVELS.get(word.upper(), 0)
@@ -198,7 +198,7 @@ def _unsigned(number: int) -> gdb.Value:
 
 
 def _string(text: str) -> gdb.Value:
-    """A C string, with its end: GDB's own conversion leaves that out, and makes nothing of ""."""
+    """A C string with its NUL, which GDB's own conversion leaves out; that also fails for ""."""
     return gdb.Value(text.encode() + b"\0", _char().array(len(text)))
 
 

@@ -1,4 +1,4 @@
-"""An address space: which tables are read, and under which registers."""
+"""An address space: the tables to read, and the registers that decide what they mean."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _CR4_PKE, _CR4_PKS = 1 << 22, 1 << 24
 
 @dataclass(frozen=True)
 class AddressSpace:
-    """Everything that decides what an address means, but for the memory itself."""
+    """Everything that decides what an address means, except the memory itself."""
 
     cr0: int
     cr3: int
     cr4: int
     efer: int
     ac: bool  # EFLAGS.AC
-    mode: str  # "off" too
+    mode: str  # one of MODES, or "off"
     root: int
-    _paging: Paging | None  # None with paging off
+    _paging: Paging | None  # None if paging is off
     assumed: tuple[str, ...] = ()  # what was assumed, in words
     told: tuple[str, ...] = ()  # what the user should know about which space this is
-    pair: kpti.Roots | None = None  # KPTI's, if it is known without a look at the tables
+    pair: kpti.Roots | None = None  # KPTI's roots, if they are known without reading the tables
     _reader: Reader | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -45,13 +45,13 @@ class AddressSpace:
 
     @property
     def paging(self) -> Paging:
-        """How its entries are read. With paging off there is none."""
+        """How its entries are read. Only if paging is on."""
         assert self._paging is not None
         return self._paging
 
     @property
     def reader(self) -> Reader:
-        """What it is read through. Of a space that only a file tells of there is none."""
+        """What it is read through. A space from a snapshot has none."""
         assert self._reader is not None
         return self._reader
 
@@ -61,7 +61,7 @@ class AddressSpace:
         return self.reader.memory()
 
     def through(self, reader: Reader) -> AddressSpace:
-        """The same space, read through another."""
+        """The same space, read through another reader."""
         return replace(self, _reader=reader)
 
     def walk(self, va: int) -> Walk:
@@ -72,7 +72,7 @@ class AddressSpace:
         return walk
 
     def scan(self, first: int, last: int, max_tables: int) -> Space:
-        """All tables for the offsets FIRST to LAST."""
+        """Reads all tables for the offsets FIRST to LAST."""
         memory = self.memory
         with memory.reading():
             space: Space = native.core.scan(
@@ -95,7 +95,7 @@ class AddressSpace:
 
     @property
     def half(self) -> str | None:
-        """Which of them the root is; None without KPTI."""
+        """Which of KPTI's roots this root is: "user" or "kernel"; None without KPTI."""
         if self.kpti_roots is None:
             return None
         return "user" if self.root == self.kpti_roots.user else "kernel"
@@ -109,7 +109,7 @@ class AddressSpace:
     def below(
         self, root: int, told: tuple[str, ...] = (), pair: kpti.Roots | None = None
     ) -> AddressSpace:
-        """The same registers with another root; PAIR are KPTI's roots where that is known."""
+        """The space with the same registers and another root. PAIR: KPTI's roots, if known."""
         pair = pair or self.pair
         if pair is not None and root not in (pair.kernel, pair.user):
             pair = None
@@ -117,19 +117,19 @@ class AddressSpace:
 
     @property
     def has_keys(self) -> bool:
-        """Protection keys, of user or supervisor pages (CR4.PKE, CR4.PKS)."""
+        """Whether user or supervisor pages have protection keys (CR4.PKE, CR4.PKS)."""
         return bool(self.cr4 & (_CR4_PKE | _CR4_PKS))
 
     @property
     def no_nx(self) -> str | None:
-        """Why whatever is mapped is executable here; None where a page can be no-exec."""
+        """Why every mapped page is executable here; None if a page can be no-exec."""
         if self.mode == "32-bit":
             return "32-bit paging has no NX"
         return None if self.efer & _EFER_NXE else "NX is off (EFER.NXE=0)"
 
     @property
     def digits(self) -> int:
-        """Of an address on show."""
+        """Hexadecimal digits of an address in a text."""
         return 16 if self.mode in ("4-level", "5-level") else 8
 
     def hex(self, address: int) -> str:
@@ -137,10 +137,10 @@ class AddressSpace:
 
 
 def in_space(space: AddressSpace, value: int) -> int:
-    """An evaluated number as a linear address of this space: 0 .. 2^64-1, canonical or not.
+    """A number as a linear address of this space: 0 .. 2^64-1, canonical or not.
 
-    Without 4- or 5-level paging a negative one (or one that GDB sign-extended) means its low 32
-    bits. Error: Refusal where it is wider than the space's addresses.
+    Without 4- or 5-level paging a negative number (or one that GDB sign-extended) means its low 32
+    bits. Error: Refusal if it is wider than the space's addresses.
     """
     if not -(1 << 63) <= value < 1 << 64:
         raise Refusal(f"{value:#x} is wider than 64 bits")
@@ -149,7 +149,7 @@ def in_space(space: AddressSpace, value: int) -> int:
             value -= 1 << 64
         if not -(1 << 31) <= value < 1 << 32:
             raise Refusal(
-                f"{value:#x} is no address here: "
+                f"{value:#x} is too wide: "
                 "without 4- or 5-level paging linear addresses are 32-bit"
             )
         return value & 0xFFFFFFFF
@@ -157,19 +157,19 @@ def in_space(space: AddressSpace, value: int) -> int:
 
 
 def stretch(space: AddressSpace, start: int, end: int, shown: str = "") -> tuple[int, int]:
-    """First and last address of START .. END - 1; END may be 0 for the top. Of one that is not
-    canonical it is the next canonical one. Error: Refusal where there is nothing between them."""
+    """First and last address of START .. END - 1; an END of 0 is the top. If one is not canonical
+    the next canonical address inside counts. Error: Refusal if nothing lies between them."""
     top = (1 << (64 if space.paging.canonical else 32)) - 1
     first = _canonical(space, start, upwards=True)
     last = top if end in (0, top + 1) else _canonical(space, end - 1, upwards=False)
     if last < first:
         shown = shown or f"{start:#x} {end:#x}"
-        raise Refusal(f"{shown} is empty: END comes after START")
+        raise Refusal(f"{shown} is empty: END must be above START")
     return first, last
 
 
 def window(space: AddressSpace, start: int, end: int, shown: str = "") -> tuple[int, int]:
-    """The same in offsets. Error: Refusal."""
+    """As stretch(), in offsets. Error: Refusal."""
     first, last = stretch(space, start, end, shown)
     return space.paging.offset_of(first), space.paging.offset_of(last)
 

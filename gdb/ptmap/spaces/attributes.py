@@ -1,5 +1,5 @@
-"""The vocabulary of attributes, `write+exec,user` and the like, in the words of people; what it
-means is in native/space/condition.h."""
+"""Conditions such as `write+exec,user`, as people type them. native/space/condition.h says what
+they mean."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def words() -> tuple[str, ...]:
-    """That a condition may consist of, for completion."""
+    """All words of a condition, for completion."""
     return tuple(native.core.condition_words())
 
 
 def joined(words: Sequence[str]) -> str:
-    """One text of several words: a space between them is `and`, as + is."""
+    """The words as one condition: a space between words means "and", as + does."""
     text = " ".join(words)
     for sign in "+,":
         text = sign.join(part.strip() for part in text.split(sign))
@@ -26,10 +26,13 @@ def joined(words: Sequence[str]) -> str:
 
 
 def parse(text: str) -> Condition:
-    """Error: Refusal names the wrong word."""
+    """The condition of a text. Error: Refusal names the wrong word."""
     parsed = native.core.parse_condition(text)
     if isinstance(parsed, native.core.Condition):
         return parsed
     if parsed.is_contradiction:
         raise Refusal(f"{parsed.part!r} contradicts itself")
-    raise Refusal(f"{parsed.part!r} is no attribute; there is {' '.join(words())} (no- negates)")
+    raise Refusal(
+        f"{parsed.part!r} is not an attribute; the attributes are {' '.join(words())}"
+        " (no- negates)"
+    )

@@ -1,6 +1,6 @@
 """The two roots of a process under kernel page-table isolation.
 
-Whether a root is one of such a pair is read from the tables: native/space/kpti.h says how.
+The tables tell whether a root is one of such a pair: native/space/kpti.h says how.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Roots:
 
 
 def roots(paging: Paging, root: int, memory: Memory) -> Roots | None:
-    """The pair that a root belongs to, None if it belongs to none."""
+    """The pair that a root belongs to, or None."""
     place = memory.source.place
     if place is not None and place.pti is False:
         return None  # the kernel says so itself

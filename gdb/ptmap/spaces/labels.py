@@ -1,10 +1,22 @@
-"""Labels: names of stretches of an address space, whoever gives them."""
+"""Labels: names of parts of an address space."""
 
 from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Iterable, Sequence
+
+
+class Part(Enum):
+    """What a label names, if code depends on it."""
+
+    OTHER = 0
+    DIRECT_MAP = 1  # the kernel's map of all memory
+    LOWMEM = 2  # 32-bit Linux's: only of the memory that fits
+    STACK = 3
+    HEAP = 4
+    VDSO = 5
 
 
 @dataclass(frozen=True)
@@ -15,10 +27,11 @@ class Label:
     end: int
     name: str
     source: str
+    part: Part = Part.OTHER
 
 
 def layered(*layers: Iterable[Label]) -> list[Label]:
-    """One list by rising address, none overlapping: an earlier layer covers the later ones."""
+    """One list by rising address without overlaps: an earlier layer covers the later ones."""
     result: list[Label] = []
     for layer in layers:
         result = sorted(result + _uncovered(layer, result), key=lambda label: label.start)
@@ -26,7 +39,7 @@ def layered(*layers: Iterable[Label]) -> list[Label]:
 
 
 def _uncovered(layer: Iterable[Label], covers: Sequence[Label]) -> list[Label]:
-    """What of a layer lies outside `covers`; of its own overlaps the first wins."""
+    """The parts of a layer outside `covers`. If the layer overlaps itself the first label wins."""
     found: list[Label] = []
     for label in sorted(layer, key=lambda label: label.start):
         at = max(label.start, found[-1].end) if found else label.start
@@ -44,14 +57,14 @@ def _uncovered(layer: Iterable[Label], covers: Sequence[Label]) -> list[Label]:
 
 
 def at(labels: Sequence[Label], va: int) -> Label | None:
-    """The label of an address, of a list that is sorted and disjoint as layered() makes it."""
+    """The label of an address. The list is one of layered(): sorted, without overlaps."""
     after = bisect.bisect_right(labels, va, key=lambda label: label.start)
     return labels[after - 1] if after and va < labels[after - 1].end else None
 
 
 def to_pages(labels: Sequence[Label]) -> list[Label]:
-    """The same with each label grown to whole pages, as far as its neighbours leave room: what is
-    mapped is mapped by pages."""
+    """Each label grown to whole pages, as far as its neighbours leave room: memory is mapped by
+    pages."""
     grown = []
     for at, label in enumerate(labels):
         before = labels[at - 1].end if at else 0

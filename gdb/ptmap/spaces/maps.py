@@ -1,4 +1,4 @@
-"""Maps of a space, within the limits of its reader."""
+"""Scans and maps of a space, within the limits of its reader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def scan(space: AddressSpace, first: int, last: int) -> Space:
-    """The tables for the offsets FIRST to LAST."""
+    """Reads the tables for the offsets FIRST to LAST."""
     scanned = space.scan(first, last, space.reader.max_tables)
     if first == 0 and last == space.paging.last_offset:
         space.reader.scanned(space, scanned)
@@ -49,21 +49,21 @@ def flatten(
 
 
 def exact(space: AddressSpace, scanned: Space) -> Map:
-    """The whole space, a range for each run of contiguous frames in pages of one size: what can be
-    told apart in two maps, or in one range of an assertion."""
+    """A map of the whole space: each range has contiguous frames and one page size. Two such maps
+    can be compared page by page."""
     last = space.paging.last_offset
     return flatten(space, scanned, 0, last, split_physical=True, split_sizes=True)
 
 
 def pa(one: Range) -> int:
-    """Physical address of a range of a map that was made with split_physical."""
+    """Physical address of a range. The map must be one with split_physical."""
     assert one.pa is not None
     return one.pa
 
 
 def find(space: AddressSpace, scanned: Space, first: int, last: int) -> Map:
-    """A map of what maps the physical bytes FIRST to LAST, each range cut to them. Of the
-    whole space no ranges are made, so none of them counts against the limit."""
+    """A map of the pages that map the physical bytes FIRST to LAST, each range cut to them. Other
+    pages make no ranges, so they do not count against the limit."""
     return native.core.find(
         scanned,
         first,

@@ -1,4 +1,4 @@
-"""What an address space is read through, and within which limits."""
+"""All that reading an address space needs: memory, limits, progress."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Source(Protocol):
     """Where memory comes from: machine/sources/source.py."""
 
     name: str
-    keeps: bool  # what was read, for as long as the target stands still
-    knows_ram: bool  # whether what is outside `ram` is none for certain
-    place: Any  # of a Linux kernel, where its symbols led to its memory
+    keeps: bool  # whether answers are kept while the target stands still
+    knows_ram: bool  # whether everything outside of `ram` certainly is not RAM
+    place: Any  # of a Linux kernel, if the source was found by its symbols
 
 
 class Memory(Protocol):
     """A machine's physical memory: machine/memory.py."""
 
     core: ReadOnce  # what the native core reads through
-    found: Lifetime  # what was recognised in it; ends with it
+    found: Lifetime  # what was recognised in this memory; ends with it
 
     @property
     def source(self) -> Source:
@@ -47,7 +47,7 @@ class Memory(Protocol):
 
 
 class Progress(Protocol):
-    """Called now and then with how much is done; what it raises ends the work."""
+    """Long work calls it with the amount done; an exception from it ends the work."""
 
     def scanning(self, tables: int, /) -> None:
         ...
@@ -58,17 +58,17 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command will ask for, as far as it is known before anything is read."""
+    """What a command will ask for, as far as it knows before it reads anything."""
 
     whole: bool = False  # about all of a space, and not a few addresses or a window
     counts: bool = True  # how many pages there are, and whether they are RAM
-    brief: bool = False  # a few entries are all that is read, unless the command widens that
+    brief: bool = False  # only a few entries are read, unless the command widens that
     exact: bool = False  # frames and page sizes of each range, of the user's part too
 
 
 @dataclass
 class Scans:
-    """What was scanned, for as long as a question: scanned.py knows what."""
+    """What a question has scanned; scanned.py fills it."""
 
     plan: Plan = Plan()
     by_root: dict[tuple[object, ...], object] = field(default_factory=dict)
@@ -78,12 +78,12 @@ class Scans:
 class Reader:
     """All that reading a space needs besides the space itself."""
 
-    memory: Callable[[], Memory]  # chosen when it is first asked for; Refusal if there is none
+    memory: Callable[[], Memory]  # the source is chosen at the first call; Refusal if there is none
     progress: Progress
     max_tables: int  # that one scan may read
     max_ranges: int  # that one map may have
     pat: int | None  # IA32_PAT; None if it is not known
-    pkru: int | None  # PKRU, the same
+    pkru: int | None  # PKRU; None if it is not known
     scans: Scans  # what was scanned in this command
-    scanned: Callable[[Any, Tables], None]  # told of each scan of a whole AddressSpace
-    cpus: Callable[[], int]  # how many CPUs there are; asking may be slow
+    scanned: Callable[[Any, Tables], None]  # called after each scan of a whole AddressSpace
+    cpus: Callable[[], int]  # the number of CPUs; asking may be slow

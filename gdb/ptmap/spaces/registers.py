@@ -1,4 +1,4 @@
-"""What of a CPU's registers decides what its addresses mean."""
+"""The registers that decide what a CPU's addresses mean."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Loaded = tuple[int, int, int, int]  # base, limit, selector, flags
 
 @dataclass(frozen=True)
 class Registers:
-    """Of the selected thread, which is a vCPU with QEMU. None where the target lacks it."""
+    """Those of the selected thread; with QEMU a thread is a vCPU. None: the target lacks it."""
 
     cr0: int | None = None
     cr2: int | None = None
@@ -21,13 +21,13 @@ class Registers:
     eflags: int | None = None
     cs: int | None = None
     sp: int | None = None
-    # What of a register is not told: {"efer": ("EFER.NXE=1",)}.
+    # Values that the target did not say, by register: {"efer": ("EFER.NXE=1",)}.
     assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    told: tuple[str, ...] = ()  # what the user should know of whose they are
+    told: tuple[str, ...] = ()  # what the user should know about whose registers these are
 
     @property
     def ac(self) -> bool:
-        """EFLAGS.AC, which lets the kernel past SMAP."""
+        """EFLAGS.AC: if it is set SMAP does not stop the kernel."""
         return bool((self.eflags or 0) >> 18 & 1)
 
 
@@ -36,13 +36,13 @@ class Segment:
     """A register with a base and a limit (SDM vol. 3A, 2.4). GDTR and IDTR have no selector."""
 
     base: int
-    limit: int  # of the last byte
+    limit: int  # offset of the last byte
     selector: int | None = None
     flags: int = 0  # the descriptor's second doubleword, bits 23:8
 
     @property
     def is_null(self) -> bool:
-        """LDTR and TR: nothing is loaded (SDM vol. 3A, 3.4.2)."""
+        """Whether LDTR or TR has nothing loaded (SDM vol. 3A, 3.4.2)."""
         return self.selector is not None and self.selector & ~3 == 0
 
 

@@ -1,11 +1,11 @@
-"""What a command has scanned: each root's tables once, and flattened once.
+"""What a command has scanned: each root's tables are read once and flattened once.
 
-A command's questions (the map itself, which Linux this is, labels, the stack, the split) are about
-the same tables. The first that is asked scans them, and all are answered from one map of them. A
-command that is about a window reads that window, and apart from it what tells of the kernel.
+A command asks several things of the same tables: the map itself, which Linux this is, labels, the
+stack, the split. The first of them scans the tables, and one map of them answers all. A command
+about a window reads the window, and besides only what is needed to recognise the kernel.
 
-What a limit cut short is read again for who needs another part of it: a map of a space with too
-many tables still has its labels.
+If a limit cut a scan short, a part that lies behind the cut is read by a scan of its own: so a map
+of a space with too many tables still has its labels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .._core import Condition, Map, Space as Tables
     from .address_space import AddressSpace
 
-# More than any view of a process has; of the kernel's part each run of frames counts.
+# The first is more than any view of a process has. In the kernel's part each run of frames counts.
 _LEAST_RANGES, _KERNEL_RANGES = 1 << 20, 1 << 18
 
 
@@ -30,15 +30,16 @@ class ScannedPart:
     """A window of a root: its tables, and their one map."""
 
     def __init__(self, space: AddressSpace, first: int, last: int, plan: Plan) -> None:
-        """Offsets. Error: Refusal where there is no memory."""
+        """FIRST and LAST are offsets. Error: Refusal if there is no memory."""
         self.space, self.first, self.last = space, first, last
         self.exact, self._counts = plan.exact, plan.counts
         self.tables: Tables = space.scan(first, last, space.reader.max_tables)
 
     @cached_property
     def flat(self) -> Map:
-        """Ranges of contiguous frames in pages of one size; in the lower part of one that is not
-        exact merged ranges: a process may have a million frames, and few commands want them."""
+        """The map: each range has contiguous frames and one page size. If the plan is not exact
+        ranges in the lower part are merged: a process may have a million runs of frames, and few
+        commands need them."""
         space = self.space
         return native.core.make_map(
             self.tables,
@@ -57,7 +58,7 @@ class ScannedPart:
     def tells(
         self, first: int, last: int, split_physical: bool = False, split_sizes: bool = False
     ) -> bool:
-        """Whether the map has all that a view tells: merged ranges cannot be cut, nor split."""
+        """Whether `flat` is enough for such a view: merged ranges cannot be cut or split."""
         if self.exact or first >= self.space.paging.upper_part:
             return True
         is_whole_lower = first == self.first and last >= min(
@@ -70,7 +71,7 @@ class ScannedPart:
 
     @property
     def is_limited(self) -> bool:
-        """Whether a limit was reached: what lies behind it is not known."""
+        """Whether a limit was reached: then the rest is not known."""
         return self.tables.cut or self.flat.truncated
 
     def view(
@@ -87,7 +88,7 @@ class ScannedPart:
         counted: bool = True,
     ) -> Map:
         """A map of these offsets, as _core.make_map makes it. WITH_RAM: it counts pages outside of
-        RAM. Not COUNTED: what it says of pages and tables is nothing."""
+        RAM. Without COUNTED its numbers of pages and tables mean nothing."""
         space, make = self.space, native.core.make_map
         limit = space.reader.max_ranges if max_ranges is None else max_ranges
         options: Options = {
@@ -106,7 +107,7 @@ class ScannedPart:
             is_all = (first, last) == (self.first, self.last) and not wanted and as_ is None
             if is_all and len(flat) + len(flat.unreadable) + len(flat.malformed) <= limit:
                 return flat
-        # A map that ends at its limit has fewer ranges than a view may have, as they are smaller.
+        # A map cut at its limit may end too early for a view, whose merged ranges reach further.
         tells = self._counts and self.tells(first, last, split_physical, split_sizes)
         if flat.truncated or counted and not tells:
             return make(self.tables, first, last, pat=space.reader.pat, **options)
@@ -114,7 +115,7 @@ class ScannedPart:
 
 
 class Scanned:
-    """The tables of one root, as far as a command asked for them. Made by of()."""
+    """The tables of one root that a command has asked for so far. Made by of()."""
 
     def __init__(self, space: AddressSpace) -> None:
         self._space = space
@@ -124,7 +125,7 @@ class Scanned:
 
     @property
     def whole(self) -> ScannedPart:
-        """All of it, for a command that says something of all of it."""
+        """The whole space."""
         whole = self.part(0, self._space.paging.last_offset)
         self._space.reader.scanned(self._space, whole.tables)
         return whole
@@ -134,8 +135,8 @@ class Scanned:
         return next((part for part in self._parts if part.covers(first, last)), None)
 
     def part(self, first: int, last: int) -> ScannedPart:
-        """The same, scanned now if there is none. Of a 64-bit space not more is read than these
-        offsets or the upper part, unless all of it will be asked for."""
+        """A part with these offsets, scanned now if none was. Of a 64-bit space it reads only these
+        offsets or the upper part, unless the plan is for the whole."""
         known = self.known(first, last)
         if known is not None:
             return known
@@ -147,14 +148,14 @@ class Scanned:
         return self._read(first, last)
 
     def window(self, first: int, last: int) -> ScannedPart:
-        """The same of a window that a command shows: nothing outside of it is read for it."""
+        """The same for a window that a command shows: nothing outside of it is read."""
         known = self.known(first, last)
         if known and not known.is_limited and known.tells(first, last):
             return known
         return self._read(first, last)
 
     def alone(self, first: int, last: int) -> ScannedPart:
-        """These offsets and no others, where what a limit cut short is not enough."""
+        """A scan of these offsets and no others, for when a larger one was cut by a limit."""
         return ScannedPart(self._space, first, last, self.plan)
 
     def _read(self, first: int, last: int) -> ScannedPart:
@@ -163,16 +164,16 @@ class Scanned:
         return made
 
     def around(self, first: int, last: int) -> Map:
-        """A merged map of a few offsets: their rights. Of frames and page sizes it says nothing,
-        and it counts no pages and tables."""
+        """A merged map of a few offsets: only their rights. Frames, page sizes and counts are not
+        in it."""
         part = self.part(first, last)
         if part.tables.cut:
             part = self.alone(first, last)
         return part.view(first, last, counted=False)
 
     def contiguous(self, first: int, last: int, max_tables: int, max_ranges: int) -> Map:
-        """The same in the upper part, of ranges whose frames are contiguous. The limits are of a
-        look at these offsets alone, which is taken if a limit of the settings is reached before."""
+        """A map of offsets in the upper part, of ranges whose frames are contiguous. If a limit of
+        the settings was reached these offsets are scanned alone, under the limits given here."""
         part = self.part(first, last)
         if not part.is_limited:
             return part.view(first, last, split_physical=True, max_ranges=max_ranges, counted=False)
@@ -181,10 +182,10 @@ class Scanned:
 
 
 def of(space: AddressSpace, aside: bool = False) -> Scanned:
-    """What this command has scanned of a space's root, and scans if it is asked for. ASIDE: the
-    command is about another root, and asks this one for a part."""
+    """What this command has scanned of a space's root; more is scanned when it is asked for.
+    ASIDE: the command is about another root and needs only a part of this one."""
     scans = space.reader.scans
-    # Two CPUs may have one root and other rules (EFER.NXE, CR4.PGE).
+    # Two CPUs may have the same root under different rules (EFER.NXE, CR4.PGE).
     key = space.mode, space.root, space.cr0, space.cr4, space.efer, space.reader.pat
     scanned = scans.by_root.get(key)
     if not isinstance(scanned, Scanned):
@@ -195,11 +196,11 @@ def of(space: AddressSpace, aside: bool = False) -> Scanned:
 
 
 def of_kernel(space: AddressSpace) -> Scanned:
-    """The same of the space that has the kernel mapped, for what only that tells."""
+    """The same for the space that has the kernel mapped."""
     kernel = space.kernel
     return of(kernel, aside=kernel.root != space.root)
 
 
 def _ram(space: AddressSpace) -> list[tuple[int, int]]:
-    """Of the machine; empty where it is not known."""
+    """The machine's RAM; empty if it is not known."""
     return space.memory.ram if space.memory.source.knows_ram else []

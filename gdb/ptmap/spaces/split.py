@@ -1,4 +1,4 @@
-"""What the user's and the supervisor's part of a space are, and what of it two roots share.
+"""The user's and the supervisor's part of a space; what KPTI's two roots share.
 
 native/space/split.h says how they are told apart.
 """
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 def split_of(space: AddressSpace) -> int | None:
-    """The address where the supervisor's part begins; None of a 64-bit space, and where there is no
-    such place."""
+    """The address where the supervisor's part begins; None for a 64-bit space, or if the parts are
+    mixed."""
     if space.paging.canonical:
         return None
     return native.core.split_of(space.paging, _kernels(space))
 
 
 def supervisor_part(space: AddressSpace) -> int | None:
-    """The offset where it begins; None where user and supervisor pages are mixed."""
+    """The offset where that part begins; None if user and supervisor pages are mixed."""
     if space.paging.canonical:
         return space.paging.upper_part
     return native.core.supervisor_part(space.paging, _kernels(space))
 
 
 def shared(space: AddressSpace) -> KptiShare | None:
-    """None without KPTI, where there is no split, and where tables cannot be read."""
+    """What the two roots share; None without KPTI, without a split, or if a table is unreadable."""
     pair = space.kpti_roots
     if pair is None:
         return None
@@ -49,6 +49,6 @@ def shared(space: AddressSpace) -> KptiShare | None:
 
 
 def _kernels(space: AddressSpace) -> Map:
-    """Of the whole space, with the kernel in it."""
+    """A map of the whole space that has the kernel mapped."""
     last = space.paging.last_offset
     return scanned.of_kernel(space).whole.view(0, last, split_physical=True)

@@ -1,7 +1,6 @@
-"""Linear memory through one root: translated by the core, read physically.
+"""Linear memory through one root: the core translates, and reads physical memory.
 
-GDB's own reads go through CR3, which under KPTI does not map the kernel while user space runs, and
-through no other root at all.
+GDB's own reads go only through CR3. Under KPTI CR3 does not map the kernel while user space runs.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ _END = 1 << 64
 
 
 class Unreadable(Refusal):
-    """There is no such memory in this space; a caller that has another way may catch it."""
+    """The space does not have this memory. A caller with another way to it may catch this."""
 
 
 class VirtualMemory:
-    """What a space's tables map, read whatever the rights. For addresses in KNOWN, which are
-    (address, size, physical address), no table is read."""
+    """What a space's tables map, readable whatever the rights. KNOWN has (address, size, physical
+    address): for these addresses no table is read."""
 
     def __init__(self, space: AddressSpace, known: Sequence[tuple[int, int, int]] = ()) -> None:
         self._space, self._known = space, known
@@ -33,7 +32,7 @@ class VirtualMemory:
 
     @contextmanager
     def reading(self) -> Iterator[LinearMemory]:
-        """The core's view of it, for as long as reads happen inside."""
+        """The core's LinearMemory, to be used only inside the `with`."""
         memory = self._space.memory
         if self._made is None or self._made[0] is not memory.core:
             space = self._space
@@ -43,15 +42,15 @@ class VirtualMemory:
             yield self._made[1]
 
     def translate(self, va: int) -> int | None:
-        """The physical address, None where it is not mapped (or a table is unreadable), and where
-        it is no address at all."""
+        """The physical address; None if it is not mapped, if a table is unreadable, or if VA has
+        more than 64 bits."""
         if not 0 <= va < _END:
             return None
         with self.reading() as linear:
             return linear.translate(va)
 
     def read(self, va: int, length: int) -> bytes:
-        """`length` bytes. Error: Unreadable where any of them is not there."""
+        """`length` bytes. Error: Unreadable if any of them cannot be read."""
         if not 0 <= va < _END:
             raise Unreadable(f"{va:#x} is not mapped below the root {self._space.root:#x}")
         with self.reading() as linear:
@@ -64,7 +63,7 @@ class VirtualMemory:
         return int.from_bytes(self.read(va, size), "little")
 
     def string(self, va: int, limit: int) -> bytes:
-        """A C string of at most `limit` bytes; it ends too where memory does."""
+        """A C string of at most `limit` bytes; it also ends where readable memory ends."""
         text = b""
         while len(text) < limit and b"\0" not in text:
             try:

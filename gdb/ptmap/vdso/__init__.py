@@ -1,9 +1,9 @@
-"""Finding a vDSO, and what is beside it.
+"""Finds a vDSO and the pages that belong to it.
 
     auxv.py         a process's auxiliary vector
     elf_images.py   ELF images behind user pages
-    vdso.py         which of them is the vDSO
-    vdso_images.py  the images that the kernel has
+    vdso.py         which image is the vDSO
+    vdso_images.py  the kernel's own images
     vsyscall.py     the vsyscall page
-    vvar.py         the vvar pages
+    vvar.py         the vvar pages: the vDSO's data
 """

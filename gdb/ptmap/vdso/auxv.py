@@ -1,4 +1,4 @@
-"""What Linux told a process at exec: the auxiliary vector on its stack (native/elf/auxv.h)."""
+"""The auxiliary vector, which exec puts on a process's stack (native/elf/auxv.h)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def find(space: AddressSpace, linux: Kernel) -> Auxv | None:
-    """That of a space's process, None where it is not found."""
+    """The vector of a space's process; None if it is not found."""
     extent = user_stack.of_linux(space, linux)
     if extent is None:
         return None

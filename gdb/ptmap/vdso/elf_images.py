@@ -1,4 +1,4 @@
-"""ELF images behind the user's executable pages (native/vdso/), and the pages of one."""
+"""ELF images in the user's executable pages (native/vdso/), and an image's pages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Image:
 
     @property
     def content(self) -> bytes:
-        """With zeros for pages that are not known."""
+        """All bytes, with zeros for pages that are not known."""
         return _read(self.space, self.pages)
 
     @property
@@ -45,7 +45,7 @@ class Image:
 
 
 def _user_executable(space: AddressSpace, whole: bool) -> _core.UserCode:
-    """By all tables, or by the user's alone."""
+    """WHOLE: from all tables of the space; else it reads only the user's part."""
     if whole:
         tables = scanned.of(space).part(0, space.paging.last_offset).tables
         if not tables.cut:
@@ -58,7 +58,7 @@ class UserCode:
     """The user's pages that are executable by their leaf entry."""
 
     def __init__(self, space: AddressSpace, whole: bool = False) -> None:
-        """WHOLE: all tables are read, as the command has asked for them or will."""
+        """WHOLE: read all tables, because the command needs them anyway."""
         self.space = space
         self.core = _user_executable(space, whole)
 
@@ -67,19 +67,19 @@ class UserCode:
         return iter(self.core.pages(writable=False))
 
     def read(self, va: int, count: int) -> list[ImagePage]:
-        """So many pages of this code, each with why its bytes are not known if they are not."""
+        """COUNT pages from VA on. A page whose bytes are not known says why."""
         with self.space.memory.reading():
             return native.core.image_pages(self.core, self.space.memory.core, va, count)
 
 
 @dataclass
 class Search:
-    """What was found of images, and how thoroughly."""
+    """The images found, and how complete the search was."""
 
     images: list[Image]
-    rejected: list[tuple[int, str]]  # where an ELF header is, and why it is no image
-    looked: int  # pages
-    pages: int  # of so many
+    rejected: list[tuple[int, str]]  # address of an ELF header, and why it is not an image
+    looked: int  # pages that were searched
+    pages: int  # all pages
     unreadable: int  # tables
     cut: bool
 
@@ -88,7 +88,7 @@ class Search:
         return not self.cut and not self.unreadable
 
     def __str__(self) -> str:
-        """As "2108 executable user pages looked at"."""
+        """For example "2108 executable user pages looked at"."""
         pages = plural(self.pages, "executable user page")
         text = f"{'' if self.looked == self.pages else f'{self.looked} of '}{pages} looked at"
         if self.unreadable:
@@ -97,8 +97,8 @@ class Search:
 
 
 def search(code: UserCode) -> Search:
-    """Every image that begins at a read-only page of `code`, a vDSO or not; where none is a vDSO
-    those at writable pages too."""
+    """All images that begin at a read-only page of `code`. If none of them is a vDSO, those at
+    writable pages too."""
     space = code.space
     with space.memory.reading():
         found = native.core.search_images(
@@ -108,7 +108,7 @@ def search(code: UserCode) -> Search:
 
 
 def look_at(code: UserCode, va: int) -> Search:
-    """The same, of one page only."""
+    """As search(), at one page only."""
     space = code.space
     with space.memory.reading():
         found = native.core.look_at_image(space.paging, code.core, space.memory.core, va)
@@ -123,9 +123,9 @@ def _search(code: UserCode, found: _core.ImageSearch) -> Search:
 
 
 def completed(image: Image, copy: Callable[[int], ImagePage | None]) -> Image:
-    """With the missing pages from elsewhere: copy(index) gives one, or None.
+    """The image with its missing pages, which copy(index) gives, or None.
 
-    Error: ValueError where it is no image any more.
+    Error: ValueError if the result is not an image.
     """
     pages = [
         (copy(index) or page) if page.source is None else page

@@ -1,9 +1,13 @@
-"""The vDSO of a space: which image is it, and all of its bytes.
+"""The vDSO of a space: which image it is, and all of its bytes.
 
-In this order: the images behind the user's executable pages; on Linux the one whose frames are the
-kernel's own image; where its first page was never touched, by the frames of the others; where none
-was, by what the kernel (with symbols) or the process's auxiliary vector says of its place. Pages
-that the process does not have come from the kernel's copy.
+The ways to find it, in this order:
+
+1. An image in the user's executable pages; on Linux, one whose frames are the kernel's own image.
+2. If its first page was never touched: the frames of its other pages.
+3. If no page was touched: the address that the kernel (with symbols) or the process's auxiliary
+   vector has.
+
+Pages that the process does not have come from the kernel's copy.
 """
 
 from __future__ import annotations
@@ -28,27 +32,27 @@ from .vdso_images import Copies, Copy
 if TYPE_CHECKING:
     from .._core import ImagePage
 
-_LOWEST = 1 << 16  # that Linux gives a process unasked (vm.mmap_min_addr), vvar pages included
+_LOWEST = 1 << 16  # Linux puts nothing lower by itself (vm.mmap_min_addr), not even vvar pages
 
 
 @dataclass
 class Vdso:
-    """What there is of it in a space."""
+    """The vDSO of a space, or why there is none."""
 
     space: AddressSpace
     linux: Kernel | None
     search: Search
     image: Image | None
-    others: list[Image]  # further ones that look like a vDSO
-    why_none: str  # no image: why
-    certain: bool  # no image: there is none, and not only none to be found
+    others: list[Image]  # more images that look like a vDSO
+    why_none: str  # if there is no image: why
+    certain: bool  # if there is no image: whether that is proved, and not only that none was found
     vvar: vvar.Vvar | None
     vsyscall: vsyscall.Vsyscall | None
 
     @property
     def complete(self) -> bool:
-        """All that could be another was looked at, and every byte is known and sound. Over a slow
-        line that is what the kernel names."""
+        """Whether all candidates were looked at and every byte is known and valid. Over a slow line
+        the only candidate is the image that the kernel names."""
         image = self.image
         whole = image is None or not image.missing and not image.elf.problems
         return whole and self.search.complete
@@ -56,9 +60,9 @@ class Vdso:
 
 def find(space: AddressSpace) -> Vdso:
     linux = recognition.find(space)
-    # On Linux the kernel's part tells of its own copies.
+    # On Linux the kernel's copies are needed too, so its part of the tables is read anyway.
     code = UserCode(space, whole=linux is not None and not space.memory.source.keeps)
-    # Over a slow line not every page is looked into, where the kernel says which one it is.
+    # Over a slow line only the page that the kernel names is read, if it names one.
     noted = _by_mm(linux, space) if linux and space.memory.source.keeps else None
     searched = look_at(code, noted[0]) if noted else search(code)
     finder = _OnLinux(space, linux, code) if linux else None
@@ -69,8 +73,8 @@ def find(space: AddressSpace) -> Vdso:
     if image is None and candidates and not certain:
         image = candidates[0]
         if linux is not None:
-            image.notes.append("no page of it is the kernel's own: it may be somebody's copy")
-            finder = None  # it has no vvar pages then
+            image.notes.append("no page of it is the kernel's own: it may be a copy")
+            finder = None  # a copy has no vvar pages
     why = "" if image else (finder.why_none if finder else "") or _nothing(searched, linux)
     return Vdso(
         space,
@@ -89,19 +93,19 @@ def _nothing(searched: Search, linux: Kernel | None) -> str:
     if not searched.pages and searched.complete:
         return "the space has no executable user pages"
     text = f"{searched}; none of the ELF images there is a vDSO"
-    return text + (", and no auxiliary vector is found on the stack" if linux else "")
+    return text + (", and there is no auxiliary vector on the stack" if linux else "")
 
 
 class _OnLinux:
-    """What only Linux has: its own copies, and what it says of the place."""
+    """Ways that need a recognised Linux: the kernel's own copies, and the address that it names."""
 
     def __init__(self, space: AddressSpace, linux: Kernel, code: UserCode) -> None:
         self._space, self._linux, self._code = space, linux, code
         self.copies = Copies(linux)
-        self.why_none = ""  # nothing was found, and that is certain
+        self.why_none = ""  # set if there certainly is no vDSO
 
     def completed(self, image: Image) -> Image:
-        """With what it lacks from the kernel's copy, where it is the kernel's."""
+        """The image with missing pages from the kernel's copy, if it is the kernel's image."""
         copy = self._copy_of(image) if image.missing else None
         return self._with(image, copy) if copy else image
 
@@ -110,7 +114,7 @@ class _OnLinux:
         return own or self._by_frames() or self._told(candidates)
 
     def _by_frames(self) -> Image | None:
-        """By a page that is mapped though the first one is not."""
+        """By any mapped page: the first one may be missing."""
         for va, pa in self._code.read_only_pages():
             copy = self.copies.around(pa)
             if copy is not None:
@@ -120,7 +124,7 @@ class _OnLinux:
         return None
 
     def _told(self, candidates: list[Image]) -> Image | None:
-        """By what the kernel noted of the process, or told it."""
+        """By the address in the process's mm_struct, or in its auxiliary vector."""
         self.why_none = ""
         found = _by_mm(self._linux, self._space)
         if found is not None:
@@ -132,15 +136,15 @@ class _OnLinux:
             va, abi, how = vector.vdso or 0, vector.abi, "auxv"
             told = f"the process's auxiliary vector at {self._space.hex(vector.va)}"
         if not va:
-            self.why_none = f"{told} names none"
+            self.why_none = f"{told} names no vDSO"
             return None
         for one in candidates:
             if one.va == va:
-                return one  # a debugger's breakpoint in the guest makes a page the process's own
+                return one  # a page may be the process's own: a debugger's breakpoint copies it
         for copy in self.copies.all:
             if copy.elf.abi == abi or abi == "" and len(self.copies.all) == 1:
                 if va % PAGE or va < _LOWEST or va + copy.size > self._user_end(abi):
-                    self.why_none = f"{told} names {va:#x}, where none can be"
+                    self.why_none = f"{told} names {va:#x}, which is not a possible address"
                     return None
                 image = self._of_copy(va, copy, how)
                 if image is None:
@@ -152,7 +156,7 @@ class _OnLinux:
         return None
 
     def _user_end(self, abi: str) -> int:
-        """Where addresses of a process end."""
+        """Where a process's addresses end."""
         paging = self._space.paging
         if not paging.canonical:
             return split.split_of(self._space) or 1 << 32
@@ -160,7 +164,7 @@ class _OnLinux:
         return int(paging.upper_part) - PAGE if abi in ("64-bit", "") else TASK_SIZE_COMPAT
 
     def _copy_of(self, image: Image) -> Copy | None:
-        """The kernel's copy, where a page of the image is one of its."""
+        """The kernel's copy that has one of the image's pages; None if there is none."""
         for index, page in enumerate(image.pages):
             copy = self.copies.around(page.pa) if page.pa is not None else None
             if copy is not None and self.copies.index(copy, page.pa or 0) == index:
@@ -168,7 +172,7 @@ class _OnLinux:
         return None
 
     def _with(self, image: Image, copy: Copy) -> Image:
-        """With its missing pages from a copy."""
+        """The image with its missing pages from a copy."""
 
         def page(index: int) -> ImagePage | None:
             return self.copies.page(copy, index, image.va + index * PAGE)
@@ -179,21 +183,21 @@ class _OnLinux:
             return image
 
     def _of_copy(self, va: int, copy: Copy, how: str) -> Image | None:
-        """The kernel's image as the process has it at an address; None where something else is
-        mapped there."""
+        """The kernel's image at an address of the process; None if something else is mapped
+        there."""
         pages = self._code.read(va, copy.size // PAGE)
         memory = VirtualMemory(self._space)
         for index, page in enumerate(pages):
             frame = memory.translate(page.va)
             if frame is not None and self.copies.index(copy, frame) != index:
-                self.why_none = f"at {self._space.hex(page.va)} is another page"
+                self.why_none = f"another page is mapped at {self._space.hex(page.va)}"
                 return None
         return self._with(Image(self._space, va, copy.elf, pages, how), copy)
 
 
 def _by_mm(linux: Kernel, space: AddressSpace) -> tuple[int, str] | None:
-    """mm_struct.context's vdso and the kind of its image; "" where that is not known. None without
-    types, and where the space is no process's."""
+    """mm_struct.context's vdso, and its image's ABI or "" if that is not known. None without types,
+    or if the space belongs to no process."""
     if linux.offset is None:
         return None
     try:
@@ -210,7 +214,7 @@ def _by_mm(linux: Kernel, space: AddressSpace) -> tuple[int, str] | None:
 
 
 def from_text(image: Image) -> str:
-    """As "2 pages: 1 the process's own, 1 the kernel's copy"."""
+    """For example "2 pages: 1 the process's own, 1 the kernel's copy"."""
     words = {"process": "the process's own", "kernel": "the kernel's copy", None: "not known"}
     counts = {
         word: count

@@ -1,7 +1,7 @@
-"""The kernel's own vDSO images, whose pages it maps into processes.
+"""The kernel's own vDSO images. The kernel maps their pages into processes.
 
-arch/x86/entry/vdso/vdso2c makes each a page-aligned array in the kernel's data that is read-only
-after boot, and a struct vdso_image that begins with its address and size.
+For each, arch/x86/entry/vdso/vdso2c makes two things: a page-aligned array in the kernel's data
+that is read-only after boot, and a struct vdso_image that begins with the array's address and size.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ class Copy:
     va: int  # of its first byte, in the kernel's part
     size: int  # whole pages, in bytes
     elf: Elf
-    image: int | None = None  # of its struct vdso_image, where symbols tell
+    image: int | None = None  # address of its struct vdso_image, if symbols tell
 
 
 class Copies:
-    """Those of a kernel, looked for when they are asked for."""
+    """A kernel's images, searched at first use."""
 
     def __init__(self, linux: Kernel) -> None:
         self._linux = linux
-        # Without NX rodata cannot be told from text.
+        # Without NX rodata looks like text.
         self._span = linux.image.rodata or linux.image.text
         self._around: dict[int, Copy | None] = {}
 
     # By frame
 
     def around(self, frame: int) -> Copy | None:
-        """The image that a frame belongs to."""
+        """The image that a frame belongs to; None if it belongs to none."""
         va = self._linux.image_address(frame)
         if va is None:
             return None
@@ -58,12 +58,12 @@ class Copies:
         return self._around[va]
 
     def index(self, copy: Copy, frame: int) -> int | None:
-        """Which page of an image a frame is."""
+        """A frame's index among an image's pages; None if it is not one of them."""
         va = self._linux.image_address(frame)
         return (va - copy.va) // PAGE if va is not None and 0 <= va - copy.va < copy.size else None
 
     def page(self, copy: Copy, index: int, va: int) -> ImagePage | None:
-        """A page of an image, for the address `va` of a process."""
+        """A page of an image, as the page at `va` of a process."""
         at = copy.va + index * PAGE
         if index * PAGE >= copy.size:
             return None
@@ -101,7 +101,7 @@ class Copies:
         return found
 
     def _searched(self) -> list[Copy]:
-        """By the ELF header at the beginning of a page."""
+        """Those that begin a page with an ELF header."""
         parts = [(r.va, r.size, pa(r)) for r in self._linux.ranges if self._span.overlaps(r)]
         with self._linux.memory.reading() as memory:
             found = native.core.linear_images(memory, parts, progress.searching)

@@ -1,8 +1,8 @@
 """The vsyscall page: time, gettimeofday and getcpu at addresses that never change.
 
-Documentation/x86/x86_64/mm.rst. With vsyscall=emulate (arch/x86/entry/vsyscall/vsyscall_64.c) it is
-mapped for the user to read, and a jump to it faults into the kernel, which does the call. With
-xonly and none it is not mapped; only the kernel's variable tells these apart.
+See Documentation/x86/x86_64/mm.rst. With vsyscall=emulate (arch/x86/entry/vsyscall/vsyscall_64.c)
+the user can read it, and a jump to it faults into the kernel, which does the call. With xonly and
+none it is not mapped; only the kernel's variable tells the two apart.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MODES = ("emulate", "xonly", "none")  # enum of vsyscall_mode
 class Vsyscall:
     """The page as a space has it."""
 
-    walk: Walk  # _core.Walk
+    walk: Walk
     mode: str  # of _MODES, "none or xonly", "native" (executable, until Linux 5.2), "not known"
 
     @property
@@ -34,7 +34,7 @@ class Vsyscall:
 
 
 def of(space: AddressSpace, linux: Kernel | None) -> Vsyscall | None:
-    """None where the OS or the mode has no such page."""
+    """The page; None if the system or the paging mode has none."""
     if linux is None or not space.paging.canonical:
         return None
     walk = space.walk(ADDRESS)

@@ -1,7 +1,7 @@
-"""The vvar pages: what the vDSO's functions read instead of asking the kernel.
+"""The vvar pages: data that the vDSO's functions read instead of calling the kernel.
 
-They lie before the image. Which they are and what stands in them is in the types of vmlinux, else
-in a table of the versions whose sources were read.
+They lie before the image. Their order and their fields come from the types of vmlinux; without
+types, from a table of the versions whose source was read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PAGES = (
     ((5, 6), (6, 9), ("data", "pvclock", "hvclock", "timens")),
 )
 # struct vsyscall_gtod_data (arch/x86/include/asm/vgtod.h) until 5.2, then struct vdso_data
-# (include/vdso/datapage.h), which begins alike; at 128 bytes (arch/x86/include/asm/vvar.h).
+# (include/vdso/datapage.h) with the same beginning; at offset 128 (arch/x86/include/asm/vvar.h).
 _DATA_AT = 128
 _FIELDS = {"seq": (0, 4), "clock_mode": (4, 4), "mult": (24, 4), "shift": (28, 4)}
 
@@ -38,11 +38,11 @@ _TIMENS = 0x7FFFFFFF  # VDSO_CLOCKMODE_TIMENS: the data is in the page "timens"
 
 @dataclass(frozen=True)
 class VvarPage:
-    """One of them, as the process has it."""
+    """A vvar page, as the process has it."""
 
     va: int
     name: str | None
-    walk: Walk  # _core.Walk
+    walk: Walk
 
     @property
     def mapped(self) -> bool:
@@ -50,7 +50,7 @@ class VvarPage:
 
     @property
     def is_other(self) -> bool:
-        """A page of something else is where it should be: the vDSO was moved, or is not there."""
+        """Whether another page is mapped at its address: the vDSO was moved, or is not there."""
         if self.name is None or not self.mapped:
             return False
         return not self.walk.user or self.walk.write or not is_special(self.walk)
@@ -58,15 +58,15 @@ class VvarPage:
 
 @dataclass(frozen=True)
 class Clock:
-    """What time is computed with."""
+    """The fields from which the vDSO computes the time."""
 
     layout: str  # how the fields are known: "types", "Linux 5.6 to 6.9"
-    seq: int  # even; odd while it is being changed
+    seq: int  # odd while the kernel changes the fields
     clock_mode: str
-    mult: int  # nanoseconds << shift of a cycle
+    mult: int  # nanoseconds per cycle, << shift
     shift: int
     in_namespace: bool  # the process is in a time namespace
-    from_kernel: bool  # the process has not mapped the data: read where the kernel has it
+    from_kernel: bool  # the process has not mapped the data: read from the kernel's memory
 
     @property
     def without_syscall(self) -> bool:
@@ -80,7 +80,7 @@ class Vvar:
 
     pages: list[VvarPage]
     clock: Clock | None
-    no_clock: str = ""  # why there is none, where one was looked for
+    no_clock: str = ""  # why there is no clock, if one was searched
 
     @property
     def notes(self) -> list[str]:
@@ -105,7 +105,7 @@ def of(space: AddressSpace, image: Image, linux: Kernel | None, copies: Copies |
 def _names(
     linux: Kernel | None, copies: Copies | None, image: Image
 ) -> tuple[tuple[str, ...] | None, str]:
-    """The pages' names and how they are known."""
+    """The pages' names; how they are known: "types", "Linux 5.6 to 6.9" or ""."""
     if linux is None or copies is None:
         return None, ""
     named = _by_types(linux, copies, image)
@@ -157,7 +157,7 @@ def _page(space: AddressSpace, va: int, name: str | None) -> VvarPage:
     return VvarPage(va, name, space.walk(va))
 
 
-# What stands in them
+# Their fields
 
 
 def _clock(
@@ -179,19 +179,19 @@ def _clock(
     values = _values(raw, fields, at)
     in_namespace = values["clock_mode"] == _TIMENS
     if in_namespace:
-        # There the two pages change places (arch/x86/entry/vdso/vma.c).
+        # In a time namespace "data" and "timens" are swapped (arch/x86/entry/vdso/vma.c).
         raw = None
         if "timens" in names:
             raw = _content(space, pages[names.index("timens")])
         if raw is None:
-            return None, "not known: the time namespace's page of it is not mapped"
+            return None, "not known: the time namespace's data page is not mapped"
         values = _values(raw, fields, at)
     mode = values["clock_mode"]
     name = CLOCK_MODES.get(mode)
     if name is None:
-        return None, f"not decoded: its mode {mode:#x} is none of those known"
+        return None, f"not decoded: its mode {mode:#x} is not known"
     if values["shift"] > 63:
-        return None, f"not decoded: it cannot be shifted by {values['shift']:#x} bits"
+        return None, f"not decoded: its shift {values['shift']:#x} is more than 63 bits"
     from_kernel = not pages[names.index("data")].mapped
     return (
         Clock(
@@ -202,7 +202,7 @@ def _clock(
 
 
 def _typed(linux: Kernel) -> tuple[dict[str, tuple[int, int]], int] | None:
-    """The fields by the types of vmlinux, and where the structure is in its page."""
+    """The fields by the types of vmlinux, and the structure's offset in its page."""
     structures = Structures(linux)
     page, data = linux.symbol("__vvar_page"), linux.symbol("_vdso_data")
     if page is None or data is None or not 0 <= data - page < PAGE:
@@ -225,7 +225,7 @@ def _values(raw: bytes, fields: dict[str, tuple[int, int]], at: int) -> dict[str
 
 
 def _data(space: AddressSpace, page: VvarPage, linux: Kernel, copies: Copies) -> bytes | None:
-    """The data page's bytes: the process's own, else by symbol the kernel's."""
+    """The data page's bytes: from the process, or else from the kernel's memory, by symbol."""
     if page.mapped:
         return _content(space, page)
     where = linux.symbol("__vvar_page")

@@ -1,4 +1,4 @@
-"""Which source commands read: the one that `set ptmap memory` names, or the first that works."""
+"""Chooses the source: the one that `set ptmap memory` names, or the first that works."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Tried = list[tuple[str, str]]  # a source's name, and why it is not used
 class Choice(NamedTuple):
     memory: Memory
     tried: Tried
-    seconds: float  # that finding it took, proofs and all
+    seconds: float  # how long the choice took, with its proofs
 
 
 class _Target:
@@ -36,15 +36,15 @@ class _Target:
 class _Stop:
     """Lives until the target runs or is changed."""
 
-    unseen = False  # no event told of it
+    unseen = False  # whether no event told of this stop
 
 
 class _Command:
     """Lives as long as a command."""
 
-    begun = False  # whether it has asked for the source already
-    brief = False
-    refused: tuple[tuple[object, ...], Refusal] | None = None  # it has, in vain
+    begun = False  # whether the source has begun
+    brief = False  # see new_command()
+    refused: tuple[tuple[object, ...], Refusal] | None = None  # no source could be chosen
 
 
 def _this() -> _Command:
@@ -52,24 +52,24 @@ def _this() -> _Command:
 
 
 def new_command(brief: bool = False, unseen: bool = False) -> None:
-    """What an earlier command read is good no more, but for a source that keeps it.
+    """A command begins. What an earlier command read is forgotten, unless the source keeps it.
 
-    BRIEF: a few reads are all that follows. UNSEEN: the target may have run and no event told so.
+    BRIEF: only a few reads will follow. UNSEEN: the target may have run without an event.
     """
     this = _this()
     this.begun, this.refused, this.brief = False, None, brief
-    if unseen or lifetimes.stop.of(_Stop).unseen:  # it has run on since an unseen stop too
+    if unseen or lifetimes.stop.of(_Stop).unseen:  # after an unseen stop it ran on, also unseen
         forget()
     lifetimes.stop.of(_Stop).unseen = unseen
 
 
 def expect(brief: bool) -> None:
-    """Before the command that began asks for the source: whether a few reads are all."""
+    """Says whether the command will do only a few reads. Call it before the source begins."""
     _this().brief = brief
 
 
 def widen() -> None:
-    """More than a few reads will follow after all: the source has to begin as for a map."""
+    """More than a few reads will follow, so the source must begin as for a map."""
     this, held = _this(), lifetimes.target.kept(_Target)
     this.brief = False
     if this.begun and held is not None and held.choice is not None:
@@ -77,7 +77,7 @@ def widen() -> None:
 
 
 def forget() -> None:
-    """The target has run, or was changed: nothing that was read is good any more."""
+    """Call it when the target has run or was changed: what was read is no longer valid."""
     lifetimes.stop.end()
     _this().refused = None
     held = lifetimes.target.kept(_Target)
@@ -86,12 +86,12 @@ def forget() -> None:
 
 
 def memory() -> Memory:
-    """Error: Refusal where there is none."""
+    """The chosen source's memory. Error: Refusal if there is none."""
     return choice().memory
 
 
 def choice() -> Choice:
-    """The choice, made anew where connection or setting have changed. Error: Refusal."""
+    """The choice, made anew if the connection or a setting has changed. Error: Refusal."""
     key_now, this = key(), _this()
     if this.refused is not None and this.refused[0] == key_now:
         raise this.refused[1]
@@ -105,7 +105,7 @@ def choice() -> Choice:
             this.begun = True
             return held.choice
         except NotHere:
-            pass  # another will do
+            pass  # choose another
     held.choice = None
     start = time.perf_counter()
     try:
@@ -119,14 +119,14 @@ def choice() -> Choice:
 
 
 def key() -> tuple[object, ...]:
-    """What decides which source it is: connection and settings."""
+    """The connection and settings on which the choice depends."""
     connection = gdb.selected_inferior().connection
     number = connection.num if connection is not None else None
     return (number, settings.memory_times(), settings.get("direct-map"))
 
 
 def show() -> str:
-    """For `show ptmap memory`: which, why, what was tried, what it cost so far."""
+    """The text of `show ptmap memory`: the source, why, what was tried, what it cost so far."""
     word, path = settings.memory()
     setting = " ".join(filter(None, (word, path and printable(path))))
     new_command()
@@ -144,7 +144,7 @@ def show() -> str:
     lines.append(f"  {source.describe()}")
     lines += [f"  not {name}: {why}" for name, why in chosen.tried]
     if word == "dump" and gdb.selected_thread() is not None:
-        lines.append("  registers are the dump's too, not those of the target that is attached")
+        lines.append("  registers are the dump's too, not the attached target's")
     lines.append(
         f"  so far {plural(source.requests, 'request')}, {memory.bytes_read} bytes in "
         f"{memory.seconds:.3f} s; chosen in {chosen.seconds:.3f} s"
@@ -165,7 +165,7 @@ def _choose() -> tuple[Source, Tried]:
     """A source that has begun. Error: Refusal."""
     word, path = settings.memory()
     connection = gdb.selected_inferior().connection
-    by_packets = cache(lambda: packets.open_source(connection))  # the process is proved by it
+    by_packets = cache(lambda: packets.open_source(connection))  # the proof of the process needs it
     openers: dict[str, Callable[[], Source]] = {
         "process": lambda: process.open_source(connection, by_packets()),
         "packets": by_packets,
@@ -187,7 +187,7 @@ def _choose() -> tuple[Source, Tried]:
 
 
 def _in_turn(connection: gdb.TargetConnection | None) -> list[str]:
-    """What auto tries."""
+    """The sources that `auto` tries."""
     if connection is not None and connection.type == "core":
         return ["dump"]
     if qemu_stub.is_qemu(connection):

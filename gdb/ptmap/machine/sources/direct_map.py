@@ -1,8 +1,9 @@
 """Physical memory through a kernel's direct map, for stubs that read only virtual memory: kgdb.
 
-Raw packets, of a size that is safe: kgdb answers into a buffer of 1024 characters and does not
-check. A line may be slow, so what was read is kept until the target runs, and Ctrl-C leaves the
-rest unread instead of ending the command: it shows what there is, and the same command goes on.
+It sends raw packets of a safe size: kgdb writes its answer to a buffer of 1024 characters without
+a check. The line may be slow, so what was read is kept until the target runs. Ctrl-C does not end
+the command: the rest stays unread and the command shows what it has. The same command, given
+again, goes on from there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ...linux import place
 from ..remote import monitor, send, takes_packets
 from .source import INTERRUPTED, NOT_RAM, NotHere, Source, interrupted
 
-_PACKET = 504  # bytes; 511 is the most that kgdb has room for
+_PACKET = 504  # bytes; kgdb has room for 511
 _MAX_PHYSICAL = 1 << 52
 
 # KDB's mdp: "phys 0x0000000000001000 0123456789abcdef 0123456789abcdef   ................" and, for
@@ -31,9 +32,9 @@ _MDP_ZEROS = re.compile(r"^0x([0-9a-f]+)-0x([0-9a-f]+) zero suppressed", re.M)
 
 
 def open_source(connection: gdb.TargetConnection | None) -> DirectMap:
-    """One that has begun. Error: NotHere where there is no stub to ask, or no direct map."""
+    """A source that has begun. Error: NotHere if there is no stub, or no direct map."""
     if not takes_packets(connection):
-        raise NotHere("no remote target, whose stub could be asked for the kernel's direct map")
+        raise NotHere("there is no remote target through which to read the kernel's direct map")
     source = DirectMap(connection)
     source.begin()
     return source
@@ -42,7 +43,7 @@ def open_source(connection: gdb.TargetConnection | None) -> DirectMap:
 class DirectMap(Source):
     name = "direct-map"
     keeps = True
-    knows_ram = False  # the kernel's list lacks what firmware keeps for itself
+    knows_ram = False  # the kernel's list lacks the RAM that firmware reserves
 
     def __init__(self, connection: gdb.RemoteTargetConnection) -> None:
         self._connection = connection
@@ -51,7 +52,7 @@ class DirectMap(Source):
         self._interrupted = False
         self._has_mdp: bool | None = None  # None: not asked yet
         self.place: place.Place | None = None
-        self._doubt = ""  # why it is not proved
+        self._doubt = ""  # if the direct map is not proved: why, as the end of a sentence
         self._base = 0  # the linear address of physical 0
 
     def describe(self) -> str:
@@ -62,7 +63,7 @@ class DirectMap(Source):
     def ram(self) -> list[tuple[int, int]]:
         if self.place is not None:
             return list(self.place.ram)
-        # From the base to the top of the linear addresses, of which 32-bit ones are known by it.
+        # From the base to the top of the linear addresses. A base below 4 GiB is a 32-bit kernel's.
         top = 1 << (32 if self._base < 1 << 32 else 64)
         return [(0, min(_MAX_PHYSICAL, top - self._base) - 1)]
 
@@ -135,14 +136,14 @@ class DirectMap(Source):
         return found if len(found) == length else None
 
     def _is_interrupted(self) -> bool:
-        """Whether Ctrl-C was pressed since the command began. The signal is used up: the command
-        goes on, with what has been read."""
+        """Whether Ctrl-C was pressed since the command began. This takes the signal away, so the
+        command goes on with what has been read."""
         if interrupted():
             signal.sigtimedwait({signal.SIGINT}, 0)
             self._interrupted = True
         return self._interrupted
 
-    # Behind the direct map: 32-bit high memory
+    # Above the direct map: 32-bit high memory
 
     def _beyond(self, address: int, length: int) -> bytes | str:
         end = self.place.end if self.place else 0
@@ -154,7 +155,7 @@ class DirectMap(Source):
         return f"above the direct map, which ends at {end:#x}"
 
     def _mdp(self, address: int, length: int) -> bytes:
-        """By KDB's "memory display physical"; b"" where that does not work."""
+        """By KDB's "memory display physical"; b"" if that does not work."""
         self._requests += 1
         text = monitor(f"mdp {address:#x} {length}") or ""
         found: dict[int, bytes] = {}
@@ -171,7 +172,7 @@ class DirectMap(Source):
 
 
 def pc() -> int | None:
-    """Of the selected CPU, where GDB knows it."""
+    """The selected CPU's program counter, if GDB knows it."""
     try:
         return int(gdb.newest_frame().pc())
     except gdb.error:

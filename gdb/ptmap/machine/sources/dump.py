@@ -1,4 +1,4 @@
-"""A machine's memory and registers in a dump file: GDB's core, or any other by its path."""
+"""A machine's memory and registers in a dump file: GDB's core file, or one named by its path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FLAGS = 0x00FFFF00  # of a descriptor's second doubleword, as QEMU's monitor sh
 
 
 def open_source(path: str | None, connection: gdb.TargetConnection | None) -> Dump:
-    """PATH, or without one GDB's own core file. Error: NotHere."""
+    """The dump at PATH; without PATH, GDB's own core file. Error: NotHere."""
     own = path is None
     if path is None:
         path = core_file(connection)
@@ -57,7 +57,7 @@ class Dump(Source):
         parts = [f"{self._dump.format} dump {self._path}, {short_size(size)}"]
         parts.append(f"registers of {plural(len(self._cpus), 'CPU')}")
         if self._dump.cut:
-            parts.append("cut off: what it lacks is unreadable")
+            parts.append("cut off: the missing part is unreadable")
         if self._dump.problem:
             parts.append(self._dump.problem)
         return ", ".join(parts)
@@ -77,12 +77,12 @@ class Dump(Source):
     def begin(self) -> None:
         changed = self._dump.changed
         if changed and self._is_gdbs_core:
-            raise Refusal(f"{self._path} is not as GDB loaded it ({changed}): `core-file` it again")
+            raise Refusal(f"{self._path}: {changed} since GDB loaded it: load it by `core-file`")
         if changed:
-            raise NotHere(f"{self._path}: {changed}")  # and is opened again
+            raise NotHere(f"{self._path}: {changed}")  # choose.py opens it again
 
     def cpus(self) -> int | None:
-        """GDB has a thread for each CPU of its own core."""
+        """None for GDB's own core file, for which GDB has a thread for each CPU."""
         return None if self._is_gdbs_core else max(1, len(self._cpus))
 
     def registers(self, cpu: int) -> Registers | None:
@@ -104,7 +104,7 @@ class Dump(Source):
         )
 
     def _is_alone(self) -> bool:
-        """Whether expressions are of no other machine."""
+        """Whether GDB's expressions cannot be about another machine."""
         return self._is_gdbs_core or gdb.selected_thread() is None
 
     def system_registers(self, cpu: int) -> SystemRegisters | None:

@@ -1,7 +1,8 @@
 """Raw images: byte N of the file is physical address N.
 
-The file behind a QEMU's RAM (memory-backend-file) is none where the machine has RAM above 4 GiB:
-that lies right behind the lower part in the file. Where the target is a QEMU, its RAM map tells.
+The file of a QEMU's RAM (memory-backend-file) is different if the machine has RAM above 4 GiB: in
+the file that RAM follows the lower part without a gap. If the target is a QEMU, its map of RAM says
+where the parts are.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def open_source(path: str | None, connection: gdb.TargetConnection | None) -> Fl
 
 
 def _ram_in(size: int, connection: gdb.TargetConnection | None) -> list[Block]:
-    """The pieces of QEMU's main memory, where it has exactly this size; else none."""
+    """The parts of QEMU's main memory if it has exactly this size; else empty."""
     if connection is None or not qemu_stub.is_qemu(connection):
         return []
     try:
@@ -50,7 +51,7 @@ def _ram_in(size: int, connection: gdb.TargetConnection | None) -> list[Block]:
     def end(block: Block) -> int:
         return block.offset + block.last + 1 - block.first
 
-    # The machine's main memory, not a ROM. QEMU maps all of it but for holes for its ROMs.
+    # The largest is the machine's main memory. QEMU maps all of it, except holes for its ROMs.
     name = max(known, key=end).name
     pieces = [block for block in known if block.name == name]
     return pieces if max(map(end, pieces)) == size else []
@@ -58,7 +59,7 @@ def _ram_in(size: int, connection: gdb.TargetConnection | None) -> list[Block]:
 
 class FlatFile(Source):
     name = "file"
-    knows_ram = False  # firmware's ROM is in no such file
+    knows_ram = False  # the file does not have the firmware's ROM
 
     def __init__(self, path: str, file: _core.FlatFile, mapped: str) -> None:
         self._path, self._file, self._mapped = path, file, mapped
@@ -80,6 +81,7 @@ class FlatFile(Source):
         return int(self._file.requests)
 
     def begin(self) -> None:
-        # A machine writes to its RAM file all the time; that does not make it another one.
+        # A changed file is no reason to open it again: a machine writes to its RAM file all the
+        # time.
         if self._file.replaced:
-            raise NotHere(f"{self._path}: {self._file.replaced}")  # and is opened again
+            raise NotHere(f"{self._path}: {self._file.replaced}")  # choose.py opens it again

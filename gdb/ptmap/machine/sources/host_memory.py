@@ -1,4 +1,4 @@
-"""Where QEMU's RAM and ROM lie in the process that has them."""
+"""Where the machine's RAM and ROM are in the QEMU process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .source import NotHere
 
 @dataclass(frozen=True)
 class File:
-    """One that a process maps, by what tells files apart."""
+    """A file that a process maps; the two numbers identify it."""
 
     device: int
     inode: int
@@ -23,12 +23,12 @@ class File:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a block of physical memory lies."""
+    """Where a block of physical memory is."""
 
     first: int  # physical addresses
     last: int
     address: int  # in the process
-    file: File | None = None  # whose pages these are, where they are a file's
+    file: File | None = None  # the file that has these pages, if one has
     offset: int = 0  # of the first byte in the file
 
 
@@ -39,14 +39,14 @@ class _Mapping:
     start: int
     end: int
     readable: bool
-    file: File | None  # only of shared ones: a private one's pages are not the file's
+    file: File | None  # only of a shared mapping: a private one's pages are not the file's
     offset: int
 
 
 def find(blocks: Sequence[Block], pid: int) -> list[Place] | None:
-    """None where the process has not all of them at the addresses that QEMU gives.
+    """None if the process does not have all blocks at the addresses that QEMU gives.
 
-    Error: NotHere where QEMU does not tell, or the process may not be looked at.
+    Error: NotHere if QEMU does not tell, or if access to the process is not permitted.
     """
     mappings = _mappings(pid)
     places = []
@@ -65,7 +65,7 @@ _ADDRESS = re.compile(r"Host virtual address for 0x[0-9a-f]+ \(.*\) is (?:0x)?([
 
 
 def address_of(address: int) -> int:
-    """The host's, of a physical one. Error: NotHere."""
+    """The host's address of a physical address. Error: NotHere."""
     found = _ADDRESS.search(remote.monitor(f"gpa2hva {address:#x}") or "")
     if not found:
         raise NotHere(f"QEMU does not say where it has {address:#x} (`monitor gpa2hva`)")
@@ -73,7 +73,7 @@ def address_of(address: int) -> int:
 
 
 def _place(block: Block, address: int, mappings: Sequence[_Mapping]) -> Place | None:
-    """The block at this address: in mappings without a gap, all of them readable."""
+    """The block, if readable mappings without a gap hold it at ADDRESS; else None."""
     end = address + block.last - block.first + 1
     behind = [m for m in mappings if m.start < end and m.end > address]
     at = address
@@ -117,7 +117,7 @@ def _mappings(pid: int) -> list[_Mapping]:
 
 
 def open_files(files: Iterable[File], pid: int) -> dict[File, int]:
-    """Descriptors of those that the process has open and that may be opened, for reading."""
+    """Descriptors, for reading, of those files that the process has open and we may open."""
     wanted = set(files)
     found: dict[File, int] = {}
     try:
@@ -126,7 +126,7 @@ def open_files(files: Iterable[File], pid: int) -> dict[File, int]:
         return found
     for link in links:
         try:
-            # Never opened before it is known to be one of them: others may be devices.
+            # Only wanted files are opened: others may be devices.
             if _file(os.stat(link)) not in wanted - found.keys():
                 continue
             descriptor = os.open(link, os.O_RDONLY | os.O_CLOEXEC)

@@ -1,11 +1,11 @@
 """Physical memory through QEMU's gdbstub, by packets.
 
-The stub's physical mode is on only inside reading(), with SIGINT held back, and off again whatever
-happens there. In that mode a read outside RAM succeeds with zeros, or reaches a device; so every
-read is checked against QEMU's own list of RAM first.
+The stub's physical mode is on only inside reading(), with SIGINT blocked, and is switched off
+whatever happens there. In that mode a read outside of RAM succeeds with zeros, or reaches a device.
+So QEMU's own list of RAM decides first whether an address may be read.
 
-Raw packets instead of Inferior.read_memory: GDB must not mix its idea of virtual memory
-(breakpoints, read-only sections, caches) into physical reads.
+It sends raw packets instead of calling Inferior.read_memory, which mixes GDB's idea of virtual
+memory (breakpoints, read-only sections, caches) into physical reads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PACKET = 2048  # bytes an `m` may ask for: the stub's buffer is 4096 hex digits
 
 
 def open_source(connection: gdb.TargetConnection | None) -> Packets:
-    """One that has begun. Error: NotHere where the other end is no QEMU."""
+    """A source that has begun. Error: NotHere if the other end is not QEMU."""
     if qemu_stub.is_qemu(connection):
         has_mode = qemu_stub.physical_mode(connection) is not None
         packets = (Packets if has_mode else MonitorPackets)(connection)
@@ -42,22 +42,22 @@ def open_source(connection: gdb.TargetConnection | None) -> Packets:
 
 
 class Packets(Source):
-    """By `m` packets; many tables that lie near each other by pmemsave, where that works."""
+    """Reads by `m` packets; many tables that lie near each other by pmemsave, if that works."""
 
     name = "packets"
     how = "QEMU's gdbstub, `m` packets in its physical mode"
 
     def __init__(self, connection: gdb.RemoteTargetConnection) -> None:
         self._connection = connection
-        self._switched = False  # the mode may be on, by us
-        self._saves = True  # as far as is known, QEMU can write a file that we can read
+        self._switched = False  # we may have switched the mode on
+        self._saves = True  # QEMU can write a file that we can read; True until it fails
         self._saver = pmemsave.Saver()
         self._saved = 0
         self._requests = 0
-        self._ram_text: str | None = None  # QEMU's words for it, once it was asked
+        self._ram_text: str | None = None  # QEMU's last answer about its RAM
         self.blocks: list[Block] = []
         self._ram: list[tuple[int, int]] = []
-        self._sure: set[Block] = set()  # asked for since the piecemeal reads began
+        self._sure: set[Block] = set()  # blocks verified since the piecemeal reads began
 
     def describe(self) -> str:
         saved = f", {plural(self._saved, 'pmemsave')} for much at once" if self._saved else ""
@@ -88,12 +88,12 @@ class Packets(Source):
         return [self._one(address, length) for address, length in wanted]
 
     def make_sure(self, address: int, length: int) -> tuple[Block, int | None]:
-        """The block that holds all of it, and where the host has the address, None where that was
-        asked for another of this block. Error: NotHere where that is not as it was known."""
+        """The block that holds all of it, and its address in the host; None if another address of
+        the block was asked for before. Error: NotHere if it is not in a known block."""
         block = next((b for b in self.blocks if b.first <= address <= b.last), None)
         if block is None or address + length - 1 > block.last:
-            raise NotHere(f"{address:#x} was no RAM")
-        # Low memory is switched by pieces (PAM, SMRAM); other blocks come and go as a whole.
+            raise NotHere(f"{address:#x} was not RAM")
+        # Parts of low memory are switched singly (PAM, SMRAM); other blocks change only as a whole.
         if block in self._sure and address >= _LOW:
             return block, None
         at = host_memory.address_of(address)
@@ -118,7 +118,7 @@ class Packets(Source):
         return answers
 
     def _save(self, wanted: list[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
-        """What pmemsave reads of these."""
+        """Those of the reads that pmemsave can answer."""
         found: dict[tuple[int, int], bytes] = {}
         for group in pmemsave.groups(wanted) if self._saves else ():
             first, length = group[0][0], sum(group[-1]) - group[0][0]
@@ -148,7 +148,7 @@ class Packets(Source):
 
     def _packet(self, address: int, length: int) -> bytes | str:
         if not self._switched:
-            self._switched = True  # a stub that answers anything but OK may have done it too
+            self._switched = True  # the stub may switch even if its answer is not OK
             qemu_stub.enter_physical_mode(self._connection)
         if interrupted():
             raise KeyboardInterrupt
@@ -163,7 +163,7 @@ class Packets(Source):
 
 
 class MonitorPackets(Packets):
-    """Of a QEMU whose stub has no physical mode (before 4.1): its monitor's `xp` has."""
+    """For a QEMU whose stub has no physical mode (before 4.1): reads by its monitor's `xp`."""
 
     how = "QEMU's monitor (`xp`): the stub has no physical mode"
 

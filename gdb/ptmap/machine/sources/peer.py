@@ -1,8 +1,8 @@
-"""Which process of this host is at the other end of GDB's connection.
+"""Finds the process of this host that is at the other end of GDB's connection.
 
-Not whoever listens at that address or has a fitting name: the socket at the other end of GDB's own
-is looked up, and the process that holds it. So three QEMUs are told apart, and socat or ssh, that
-only pass a connection on, are found to be what they are.
+It looks up the socket that is connected to GDB's own, and the process that holds it. Who listens at
+the address, or has a likely name, does not count. So several QEMUs are told apart, and socat or
+ssh, which only forward a connection, are not mistaken for QEMU.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import gdb
 from . import sock_diag
 from .source import NotHere
 
-_UNSEEN = "the other end of the connection is no process of this host that can be seen"
+_UNSEEN = "the process at the other end of the connection cannot be seen from here"
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Peer:
     """A process that holds the socket at the other end."""
 
     pid: int
-    descriptor: int  # its number of the socket
+    descriptor: int  # the socket's descriptor in that process
     inode: int  # the socket
 
     @property
     def name(self) -> str:
-        """As messages call it: "process 123 (socat)"."""
+        """For messages: "process 123 (socat)"."""
         try:
             with open(f"/proc/{self.pid}/comm", encoding="utf-8", errors="replace") as comm:
                 name = "".join(c if " " < c <= "~" else "?" for c in comm.read().strip())
@@ -39,15 +39,15 @@ class Peer:
             return f"process {self.pid}"
 
     def is_there(self) -> bool:
-        """Whether it is that process still: no other one has this socket under this number."""
+        """Whether that process still has this socket, under the same descriptor."""
         return _socket_at(f"/proc/{self.pid}/fd/{self.descriptor}") == self.inode
 
 
 def find(connection: gdb.RemoteTargetConnection) -> Peer:
-    """Error: NotHere where there is not exactly one, or it cannot be seen."""
+    """The process. Error: NotHere if it cannot be seen, or if there are several."""
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
-            raise NotHere("/proc is that of another namespace of processes")
+            raise NotHere("/proc belongs to another PID namespace")
         with _own_socket(connection.details or "") as ours:
             inode = _other_end(ours)
         peers = list(_holders(inode)) if inode else []
@@ -65,12 +65,12 @@ def find(connection: gdb.RemoteTargetConnection) -> Peer:
 
 
 def _own_socket(details: str) -> socket.socket:
-    """A copy of the one that the connection with this address uses.
+    """A copy of the socket that GDB's connection uses.
 
-    `details` is what the user typed after `target remote`; GDB does not tell the descriptor.
+    `details` is what the user typed after `target remote`. GDB does not tell the descriptor.
     """
     if details.startswith("|"):
-        raise NotHere("GDB talks to a program of its own, through a pipe")
+        raise NotHere("GDB talks through a pipe to a program that it started")
     by_inode: dict[int, socket.socket] = {}
     for entry in os.listdir("/proc/self/fd"):
         inode = _socket_at(f"/proc/self/fd/{entry}")
@@ -93,7 +93,7 @@ def _own_socket(details: str) -> socket.socket:
 
 
 def _fitting(details: str, sockets: list[socket.socket]) -> list[socket.socket]:
-    """Those that may be the connection's; it is always among them."""
+    """The sockets that may be the connection's; the right one is always among them."""
     if ":" in details:  # as GDB tells addresses from paths
         port = details.rpartition(":")[2]
         return [
@@ -105,7 +105,7 @@ def _fitting(details: str, sockets: list[socket.socket]) -> list[socket.socket]:
     named = [(s, _peer_name(s)) for s in sockets if s.family == socket.AF_UNIX]
     named = [(s, path) for s, path in named if path and isinstance(path, str)]
     if len(named) > 1:
-        # The name is what the other end called it, which may be relative to a folder of its own.
+        # The path is as the other end bound it, so it may be relative to that process's folder.
         wanted = os.path.realpath(details)
         named = [
             (s, path)
@@ -130,11 +130,11 @@ def _peer_name(sock: socket.socket) -> Any:
 
 
 def _other_end(ours: socket.socket) -> int | None:
-    """Its inode; None where there is none in this network namespace."""
+    """Its inode; None if there is none in this network namespace."""
     try:
         if ours.family == socket.AF_UNIX:
             return sock_diag.unix_peer(os.fstat(ours.fileno()).st_ino)
-        # The one with the same two addresses, the other way round.
+        # It has the same two addresses, the other way round.
         return sock_diag.tcp_socket(ours.getpeername()[:2], ours.getsockname()[:2])
     except OSError as error:
         raise NotHere(f"the kernel does not tell a socket's other end: {error}") from None
@@ -144,14 +144,14 @@ def _other_end(ours: socket.socket) -> int | None:
 
 
 def _holders(inode: int) -> Iterator[Peer]:
-    """Of the processes whose descriptors may be looked at."""
+    """The processes that hold the socket, among those whose descriptors we may list."""
     for pid in os.listdir("/proc"):
         if not pid.isdecimal():
             continue
         try:
             descriptors = os.listdir(f"/proc/{pid}/fd")
         except OSError:
-            continue  # another user's, or gone
+            continue  # another user's process, or it has ended
         for descriptor in descriptors:
             if _socket_at(f"/proc/{pid}/fd/{descriptor}") == inode:
                 yield Peer(int(pid), int(descriptor), inode)
@@ -159,7 +159,7 @@ def _holders(inode: int) -> Iterator[Peer]:
 
 
 def _socket_at(link: str) -> int | None:
-    """The inode of the socket that a link of /proc/PID/fd is."""
+    """The inode of the socket that a link in /proc/PID/fd stands for; None if it is not one."""
     try:
         what = os.readlink(link)
     except OSError:

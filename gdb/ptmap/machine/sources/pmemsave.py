@@ -1,8 +1,8 @@
-"""Much of QEMU's memory at once, by its monitor's `pmemsave` into a file of ours.
+"""Reads much of QEMU's memory at once: its monitor's `pmemsave` writes into a file of ours.
 
-A call costs about as much as two pages in packets, whatever its length: for many tables that lie
-near each other that is a hundred times less. It needs a QEMU that can write where we can read: on
-this host, of this user. Where it cannot nothing is lost, packets remain.
+A call of any length costs about as much as two pages in packets. For many tables that lie near each
+other that is a hundred times less. QEMU must be able to write a file that we can read: it runs on
+this host, as this user. If it cannot, packets still work.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Iterator, Sequence
 from ...base import private_folder
 from .. import remote
 
-_NEAR = 64 << 10  # bytes between two reads that are still worth one call
-_WORTH = 4  # reads in a call
+_NEAR = 64 << 10  # reads this many bytes apart still go into one call
+_WORTH = 4  # fewer reads are not worth a call
 _LONGEST = 64 << 20
-_UNUSUAL = 200  # the least number of a descriptor that another process hardly has
+_UNUSUAL = 200  # another process hardly has a descriptor from this number on
 
 
 def groups(wanted: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-    """Reads (address, length) that lie near each other, where there are enough for a call."""
+    """Groups of reads (address, length) that lie near each other, each worth a call."""
     group: list[tuple[int, int]] = []
     for address, length in sorted(wanted):
         near = group and address - sum(group[-1]) <= _NEAR
@@ -37,12 +37,12 @@ def groups(wanted: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]
 
 
 class Saver:
-    """One QEMU's pmemsave. Guest memory goes into a file without a name, of this process (memfd),
-    which QEMU opens by /proc: whoever is killed in between, nothing of it is left. If QEMU cannot
-    open that, it goes into the private folder, which the next GDB sweeps."""
+    """One QEMU's pmemsave. Guest memory goes into an unnamed file of this process (memfd), which
+    QEMU opens through /proc: nothing of it is left if a process is killed. If QEMU cannot open
+    that, a file in the private folder is used, which the next GDB removes."""
 
     def __init__(self) -> None:
-        self._is_proved: bool | None = None  # that /proc/PID is this process for QEMU too
+        self._is_proved: bool | None = None  # /proc/PID is this process for QEMU too
 
     def read(self, address: int, length: int) -> bytes | None:
         """None if QEMU cannot write a file that can be read here."""
@@ -59,18 +59,19 @@ class Saver:
 
 
 def _own() -> str:
-    """This process in /proc, whatever its number is in its own namespace. Error: OSError."""
+    """This process's descriptors in /proc, by its number there. Error: OSError."""
     return f"/proc/{os.readlink('/proc/self')}/fd"
 
 
 def _is_proved() -> bool:
-    """Whether QEMU finds this process's descriptors there: what it makes in the folder behind one
-    of them is in the folder. On another host, or in another namespace, that number may be another
-    process's, and its files must not be written to: they are no folder, or not the one."""
+    """Whether QEMU finds this process's descriptors there. On another host, or in another
+    namespace, the number may be another process's, whose files must not be written to. So QEMU
+    makes a file in the folder behind one of our descriptors, and we look whether it is there: in
+    the other process that descriptor is not a folder, or not this one."""
     with suppress(OSError), _in_folder() as (name, path):
         at = fcntl.fcntl(private_folder.descriptor(), fcntl.F_DUPFD_CLOEXEC, _UNUSUAL)
         try:
-            _save(0, 0, f"{_own()}/{at}/{name}")  # not a byte: the file is all
+            _save(0, 0, f"{_own()}/{at}/{name}")  # an empty file is enough
             return os.path.exists(path)
         finally:
             os.close(at)
@@ -96,7 +97,7 @@ def _by_folder(address: int, length: int) -> bytes:
 
 @contextmanager
 def _in_folder() -> Iterator[tuple[str, str]]:
-    """A new name in the private folder, and its path. What is there is gone in the end."""
+    """A new name in the private folder, and its path. At the end the file is removed."""
     name = f"ram-{secrets.token_hex(8)}"
     path = os.path.join(private_folder.path(), name)
     try:
@@ -107,5 +108,5 @@ def _in_folder() -> Iterator[tuple[str, str]]:
 
 
 def _save(address: int, length: int, path: str) -> None:
-    """The file shows whether QEMU did it. Error: gdb.error if the connection ends."""
+    """Only the file shows whether QEMU did it. Error: gdb.error if the connection ends."""
     remote.monitor(f'pmemsave {address:#x} {length:#x} "{path}"')

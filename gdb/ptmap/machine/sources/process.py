@@ -1,10 +1,13 @@
 """The memory of the QEMU process at the other end of the connection, read natively.
 
-Used only where it is proved that the process is the machine: it holds the socket at the other end
-of GDB's own (peer.py), it has memory wherever QEMU says that it keeps the machine's RAM and ROM
-(host_memory.py), and samples of that are what QEMU's stub reads there. The first tells it from
-other QEMUs, the others from what only passes a connection on: socat, ssh, another QEMU whose guest
-runs the one that GDB talks to.
+It is used only if three proofs show that the process is the machine:
+
+1. It holds the socket at the other end of GDB's own (peer.py). This excludes other QEMUs.
+2. It has memory at every address where QEMU says that it keeps RAM and ROM (host_memory.py).
+3. Samples of that memory are the bytes that QEMU's stub reads.
+
+The last two exclude a process that only forwards the connection: socat, ssh, or another QEMU whose
+guest runs the QEMU that GDB talks to.
 """
 
 from __future__ import annotations
@@ -34,8 +37,7 @@ def open_source(connection: gdb.TargetConnection | None, packets: Packets) -> So
 
 
 class Process(Source):
-    """Proved when it is made. Where the machine's memory lies elsewhere later, it is to be made
-    anew."""
+    """Proved when it is made. If the machine's memory moves later, begin() raises NotHere."""
 
     name = "process"
 
@@ -49,8 +51,8 @@ class Process(Source):
             raise NotHere(f"{other_end.name} at the other end is not this machine")
         self._places = places
         self._native: list[_core.QemuProcess | _core.RamFile] = []
-        self._why_files: str | None = None  # why the process itself is not read
-        self._in_files = 0  # places
+        self._why_files: str | None = None  # why files are read instead of the process
+        self._in_files = 0  # number of places that are in files
         try:
             self._read_process()
         except Refusal as why:
@@ -83,13 +85,13 @@ class Process(Source):
 
     def begin(self) -> None:
         if not self._peer.is_there():
-            raise NotHere(f"process {self._peer.pid} is at the other end no more")
+            raise NotHere(f"process {self._peer.pid} is no longer at the other end")
         self._packets.begin()
         if not self._is_where_it_was():
-            raise NotHere("QEMU keeps the machine's memory elsewhere now")
+            raise NotHere("QEMU has moved the machine's memory")
 
     def _is_where_it_was(self) -> bool:
-        # Asked even where the map of RAM is the same: a DIMM may have been exchanged.
+        # Asked even if the map of RAM is the same: a DIMM may have been replaced.
         blocks = self._packets.blocks
         if self._in_files:
             return host_memory.find(blocks, self._peer.pid) == self._places
@@ -101,9 +103,9 @@ class Process(Source):
         if self._in_files:
             return False
         if not self._peer.is_there():
-            raise NotHere(f"process {self._peer.pid} is at the other end no more")
+            raise NotHere(f"process {self._peer.pid} is no longer at the other end")
         if self._packets.blocks != self._blocks:
-            raise NotHere("QEMU's memory was laid out anew")
+            raise NotHere("QEMU has changed the machine's map of memory")
         return self._packets.begin_piecemeal()
 
     def piecemeal(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
@@ -111,12 +113,12 @@ class Process(Source):
             block, at = self._packets.make_sure(address, length)
             place = self._places[self._packets.blocks.index(block)]
             if at is not None and at != place.address + address - place.first:
-                raise NotHere("QEMU keeps the machine's memory elsewhere now")
+                raise NotHere("QEMU has moved the machine's memory")
         return list(self.native(wanted))
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        # What lies in no file comes by packets.
+        # Memory that is in no file comes by packets.
         try:
             with self._packets.reading(), super().reading():
                 yield
@@ -126,13 +128,14 @@ class Process(Source):
     # Ways to read, and the proof
 
     def _read_process(self) -> None:
-        """Error: Refusal where the process may not be read, NotHere where it is another machine."""
+        """Error: Refusal if the process may not be read, NotHere if it is another machine."""
         memory = native.core.QemuProcess(
             self._peer.pid, [(place.first, place.last, place.address) for place in self._places]
         )
         if not self._agrees(memory, self._places):
             # Every x86 machine has firmware.
-            raise NotHere(f"there is nothing in process {self._peer.pid} to tell machines apart by")
+            pid = self._peer.pid
+            raise NotHere(f"the memory of process {pid} has nothing that tells machines apart")
         self._native = [memory]
 
     def _read_files(self) -> None:
@@ -153,14 +156,14 @@ class Process(Source):
         if not self._native:
             raise NotHere(self._why_files)
         in_files = [place for place in self._places if place.file in files]
-        # Whether there is anything in them yet or not: the process is known by its socket.
+        # The answer does not matter: the files may be empty yet, and the socket proves the process.
         self._agrees(memory, in_files)
         self._in_files = len(in_files)
 
     def _agrees(self, memory: _Memory, places: Sequence[Place]) -> bool:
-        """Whether a sample was more than one byte repeated; all are what the stub reads.
+        """Compares samples with the stub's. True if any sample is more than one repeated byte.
 
-        Error: NotHere where they are not.
+        Error: NotHere if they differ.
         """
         with self.reading():
             probes = [_probes(place) for place in places]
@@ -182,13 +185,13 @@ class Process(Source):
 
 Probe = tuple[int, int]  # a physical address, a length
 
-_PROBES = 32  # of a block
+_PROBES = 32  # for each block
 _PROBE = 64  # bytes
-_TELLING = 4  # samples of a block that are more than one byte repeated
+_TELLING = 4  # for each block: how many samples of more than one repeated byte
 
 
 def _probes(place: Place) -> list[Probe]:
-    """Spread over the block, its beginning and its end among them."""
+    """Probes spread over the block, with its beginning and its end."""
     size = place.last - place.first + 1
     length = min(_PROBE, size)
     spread = {(size - length) * n // (_PROBES - 1) for n in range(_PROBES)}
@@ -198,7 +201,7 @@ def _probes(place: Place) -> list[Probe]:
 def _samples(
     probes: Sequence[Probe], answers: Sequence[bytes | str]
 ) -> list[tuple[Probe, bytes | str]]:
-    """What is worth the packets: both ends, and what differs from machine to machine."""
+    """The probes that are worth packets: both ends, and some that differ between machines."""
     pairs = list(zip(probes, answers))
     telling = [pair for pair in pairs if _tells(pair[1])]
     return [pairs[0], pairs[-1], *telling[:_TELLING]]

@@ -14,16 +14,16 @@ COMMAND = "info mtree -f"
 
 @dataclass(frozen=True, order=True)
 class Block:
-    """A run of physical addresses that one piece of RAM or ROM stands behind."""
+    """A run of physical addresses that belongs to one piece of RAM or ROM."""
 
     first: int
     last: int
     name: str  # "pc.ram"
-    offset: int  # of its first byte in what has this name
+    offset: int  # of its first byte in the piece with this name
 
 
 def monitor_text(connection: gdb.TargetConnection) -> str:
-    """What QEMU says of its memory. Error: Refusal where it does not."""
+    """QEMU's own list of its memory. Error: Refusal if its monitor does not answer."""
     try:
         return gdb.execute(f"monitor {COMMAND}", to_string=True)
     except gdb.error as error:
@@ -40,9 +40,9 @@ _BLOCK = re.compile(
 
 
 def blocks(mtree: str) -> list[Block]:
-    """Sorted, of the FlatView of the address space "memory", which physical reads go through.
+    """Sorted, from the FlatView of the address space "memory", through which physical reads go.
 
-    Error: Refusal where there are none.
+    Error: Refusal if there are none.
     """
     for view in mtree.split("FlatView #"):
         if ' AS "memory",' in view:

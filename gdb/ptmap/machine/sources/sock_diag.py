@@ -1,7 +1,7 @@
-"""What the kernel knows of a socket's other end: sock_diag(7), asked over netlink.
+"""Asks the host's kernel for a socket's other end: sock_diag(7), over netlink.
 
-TCP is asked here too, and not read from /proc/net/tcp: that takes tens of milliseconds however few
-connections there are, as the kernel goes through its whole table for it.
+It asks for TCP sockets too: reading /proc/net/tcp takes tens of milliseconds even with few
+connections, because the kernel goes through its whole table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SOCK_DIAG_BY_FAMILY = 20
 _NLMSG_ERROR = 2
 _NLM_F_REQUEST = 1
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
-_ANY = 0xFFFFFFFF  # of states, of either half of a cookie
+_ANY = 0xFFFFFFFF  # any state; any half of a cookie
 
 # unix_diag_req: family, protocol, pad, states, inode, show, cookie
 _UNIX_REQUEST = struct.Struct("=BBHIIIII")
@@ -35,8 +35,8 @@ End = tuple[str, int]  # a numeric address, a port
 
 
 def unix_peer(inode: int) -> int | None:
-    """The inode of the UNIX socket that the one with this inode is connected to; None where it is
-    to none. Error: OSError."""
+    """The inode of the UNIX socket to which the socket with this inode is connected; None if it is
+    not connected. Error: OSError."""
     answer = _ask(
         _UNIX_REQUEST.pack(socket.AF_UNIX, 0, 0, _ANY, inode, _UDIAG_SHOW_PEER, _ANY, _ANY)
     )
@@ -51,7 +51,7 @@ def unix_peer(inode: int) -> int | None:
 
 def tcp_socket(local: End, remote: End) -> int | None:
     """The inode of the connected TCP socket with these two addresses, in this network namespace;
-    None where there is none. Error: OSError."""
+    None if there is none. Error: OSError."""
     family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
     try:
         answer = _ask(
@@ -72,7 +72,7 @@ def tcp_socket(local: End, remote: End) -> int | None:
     except FileNotFoundError:
         return None
     _, state, *_, inode = _INET_MESSAGE.unpack_from(answer)
-    # Without a connection the kernel answers with whoever listens there.
+    # If there is no such connection the kernel answers with the socket that listens there.
     return inode if state == _TCP_ESTABLISHED and inode else None
 
 

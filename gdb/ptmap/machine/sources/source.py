@@ -1,4 +1,4 @@
-"""What every source of physical memory has."""
+"""The base class of sources of physical memory."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from ...linux.place import Place
     from ...spaces.registers import Registers, SystemRegisters
 
-# Reasons why something is not read.
+# Reasons why memory is not read.
 NOT_RAM = "not RAM"
 INTERRUPTED = "interrupted"
 
 
 class NotHere(Exception):
-    """A source cannot be used; in one phrase why: "process 123 (socat) is not QEMU"."""
+    """A source cannot be used; the text is one phrase: "process 123 (socat) is not QEMU"."""
 
 
 class Source:
-    """A machine's physical memory, by one road.
+    """One way to a machine's physical memory.
 
-    It serves many commands: begin() comes first in each of them, then reads, inside reading().
+    It serves many commands. Each command calls begin() first, then reads inside reading().
     """
 
     name: str  # the word of `set ptmap memory`
-    # Whether answers are kept for as long as the target stands still. A slow line needs that; where
-    # reading is cheap each command looks anew, as a monitor can change memory at any time.
+    # Whether answers are kept while the target stands still. Only for a slow line: a monitor can
+    # change memory at any time, so if reading is cheap each command reads anew.
     keeps = False
 
     def describe(self) -> str:
-        """A phrase: "QEMU process 1234, 3 blocks of RAM"."""
+        """A phrase for the user: "QEMU process 1234, 3 blocks of RAM"."""
         raise NotImplementedError
 
     @property
@@ -44,50 +44,50 @@ class Source:
         return self._read
 
     def _read(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
-        """Bytes, or the reason why there are none, for each (address, length)."""
+        """For each (address, length) its bytes, or the reason why they cannot be read."""
         raise NotImplementedError
 
     @property
     def ram(self) -> list[tuple[int, int]]:
-        """Sorted (first, last) of what there is to read, RAM and ROM."""
+        """Sorted (first, last) of RAM and ROM."""
         raise NotImplementedError
 
     @property
     def requests(self) -> int:
-        """Packets or system calls so far."""
+        """The number of packets or system calls so far."""
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Makes sure that this is the machine still.
+        """Makes sure that this is still the machine.
 
-        Error: NotHere where it cannot be used any more, Refusal where another would not do either.
+        Error: NotHere if it cannot be used any more, Refusal if no other source may replace it.
         """
 
     def changed(self) -> None:
-        """The target has run, or GDB's symbols are others: nothing known before holds for sure."""
+        """The target has run, or GDB has other symbols: what was known may be wrong now."""
 
     def begin_piecemeal(self) -> bool:
-        """Instead of begin() where reads will be few, all by piecemeal(). False where there is no
-        such way. Error: NotHere."""
+        """Replaces begin() if only a few reads follow, all by piecemeal(). False if the source
+        cannot do that. Error: NotHere."""
         return False
 
     def piecemeal(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
-        """As _read(), of what is made sure of at once: that it is this machine's RAM as it is now.
-        Error: NotHere where that is not sure, and begin() has to tell."""
+        """As _read(), after a check that each address is still this machine's RAM. Error: NotHere
+        if that is not certain; then begin() decides."""
         raise NotImplementedError
 
     _inside = False
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Reads happen inside; it may be entered again there. Ctrl-C is looked for between them and
-        let through at the end."""
+        """Surrounds all reads; may be nested. SIGINT is blocked inside: reads look for it between
+        packets, and it arrives at the end."""
         if self._inside:
             yield
             return
         held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
-            # It may raise KeyboardInterrupt for a Ctrl-C just before, with SIGINT blocked.
+            # This blocks SIGINT, and yet may raise KeyboardInterrupt for an earlier Ctrl-C.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             self._inside = True
             yield
@@ -100,10 +100,10 @@ class Source:
                 signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
     def _end_reading(self) -> None:
-        """What has to be put back, whatever happened."""
+        """Puts the target back as it was; called whatever happened."""
 
     def is_ram(self, address: int, length: int) -> bool:
-        """Whether all of it is; it may cross from one block into the next."""
+        """Whether all of it is RAM or ROM; it may cross from one block into the next."""
         ram = self.ram
         while length > 0:
             at = bisect.bisect_right(ram, (address, 1 << 64)) - 1
@@ -113,30 +113,30 @@ class Source:
             address, length = address + step, length - step
         return True
 
-    # Whether what is outside `ram` is none for certain.
+    # Whether everything outside of `ram` certainly is not RAM.
     knows_ram = True
 
     @property
     def assumed(self) -> tuple[str, ...]:
-        """What it takes for granted and nothing proves, in words."""
+        """What is assumed without proof, in words."""
         return ()
 
-    # What only some have
+    # Only of some sources
 
-    knows_registers = False  # some CPU's
+    knows_registers = False  # whether it has any CPU's registers
 
-    place: Place | None = None  # of a Linux kernel, where its symbols led to its memory
+    place: Place | None = None  # of a Linux kernel, if the source was found by its symbols
 
     def cpus(self) -> int | None:
-        """How many CPUs it knows the registers of; None where the target has to be asked."""
+        """The number of CPUs whose registers it has; None if the target has to be asked."""
         return None
 
     def registers(self, cpu: int) -> Registers | None:
-        """A CPU's registers, counted from 0; None where the target has to be asked."""
+        """The registers of a CPU, counted from 0; None if the target has to be asked."""
         return None
 
     def system_registers(self, cpu: int) -> SystemRegisters | None:
-        """GDTR, IDTR, LDTR and TR; None where the target has to be asked."""
+        """GDTR, IDTR, LDTR and TR; None if the target has to be asked."""
         return None
 
 
