@@ -1,6 +1,7 @@
 // A format under its registers, which scan and walk use to read entries.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,7 @@
 
 #include "paging/address.h"
 #include "paging/format.h"
+#include "paging/interval.h"
 #include "paging/rights.h"
 
 namespace ptmap {
@@ -84,11 +86,18 @@ private:
     }
 };
 
+/// What is known of the frames of some pages: by default nothing.
+struct Frames {
+    PhysInterval begin_in;      ///< each frame's first byte lies in it
+    bool are_in_order = false;  ///< each frame is known to begin where the one before ends
+};
+
 /// Entries of one table that are alike; see Paging::run.
 struct EntryRun {
     std::uint64_t raw;  ///< the first
     Kind kind;          ///< of all
     unsigned end;       ///< the index behind the last
+    Frames frames;      ///< of pages
 };
 
 /// A field of a raw entry that is not zero, named; see Paging::decode.
@@ -154,6 +163,13 @@ public:
         return run_of<std::uint32_t>(level, table, index, end);
     }
 
+    /// The frames of such a run of pages, which `index` begins.
+    Frames frames(const PagingLevel& level, std::span<const std::byte> table, unsigned index,
+                  const EntryRun& run) const {
+        if (format_->entry_bytes == 8) return frames_of<std::uint64_t>(level, table, index, run);
+        return frames_of<std::uint32_t>(level, table, index, run);
+    }
+
     /// Every field of a present entry that is not zero, lowest bit first; reserved bits set are
     /// there with Role::reserved, address slices are left out.
     std::vector<NamedBits> decode(const PagingLevel& level, std::uint64_t raw) const;
@@ -179,9 +195,35 @@ private:
         ++index;
         if (kind == Kind::not_present || kind == Kind::page) {
             const std::uint64_t same = kind == Kind::page ? level.page_decides : 1;
+            constexpr unsigned block = 16;  // compared at once
+            while (end - index >= block) {
+                std::uint64_t differences = 0;
+                for (unsigned i = index; i < index + block; ++i)
+                    differences |= load<Entry>(table, i) ^ first;
+                if (differences & same) break;
+                index += block;
+            }
             while (index < end && !((load<Entry>(table, index) ^ first) & same)) ++index;
         }
-        return {first, kind, index};
+        return {first, kind, index, {}};
+    }
+
+    template <typename Entry>
+    static Frames frames_of(const PagingLevel& level, std::span<const std::byte> table,
+                            unsigned index, const EntryRun& run) {
+        const std::uint64_t span = level.entry_span();
+        const PhysAddr first = level.page.target(run.raw);
+        std::uint64_t differences = 0;  // from frames in order
+        for (unsigned i = index; i < run.end; ++i)
+            differences |=
+                level.page.target(load<Entry>(table, i)).value ^ (first.value + (i - index) * span);
+        if (!differences) return {{first, {first.value + (run.end - index - 1) * span}}, true};
+        PhysInterval begin_in{first, first};
+        for (unsigned i = index + 1; i < run.end; ++i) {
+            const PhysAddr frame = level.page.target(load<Entry>(table, i));
+            begin_in = {std::min(begin_in.first, frame), std::max(begin_in.last, frame)};
+        }
+        return {begin_in, false};
     }
 
     EntryRules compile(std::span<const Field> fields) const;

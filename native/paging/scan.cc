@@ -8,6 +8,7 @@ namespace ptmap {
 namespace {
 
 constexpr std::size_t batch = 4096;  // tables in a fetch: 16 MiB, natively a tenth of a second
+constexpr std::size_t few = 8;       // runs of a table that are remembered
 constexpr std::size_t lookup = 8;    // units of work of a look into a hash table
 
 }  // namespace
@@ -119,7 +120,7 @@ private:
     void follow(std::uint32_t n) {
         if (!space_.nodes_[n].readable) return;
         const PagingLevel& level = space_.level(space_.nodes_[n]);
-        if (level.level->table.empty()) return;
+        if (level.level->table.empty()) return divide(space_.nodes_[n], level);
         const Interval needed = space_.nodes_[n].needed;
         const std::uint64_t span = level.entry_span();
         std::vector<Node::Child> children;
@@ -137,6 +138,25 @@ private:
                        static_cast<std::uint8_t>(space_.nodes_[n].level + 1), below)});
         }
         space_.nodes_[n].children = std::move(children);
+    }
+
+    // All that is worked out of a map asks for these runs. To look for them once is most of the
+    // work on a space of many small pages.
+    void divide(Node& node, const PagingLevel& level) {
+        const std::size_t before = space_.runs_.size();
+        const std::span<const std::byte> table = space_.tables_[node.bytes];
+        const unsigned end = level.index(node.needed.last) + 1;
+        unsigned i = level.index(node.needed.first);
+        tick_.looked(end - i);
+        for (std::size_t count = 0; i < end; ++count) {
+            if (count == few) return space_.runs_.resize(before);
+            EntryRun run = space_.paging_->run(level, table, i, end);
+            if (run.kind == Kind::page) run.frames = space_.paging_->frames(level, table, i, run);
+            i = run.end;
+            add_to<EntryRun>(space_.runs_, run);
+        }
+        node.first_run = static_cast<std::uint32_t>(before);
+        node.run_count = static_cast<std::uint32_t>(space_.runs_.size() - before);
     }
 
     struct Table {

@@ -37,6 +37,8 @@ struct Node {
         std::uint32_t node;
     };
     std::vector<Child> children;
+    /// A table of the last level with few runs: which of the Space's runs they are.
+    std::uint32_t first_run = 0, run_count = 0;
 };
 
 /// Which tables a scan reads: all, or only those on a path whose entries all let the user through.
@@ -66,6 +68,11 @@ public:
     }
     /// A readable node's table, as the guest stores it.
     std::span<const std::byte> bytes(const Node& node) const { return tables_[node.bytes]; }
+    /// The runs of the part of a readable table that any path needs, with what is known of their
+    /// frames. None of a table that has many, and of one that may name tables.
+    std::span<const EntryRun> runs(const Node& node) const {
+        return std::span(runs_).subspan(node.first_run, node.run_count);
+    }
     /// Where the frames of the pages from entry `index` on stop being contiguous, `end` at most.
     /// All entries before `end` are of Kind::page.
     unsigned contiguous_end(const Node& node, unsigned index, unsigned end) const {
@@ -96,6 +103,7 @@ private:
     Interval window_;
     Reach reach_;
     Disposed<std::vector<Node>> nodes_;
+    Disposed<std::vector<EntryRun>> runs_;
     std::vector<std::span<const std::byte>> tables_;
     // The tables' memory: a block for each fetch, of up to 16 MiB.
     Disposed<std::vector<Block>, 8> read_;

@@ -27,6 +27,7 @@
 //     unreadable(base, node, part)
 //     done()                      whether the traversal may stop
 //     skip(node, level, i, end)   optional: the first entry from `i` on that it wants to see
+//     wants(level, frames)        with skip(): whether it wants to see pages with these frames
 //
 // A visitor without a Value has enters(n, path) instead: whether it wants to see that node (again)
 // on a path with these rights.
@@ -61,6 +62,7 @@ struct Entries {
     std::uint64_t raw;    ///< the first
     Kind kind;            ///< of all
     Rights path;          ///< of the way to the table
+    Frames frames;        ///< of pages, as far as it is known
 
     /// The rights of the path through them.
     Rights rights() const { return path & level.rules(raw).rights(raw); }
@@ -166,6 +168,8 @@ private:
     bool each_run(const Node& node, unsigned first, unsigned end, Rights path, Each each) {
         const PagingLevel& level = space_.level(node);
         const std::span<const std::byte> table = space_.bytes(node);
+        if (const std::span<const EntryRun> runs = space_.runs(node); !runs.empty())
+            return each_known_run(node, runs, first, end, path, each);
         std::size_t looked = 0;
         bool go_on = true;
         for (unsigned i = first; i < end && go_on;) {
@@ -176,11 +180,33 @@ private:
             }
             const EntryRun run = space_.paging().run(level, table, i, end);
             looked += run.end - i;
-            go_on = each(Entries{node, level, i, run.end, run.raw, run.kind, path});
+            go_on = each(Entries{node, level, i, run.end, run.raw, run.kind, path, run.frames});
             i = run.end;
         }
         tick_.looked(looked);
         return go_on;
+    }
+
+    // The same of runs that the scan remembered.
+    template <typename Each>
+    bool each_known_run(const Node& node, std::span<const EntryRun> runs, unsigned first,
+                        unsigned end, Rights path, Each each) {
+        const PagingLevel& level = space_.level(node);
+        unsigned begin = level.index(node.needed.first);
+        for (const EntryRun& run : runs) {
+            const unsigned from = std::max(begin, first), to = std::min(run.end, end);
+            const std::uint64_t raw = from == begin ? run.raw : space_.entry(node, from);
+            begin = run.end;
+            if (from >= to) continue;
+            tick_.looked();
+            if constexpr (requires { visitor_.wants(level, run.frames); })
+                if (run.kind == Kind::page && !visitor_.wants(level, run.frames)) continue;
+            // It may look for each frame.
+            if (run.kind == Kind::page && !run.frames.are_in_order) tick_.looked(to - from);
+            if (!each(Entries{node, level, from, to, raw, run.kind, path, run.frames}))
+                return false;
+        }
+        return true;
     }
 
     const std::optional<Value>& value_of(std::uint32_t n, Rights path) {

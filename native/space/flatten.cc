@@ -107,6 +107,12 @@ public:
         return i;
     }
 
+    bool wants(const PagingLevel& level, const Frames& frames) const {
+        const PhysInterval& begin_in = frames.begin_in;
+        return !frames_ || frames_->overlaps(
+                               {begin_in.first, {begin_in.last.value + (level.entry_span() - 1)}});
+    }
+
 private:
     // Cuts pages with equal attributes where a range ends because of their frames, and to `part`
     // (offsets inside the table). Pieces count from the first page's first byte. Stops and returns
@@ -124,8 +130,9 @@ private:
         piece.run.page_sizes = page_size_[pages.node.level];
         for (unsigned i = first; i < pages.end;) {
             const PhysAddr frame = frame_of(pages, i);
+            const bool are_in_order = pages.frames.are_in_order || i + 1 == pages.end;
             const unsigned follow =
-                i + 1 == pages.end ? pages.end : space_.contiguous_end(pages.node, i, pages.end);
+                are_in_order ? pages.end : space_.contiguous_end(pages.node, i, pages.end);
             const unsigned after = options_.split_physical ? follow : pages.end;
             Interval cut = intersection(part, {i * span, after * span - 1});
             if (frames_) {

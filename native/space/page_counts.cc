@@ -44,7 +44,8 @@ public:
         if (entries.kind != Kind::page) return true;
         const std::uint64_t size = entries.level.entry_span();
         to.pages[entries.level.level->shift] += entries.end - entries.first;
-        for (unsigned i = entries.first; i < entries.end && !ram_.empty(); ++i)
+        if (ram_.empty() || are_in_ram(entries.frames)) return true;
+        for (unsigned i = entries.first; i < entries.end; ++i)
             to.outside_ram +=
                 is_outside(entries.level.page.target(space_.entry(entries.node, i)), size);
         return true;
@@ -60,6 +61,17 @@ public:
     bool done() const { return false; }
 
 private:
+    // Whether all of these begin in one block of RAM, for certain.
+    bool are_in_ram(const Frames& frames) {
+        const PhysInterval& begin_in = frames.begin_in;
+        if (last_ && last_->contains(begin_in.first)) return last_->contains(begin_in.last);
+        tick_.looked(16);
+        const auto block = std::ranges::lower_bound(ram_, begin_in.first, {}, &PhysInterval::last);
+        if (block == ram_.end() || !block->contains(begin_in.first)) return false;
+        last_ = &*block;
+        return last_->contains(begin_in.last);
+    }
+
     // Whether no byte of a page is RAM.
     bool is_outside(PhysAddr page, std::uint64_t size) {
         // Nearly always it is in the same part of RAM as the page before.

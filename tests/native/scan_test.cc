@@ -214,5 +214,69 @@ TEST(Scan, StopsAtTheLimitOfTables) {
     }
 }
 
+// What is remembered of a table is what a look at its entries finds.
+void expect_runs_as_looked_for(const Space& space, const Node& node) {
+    const PagingLevel& level = space.level(node);
+    unsigned i = level.index(node.needed.first);
+    const unsigned end = level.index(node.needed.last) + 1;
+    for (const EntryRun& run : space.runs(node)) {
+        const EntryRun looked_for = space.paging().run(level, space.bytes(node), i, end);
+        EXPECT_EQ(run.raw, looked_for.raw);
+        EXPECT_EQ(run.kind, looked_for.kind);
+        EXPECT_EQ(run.end, looked_for.end);
+        if (run.kind == Kind::page) {
+            EXPECT_EQ(run.frames.are_in_order,
+                      i + 1 == run.end || space.contiguous_end(node, i, run.end) == run.end);
+            PhysInterval begin_in{{~std::uint64_t{0}}, {0}};
+            for (; i < run.end; ++i) {
+                const PhysAddr frame = level.page.target(space.entry(node, i));
+                begin_in = around(begin_in, {frame, frame});
+            }
+            EXPECT_EQ(run.frames.begin_in, begin_in);
+        }
+        i = run.end;
+    }
+    EXPECT_EQ(i, end);
+}
+
+TEST(Scan, RemembersTheRunsOfATableThatHasFew) {
+    for (const Mode mode : {Mode::bits32, Mode::pae, Mode::level4, Mode::level5}) {
+        Machine m(mode);
+        const std::uint64_t last = m.paging().levels().size();  // the PT's level from the root
+        const bool is_pae = mode == Mode::pae;
+        for (std::uint64_t level = 1; level < last; ++level)
+            m.set(0x1000 * level, 0,
+                  0x1000 * (level + 1) | (is_pae && level == 1 ? 1 : bit::table));
+        const std::uint64_t pt = 0x1000 * last;
+        m.fill(pt, 0, 99, 0x100000 | bit::table, 0x1000);           // in order
+        m.fill(pt, 100, 199, 0x300000 | bit::P | bit::US, 0x2000);  // others, not in order
+        m.set(pt, 150, 0x5000 | bit::P | bit::US);
+        m.fill(pt, 201, 201, 0x7000 | bit::table);
+        m.fill(pt, 300, 349, 0x400000 | bit::table, -0x1000);  // backwards
+        m.fill(pt, 350, 360, 0x400000 | bit::table);           // one frame again and again
+        for (const Interval& window :
+             {Interval{}, Interval{0x32000, 0x140fff}, Interval{0x96000, 0x96fff}}) {
+            const Space space = m.scan(window);
+            const Node& node = space.node(static_cast<std::uint32_t>(space.nodes() - 1));
+            ASSERT_EQ(node.table.value, pt);
+            EXPECT_FALSE(space.runs(node).empty());
+            expect_runs_as_looked_for(space, node);
+        }
+    }
+}
+
+TEST(Scan, RemembersNoRunsOfATableThatHasMany) {
+    for (const unsigned pages : {4u, 5u}) {  // each with a hole before it
+        Machine m(Mode::bits32);
+        m.set(0x1000, 0, 0x2000 | bit::table);
+        m.set(0x1000, 1, 0x3000 | bit::table);
+        for (unsigned i = 0; i < pages; ++i) m.set(0x2000, 1023 - 2 * i, 0x10000 | bit::table);
+        m.set(0x3000, 0, 0x10000 | bit::table);
+        const Space space = m.scan();
+        EXPECT_EQ(space.runs(space.node(1)).size(), pages == 4 ? 8u : 0u);
+        expect_runs_as_looked_for(space, space.node(2));
+    }
+}
+
 }  // namespace
 }  // namespace ptmap
