@@ -13,7 +13,7 @@ inline constexpr auto no_limit = std::numeric_limits<std::uint64_t>::max();
 // paging/
 void bind_memory(pybind11::module_& m);  ///< physical memory, ReadOnce, LinearMemory
 void bind_paging(pybind11::module_& m);  ///< Paging, Walk, walk()
-void bind_scan(pybind11::module_& m);    ///< Space, scan(), the tables themselves, counts()
+void bind_scan(pybind11::module_& m);    ///< Tables, scan(), the tables themselves, counts()
 
 // arch/
 void bind_modes(pybind11::module_& m);  ///< paging modes, memory types

@@ -17,12 +17,12 @@ struct Counted {
     std::uint64_t scans, flattenings;
 };
 
-// One table of a scan; it keeps the Space alive.
+// One table of a scan; it keeps the Tables alive.
 struct Table {
-    const Space* space;
+    const Tables* tables;
     const Node* node;
 
-    const PagingLevel& level() const { return space->level(*node); }
+    const PagingLevel& level() const { return tables->level(*node); }
 };
 
 // The buffer of a readable Table; a buffer's function must not throw.
@@ -32,8 +32,8 @@ struct Entries {
 
 py::buffer_info buffer(Entries& entries) {
     const Table& t = entries.table;
-    const auto width = static_cast<py::ssize_t>(t.space->paging().format().entry_bytes);
-    return {const_cast<std::byte*>(t.space->bytes(*t.node).data()),
+    const auto width = static_cast<py::ssize_t>(t.tables->paging().format().entry_bytes);
+    return {const_cast<std::byte*>(t.tables->bytes(*t.node).data()),
             width,
             width == 8 ? "Q" : "I",
             1,
@@ -46,7 +46,7 @@ py::memoryview entries_of(const py::object& self) {
     const Table& table = self.cast<const Table&>();
     if (!table.node->readable) throw py::buffer_error("the table could not be read");
     const py::object entries = py::cast(Entries{table});
-    py::detail::keep_alive_impl(entries, self);  // and that keeps the Space
+    py::detail::keep_alive_impl(entries, self);  // and that keeps the Tables
     return py::memoryview(entries);
 }
 
@@ -58,35 +58,37 @@ void bind_tables(py::module_& m) {
         .def_property_readonly("level", [](const Table& t) { return t.level().level->number; })
         .def_property_readonly("name", [](const Table& t) { return t.level().level->table_name; })
         .def_property_readonly(
-            "size", [](const Table& t) { return t.space->paging().table_bytes(t.level()); },
+            "size", [](const Table& t) { return t.tables->paging().table_bytes(t.level()); },
             "Bytes.")
         .def_property_readonly("readable", [](const Table& t) { return t.node->readable; })
         .def_property_readonly(
             "why",
-            [](const Table& t) { return t.node->readable ? std::string() : t.space->why(*t.node); },
+            [](const Table& t) {
+                return t.node->readable ? std::string() : t.tables->why(*t.node);
+            },
             "Why it could not be read; empty if it was.")
         .def("entries", &entries_of,
              "The entries, raw: a read-only memoryview of format \"Q\" (\"I\" in 32-bit mode) that "
              "keeps the scan. BufferError if the table could not be read.");
     m.def(
-        "table_count", [](const Space& space) { return space.nodes(); }, py::arg("space"),
+        "table_count", [](const Tables& tables) { return tables.nodes(); }, py::arg("tables"),
         "Tables, counted once for each level that they are used at.");
     m.def(
         "table",
-        [](const Space& space, std::uint32_t index) {
-            if (index >= space.nodes()) throw py::index_error();
-            return Table{&space, &space.node(index)};
+        [](const Tables& tables, std::uint32_t index) {
+            if (index >= tables.nodes()) throw py::index_error();
+            return Table{&tables, &tables.node(index)};
         },
-        py::arg("space"), py::arg("index"), py::keep_alive<0, 1>(), "The root is table 0.");
+        py::arg("tables"), py::arg("index"), py::keep_alive<0, 1>(), "The root is table 0.");
 }
 
 }  // namespace
 
 void bind_scan(py::module_& m) {
-    py::class_<Space>(m, "Space")
-        .def_property_readonly("root", [](const Space& s) { return s.root().value; })
-        .def_property_readonly("tables", &Space::tables)
-        .def_property_readonly("cut", &Space::cut);
+    py::class_<Tables>(m, "Tables")
+        .def_property_readonly("root", [](const Tables& s) { return s.root().value; })
+        .def_property_readonly("tables", &Tables::count)
+        .def_property_readonly("cut", &Tables::cut);
 
     m.def(
         "scan",

@@ -45,7 +45,7 @@ py::dict dict_of(const std::array<DiffCounts::Count, size>& counts,
     return all;
 }
 
-Sharing make_share(const Space& before, const Space& after,
+Sharing make_share(const Tables& before, const Tables& after,
                    const std::vector<std::pair<std::uint64_t, std::uint64_t>>& parts,
                    std::size_t max_steps, const Pulse& pulse) {
     if (mode_of(before.paging().format()) != mode_of(after.paging().format()))

@@ -96,11 +96,11 @@ void bind_aliases(py::module_& m) {
 void bind_find(py::module_& m) {
     m.def(
         "find",
-        [](const Space& space, std::uint64_t first, std::uint64_t last,
+        [](const Tables& tables, std::uint64_t first, std::uint64_t last,
            std::optional<std::uint64_t> pat, std::size_t max_ranges, const Pulse& pulse) {
-            return find(space, {{{first}, {last}}, memory_types(pat), max_ranges, pulse});
+            return find(tables, {{{first}, {last}}, memory_types(pat), max_ranges, pulse});
         },
-        py::arg("space"), py::arg("first"), py::arg("last"), py::arg("pat") = py::none(),
+        py::arg("tables"), py::arg("first"), py::arg("last"), py::arg("pat") = py::none(),
         py::arg("max_ranges") = std::numeric_limits<std::uint64_t>::max(),
         py::arg("pulse") = Pulse{},
         "A Map of the bytes of a Space that lie in the physical bytes FIRST to LAST, and of "

@@ -17,11 +17,11 @@ void bind_grid(py::module_& m) {
 
     m.def(
         "draw_grid",
-        [](const Space& space, unsigned position, std::uint64_t first, std::uint64_t last,
+        [](const Tables& tables, unsigned position, std::uint64_t first, std::uint64_t last,
            const Pulse& pulse) {
-            if (position >= space.paging().levels().size()) throw py::value_error("no such level");
-            return draw_grid(space, position, {first, last}, pulse);
+            if (position >= tables.paging().levels().size()) throw py::value_error("no such level");
+            return draw_grid(tables, position, {first, last}, pulse);
         },
-        py::arg("space"), py::arg("position"), py::arg("first") = 0, py::arg("last") = no_limit,
+        py::arg("tables"), py::arg("position"), py::arg("first") = 0, py::arg("last") = no_limit,
         py::arg("pulse") = Pulse{});
 }

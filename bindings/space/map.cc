@@ -47,21 +47,21 @@ MapOptions map_options(std::uint64_t first, std::uint64_t last, bool split_physi
     return options;
 }
 
-Map map_of(const Space& space, std::uint64_t first, std::uint64_t last, bool split_physical,
+Map map_of(const Tables& tables, std::uint64_t first, std::uint64_t last, bool split_physical,
            bool split_sizes, std::optional<std::uint64_t> pat, std::optional<std::string> as,
            bool ac, const Condition* wanted, std::size_t max_ranges, const Intervals& ram,
            const Pulse& pulse, std::uint64_t split_from, bool counted) {
     MapOptions options = map_options(first, last, split_physical, split_sizes, pat, std::move(as),
                                      ac, wanted, max_ranges, ram, pulse, counted);
     options.split_from = split_from;
-    return make_map(space, options);
+    return make_map(tables, options);
 }
 
-Map view_of(const Space& space, const Map& exact, std::uint64_t first, std::uint64_t last,
+Map view_of(const Tables& tables, const Map& exact, std::uint64_t first, std::uint64_t last,
             bool split_physical, bool split_sizes, std::optional<std::string> as, bool ac,
             const Condition* wanted, std::size_t max_ranges, const Intervals& ram,
             const Pulse& pulse, bool counted) {
-    return view(space, exact,
+    return view(tables, exact,
                 map_options(first, last, split_physical, split_sizes, std::nullopt, std::move(as),
                             ac, wanted, max_ranges, ram, pulse, counted));
 }
@@ -215,13 +215,13 @@ void bind_map(py::module_& m) {
     def_values(map_class);
     def_queries(map_class);
     def_texts(map_class);
-    m.def("make_map", &map_of, py::arg("space"), py::arg("first") = 0, py::arg("last") = no_limit,
+    m.def("make_map", &map_of, py::arg("tables"), py::arg("first") = 0, py::arg("last") = no_limit,
           py::arg("split_physical") = false, py::arg("split_sizes") = false,
           py::arg("pat") = py::none(), py::arg("as_") = py::none(), py::arg("ac") = false,
           py::arg("wanted") = py::none(), py::arg("max_ranges") = no_limit,
           py::arg("ram") = Intervals{}, py::arg("pulse") = Pulse{}, py::arg("split_from") = 0,
           py::arg("counted") = true);
-    m.def("view", &view_of, py::arg("space"), py::arg("exact"), py::arg("first") = 0,
+    m.def("view", &view_of, py::arg("tables"), py::arg("exact"), py::arg("first") = 0,
           py::arg("last") = no_limit, py::arg("split_physical") = false,
           py::arg("split_sizes") = false, py::arg("as_") = py::none(), py::arg("ac") = false,
           py::arg("wanted") = py::none(), py::arg("max_ranges") = no_limit,

@@ -43,9 +43,9 @@ Rows range_rows(const Map& map, const Pulse& pulse) {
     return rows;
 }
 
-py::tuple page_rows(const Space& space, std::uint64_t first, std::uint64_t last,
+py::tuple page_rows(const Tables& tables, std::uint64_t first, std::uint64_t last,
                     std::size_t max_pages, const Pulse& pulse) {
-    const Pages found = pages(space, {first, last}, max_pages, pulse);
+    const Pages found = pages(tables, {first, last}, max_pages, pulse);
     Rows rows{5, {}};
     Ticker tick(pulse);
     rows.numbers.reserve(rows.columns * found.found.size());
@@ -86,7 +86,7 @@ void bind_rows(py::module_& m) {
 
     m.def("range_rows", &range_rows, py::arg("map"), py::arg("pulse") = Pulse{},
           "va, size, pa (2^64-1: frames not contiguous), flags of each range.");
-    m.def("page_rows", &page_rows, py::arg("space"), py::arg("first") = 0,
+    m.def("page_rows", &page_rows, py::arg("tables"), py::arg("first") = 0,
           py::arg("last") = no_limit, py::arg("max_pages") = no_limit, py::arg("pulse") = Pulse{},
           "(va, size, pa, flags, entry of each page, whether there are more).");
 }

@@ -102,13 +102,14 @@ void bind_views(py::module_& m) {
         py::arg("roles") = false);
     m.def(
         "overview_text",
-        [](const Space& space, const Map& map, const std::vector<Label>& labels, std::size_t width,
-           std::size_t height, std::size_t other_lines, const Pulse& pulse, bool roles) {
+        [](const Tables& tables, const Map& map, const std::vector<Label>& labels,
+           std::size_t width, std::size_t height, std::size_t other_lines, const Pulse& pulse,
+           bool roles) {
             const Screen screen{width, height, other_lines};
-            return piece([&](Text& text) { put_overview(text, space, map, labels, screen, pulse); },
-                         roles);
+            return piece(
+                [&](Text& text) { put_overview(text, tables, map, labels, screen, pulse); }, roles);
         },
-        py::arg("space"), py::arg("map"), py::arg("labels"), py::kw_only(), py::arg("width"),
+        py::arg("tables"), py::arg("map"), py::arg("labels"), py::kw_only(), py::arg("width"),
         py::arg("height"), py::arg("other_lines"), py::arg("pulse") = Pulse{},
         py::arg("roles") = false);
 }

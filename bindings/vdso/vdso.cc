@@ -55,10 +55,10 @@ void bind_code(py::module_& m) {
                  return user_code(paging, {root}, *memory, until_interrupted(pulse));
              }),
              py::arg("paging"), py::arg("root"), py::arg("memory"), py::arg("pulse") = Pulse{})
-        .def(py::init([](const Space& space, const Pulse& pulse) {
-                 return user_code(space, until_interrupted(pulse));
+        .def(py::init([](const Tables& tables, const Pulse& pulse) {
+                 return user_code(tables, until_interrupted(pulse));
              }),
-             py::arg("space"), py::arg("pulse") = Pulse{})
+             py::arg("tables"), py::arg("pulse") = Pulse{})
         .def_property_readonly("unreadable", &UserCode::unreadable)
         .def("pages", &UserCode::pages, py::arg("writable"), py::keep_alive<0, 1>());
 }

@@ -202,7 +202,7 @@ class ConditionError:
     def part(self) -> str:
         """The unknown word, or the term that contradicts itself."""
 
-class Space:
+class Tables:
     """All tables below a root, as they were read. See scan()."""
 
     @property
@@ -919,7 +919,7 @@ def parts_text(
     """A line for each name among `parts`, which are some of the labels."""
 
 def overview_text(
-    space: Space,
+    tables: Tables,
     map: Map,
     labels: Sequence[Label],
     *,
@@ -1019,11 +1019,11 @@ def scan(
     last: int = ...,
     max_tables: int = ...,
     pulse: _Pulse | None = None,
-) -> Space:
+) -> Tables:
     """Reads all tables for the offsets FIRST to LAST. A pulse is by tables."""
 
 def make_map(
-    space: Space,
+    tables: Tables,
     first: int = 0,
     last: int = ...,
     split_physical: bool = False,
@@ -1041,7 +1041,7 @@ def make_map(
     """The ranges of the offsets FIRST to LAST; see native/space/map.h. A pulse is by ranges."""
 
 def view(
-    space: Space,
+    tables: Tables,
     exact: Map,
     first: int = 0,
     last: int = ...,
@@ -1061,7 +1061,7 @@ def view(
 def counts() -> Counts: ...
 @overload
 def find(
-    space: Space,
+    tables: Tables,
     first: int,
     last: int,
     pat: int | None = None,
@@ -1096,8 +1096,8 @@ def diff(
     difference ends where frames stop being contiguous. ValueError for other maps, or two modes."""
 
 def share(
-    before: Space,
-    after: Space,
+    before: Tables,
+    after: Tables,
     parts: Sequence[tuple[int, int]],
     max_steps: int = ...,
     pulse: _Pulse | None = None,
@@ -1147,7 +1147,7 @@ def unknown(map: Map, first: int, last: int) -> tuple[Gap | None, bool, int, boo
     reserved bit, the number of gaps, whether a limit cut the map there)."""
 
 def draw_grid(
-    space: Space, position: int, first: int = 0, last: int = ..., pulse: _Pulse | None = None
+    tables: Tables, position: int, first: int = 0, last: int = ..., pulse: _Pulse | None = None
 ) -> Grid: ...
 def paging_mode(cr0: int, cr4: int, efer: int, /) -> str:
     """ "off", "32-bit", "pae", "4-level" or "5-level"."""
@@ -1169,14 +1169,18 @@ def range_rows(map: Map, pulse: _Pulse | None = None) -> Rows:
     """va, size, pa (2^64-1: frames not contiguous), flags of each range."""
 
 def page_rows(
-    space: Space, first: int = 0, last: int = ..., max_pages: int = ..., pulse: _Pulse | None = None
+    tables: Tables,
+    first: int = 0,
+    last: int = ...,
+    max_pages: int = ...,
+    pulse: _Pulse | None = None,
 ) -> tuple[Rows, bool]:
     """(va, size, pa, flags, entry of each page, whether there are more)."""
 
-def table_count(space: Space) -> int:
+def table_count(tables: Tables) -> int:
     """The number of tables; a table counts once for each level at which it is used."""
 
-def table(space: Space, index: int) -> Table:
+def table(tables: Tables, index: int) -> Table:
     """The root is table 0. IndexError."""
 
 def elf_sections(file: int) -> list[tuple[bytes, int, int, bool, bool, bool]]:
@@ -1313,8 +1317,8 @@ class UserCode:
     ) -> None:
         """A pulse is by tables."""
     @overload
-    def __init__(self, space: Space, pulse: _Pulse | None = None) -> None:
-        """From a Space that has all tables."""
+    def __init__(self, tables: Tables, pulse: _Pulse | None = None) -> None:
+        """From Tables that has all tables."""
     @property
     def unreadable(self) -> int:
         """Tables that could not be read."""

@@ -1,4 +1,4 @@
-// A value for each node of a Space.
+// A value for each node of Tables.
 #pragma once
 
 #include <array>

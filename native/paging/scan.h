@@ -28,7 +28,7 @@ struct Node {
     PhysAddr table;
     std::uint8_t level;  ///< position in Paging::levels()
     bool readable = false;
-    std::uint32_t bytes = 0;  ///< readable: which of the Space's tables; else which of its reasons
+    std::uint32_t bytes = 0;  ///< readable: which of the tables; else which of the reasons
     /// The part of the table that any path needs, in bytes of linear address from its beginning.
     Interval needed;
     /// The tables that its entries name, by rising index.
@@ -37,18 +37,18 @@ struct Node {
         std::uint32_t node;
     };
     std::vector<Child> children;
-    /// A table of the last level with few runs: which of the Space's runs they are.
+    /// A table of the last level with few runs: which of all runs they are.
     std::uint32_t first_run = 0, run_count = 0;
 };
 
 /// Which tables a scan reads: all, or only those on a path whose entries all let the user through.
-/// In the latter case a Space has no children for the other entries.
+/// In the latter case Tables has no children for the other entries.
 enum class Reach : std::uint8_t { all, user };
 
 /// What a scan found. Node 0 is the root.
-class Space {
+class Tables {
 public:
-    Space(Space&&) = default;  // no copy: a Space is large
+    Tables(Tables&&) = default;  // no copy: Tables is large
 
     const Paging& paging() const { return *paging_; }
     PhysAddr root() const { return nodes_.front().table; }
@@ -59,15 +59,15 @@ public:
     const PagingLevel& level(const Node& node) const { return paging_->levels()[node.level]; }
 
     /// Distinct tables read, root included.
-    std::size_t tables() const { return tables_.size(); }
+    std::size_t count() const { return contents_.size(); }
     /// Whether the limit of tables was reached: then some tables are unread only because of it.
     bool cut() const { return cut_; }
 
     std::uint64_t entry(const Node& node, unsigned index) const {
-        return paging_->entry(tables_[node.bytes], index);
+        return paging_->entry(contents_[node.bytes], index);
     }
     /// A readable node's table, as the guest stores it.
-    std::span<const std::byte> bytes(const Node& node) const { return tables_[node.bytes]; }
+    std::span<const std::byte> bytes(const Node& node) const { return contents_[node.bytes]; }
     /// The runs of the part of a readable table that any path needs, with what is known of their
     /// frames. None of a table that has many, and of one that may name tables.
     std::span<const EntryRun> runs(const Node& node) const {
@@ -93,10 +93,10 @@ public:
     const std::string& why(const Node& node) const { return reasons_[node.bytes]; }
 
 private:
-    friend Space scan(const Paging&, PhysAddr, PhysicalMemory&, const Interval&, std::size_t, Reach,
-                      const Pulse&);
+    friend Tables scan(const Paging&, PhysAddr, PhysicalMemory&, const Interval&, std::size_t,
+                       Reach, const Pulse&);
     friend class Scanner;
-    Space(const Paging& paging, const Interval& window, Reach reach)
+    Tables(const Paging& paging, const Interval& window, Reach reach)
         : paging_(paging.copy()), window_(window), reach_(reach) {}
 
     std::shared_ptr<const Paging> paging_;
@@ -104,7 +104,7 @@ private:
     Reach reach_;
     Disposed<std::vector<Node>> nodes_;
     Disposed<std::vector<EntryRun>> runs_;
-    std::vector<std::span<const std::byte>> tables_;
+    std::vector<std::span<const std::byte>> contents_;
     // The tables' memory: a block for each fetch, of up to 16 MiB.
     Disposed<std::vector<Block>, 8> read_;
     std::vector<std::string> reasons_;
@@ -115,8 +115,9 @@ private:
 /// level for up to 4096 tables, each table once, `max_tables` at most. A table that cannot be read
 /// is a Node that says why. The pulse is by tables read. Exceptions: those of `memory` and of the
 /// pulse.
-Space scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory, const Interval& window = {},
-           std::size_t max_tables = std::numeric_limits<std::size_t>::max(),
-           Reach reach = Reach::all, const Pulse& pulse = {});
+Tables scan(const Paging& paging, PhysAddr root, PhysicalMemory& memory,
+            const Interval& window = {},
+            std::size_t max_tables = std::numeric_limits<std::size_t>::max(),
+            Reach reach = Reach::all, const Pulse& pulse = {});
 
 }  // namespace ptmap

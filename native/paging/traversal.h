@@ -91,17 +91,17 @@ struct ValueOf<Visitor> {
 };
 }  // namespace detail
 
-/// Takes a visitor through a Space. Each look at an entry is one unit of the ticker's work.
+/// Takes a visitor through Tables. Each look at an entry is one unit of the ticker's work.
 template <typename Visitor>
 class Traversal {
     using Value = typename detail::ValueOf<Visitor>::type;
     static constexpr bool has_values = !std::same_as<Value, detail::NoValue>;
 
 public:
-    Traversal(const Space& space, Visitor& visitor, Ticker& tick)
-        : space_(space), visitor_(visitor), tick_(tick) {}
+    Traversal(const Tables& tables, Visitor& visitor, Ticker& tick)
+        : tables_(tables), visitor_(visitor), tick_(tick) {}
 
-    /// All of a window (offsets, within the Space's own), by rising offset.
+    /// All of a window (offsets, within the Tables' own), by rising offset.
     void run(const Interval& window) { enter(0, 0, window, Rights::all); }
 
 private:
@@ -118,11 +118,11 @@ private:
 
     // A node that lies at offset `base`; `part` in offsets inside the table.
     void enter(std::uint32_t n, std::uint64_t base, const Interval& part, Rights path) {
-        const Node& node = space_.node(n);
+        const Node& node = tables_.node(n);
         if constexpr (has_values) {
             if (visitor_.asks(node, part)) {
                 const auto& value = value_of(n, path);
-                if (value && visitor_.settles(*value, space_.level(node).table_span()))
+                if (value && visitor_.settles(*value, tables_.level(node).table_span()))
                     return visitor_.take(base, *value);
                 if constexpr (Visitor::parts != Parts::none)
                     if (const auto& parts = few_parts(n, path); !parts.empty())
@@ -137,7 +137,7 @@ private:
 
     void pass_parts(const Node& node, std::uint64_t base, const std::vector<Part>& parts,
                     Rights path) {
-        const std::uint64_t span = space_.level(node).entry_span();
+        const std::uint64_t span = tables_.level(node).entry_span();
         for (const Part& part : parts) {
             if (part.value)
                 visitor_.take(base, *part.value);
@@ -148,15 +148,15 @@ private:
     }
 
     void pass(const Node& node, std::uint64_t base, const Interval& part, Rights path) {
-        const PagingLevel& level = space_.level(node);
+        const PagingLevel& level = tables_.level(node);
         const unsigned first = level.index(part.first), end = level.index(part.last) + 1;
         each_run(node, first, end, path, [&](const Entries& entries) {
             const Interval inner = intersection(part, entries.part());
             if (entries.kind != Kind::table) {
                 visitor_.take(base, entries, inner);
-            } else if (space_.follows(level, entries.raw)) {
+            } else if (tables_.follows(level, entries.raw)) {
                 const std::uint64_t begin = entries.part().first;
-                enter(space_.child_index(node, entries.first), base + begin, inner.from(begin),
+                enter(tables_.child_index(node, entries.first), base + begin, inner.from(begin),
                       entries.rights());
             }
             return !visitor_.done();
@@ -166,9 +166,9 @@ private:
     // Until each(entries) is false; then so is this.
     template <typename Each>
     bool each_run(const Node& node, unsigned first, unsigned end, Rights path, Each each) {
-        const PagingLevel& level = space_.level(node);
-        const std::span<const std::byte> table = space_.bytes(node);
-        if (const std::span<const EntryRun> runs = space_.runs(node); !runs.empty())
+        const PagingLevel& level = tables_.level(node);
+        const std::span<const std::byte> table = tables_.bytes(node);
+        if (const std::span<const EntryRun> runs = tables_.runs(node); !runs.empty())
             return each_known_run(node, runs, first, end, path, each);
         std::size_t looked = 0;
         bool go_on = true;
@@ -178,7 +178,7 @@ private:
                 looked += next - i;
                 if ((i = next) == end) break;
             }
-            const EntryRun run = space_.paging().run(level, table, i, end);
+            const EntryRun run = tables_.paging().run(level, table, i, end);
             looked += run.end - i;
             go_on = each(Entries{node, level, i, run.end, run.raw, run.kind, path, run.frames});
             i = run.end;
@@ -191,11 +191,11 @@ private:
     template <typename Each>
     bool each_known_run(const Node& node, std::span<const EntryRun> runs, unsigned first,
                         unsigned end, Rights path, Each each) {
-        const PagingLevel& level = space_.level(node);
+        const PagingLevel& level = tables_.level(node);
         unsigned begin = level.index(node.needed.first);
         for (const EntryRun& run : runs) {
             const unsigned from = std::max(begin, first), to = std::min(run.end, end);
-            const std::uint64_t raw = from == begin ? run.raw : space_.entry(node, from);
+            const std::uint64_t raw = from == begin ? run.raw : tables_.entry(node, from);
             begin = run.end;
             if (from >= to) continue;
             tick_.looked();
@@ -211,14 +211,14 @@ private:
 
     const std::optional<Value>& value_of(std::uint32_t n, Rights path) {
         Known& known = known_[of(path)][n];
-        if (!known.worked_out) known = {true, work_out(space_.node(n), path)};
+        if (!known.worked_out) known = {true, work_out(tables_.node(n), path)};
         return known.value;
     }
 
     // The Value of the part of a table that any path needs.
     std::optional<Value> work_out(const Node& node, Rights path) {
         if (!node.readable) return visitor_.value_of_unreadable();
-        const PagingLevel& level = space_.level(node);
+        const PagingLevel& level = tables_.level(node);
         Value sum{};
         const unsigned first = level.index(node.needed.first);
         const unsigned end = level.index(node.needed.last) + 1;
@@ -230,9 +230,9 @@ private:
     // Adds entries to the sum of their table; false if no Value can express both.
     bool add(Value& sum, const Entries& entries) {
         if (entries.kind != Kind::table) return visitor_.add(sum, entries);
-        if (!space_.follows(entries.level, entries.raw)) return true;
+        if (!tables_.follows(entries.level, entries.raw)) return true;
         const auto& value =
-            value_of(space_.child_index(entries.node, entries.first), entries.rights());
+            value_of(tables_.child_index(entries.node, entries.first), entries.rights());
         return value && visitor_.add(sum, *value, entries.part().first);
     }
 
@@ -240,8 +240,8 @@ private:
     // they are many, or at the last level.
     const std::vector<Part>& few_parts(std::uint32_t n, Rights path) {
         static const std::vector<Part> many;
-        const Node& node = space_.node(n);
-        const bool is_last = space_.level(node).level->table.empty();
+        const Node& node = tables_.node(n);
+        const bool is_last = tables_.level(node).level->table.empty();
         if (!node.readable || (is_last && Visitor::parts != Parts::of_all)) return many;
         std::unique_ptr<std::vector<Part>>& parts = parts_[of(path)][n];
         if (!parts) parts = std::make_unique<std::vector<Part>>(divide(node, path));
@@ -267,7 +267,7 @@ private:
             if (is_one) parts.back().value = here;
             return true;
         };
-        const bool are_few = each_run(node, 0, space_.level(node).entries(), path, divide);
+        const bool are_few = each_run(node, 0, tables_.level(node).entries(), path, divide);
         return are_few ? std::move(parts) : std::vector<Part>{};
     }
 
@@ -276,7 +276,7 @@ private:
         return 0;
     }
 
-    const Space& space_;
+    const Tables& tables_;
     Visitor& visitor_;
     Ticker& tick_;
     std::array<PerNode<Known>, 8> known_;  // by the rights of a path

@@ -6,16 +6,16 @@
 
 namespace ptmap {
 
-Map find(const Space& space, const FindOptions& options) {
-    Map map{mode_of(space.paging().format()), space.root(), space.tables()};
+Map find(const Tables& tables, const FindOptions& options) {
+    Map map{mode_of(tables.paging().format()), tables.root(), tables.count()};
     MapOptions exact;
     exact.split_physical = true;
     exact.types = options.types;
     exact.max_ranges = options.max_ranges;
     exact.pulse = options.pulse;
-    RangeSink sink(space.paging(), exact, map);
-    flatten(space, exact, space.window(), sink, map, options.frames);
-    map.truncated |= space.cut();
+    RangeSink sink(tables.paging(), exact, map);
+    flatten(tables, exact, tables.window(), sink, map, options.frames);
+    map.truncated |= tables.cut();
     return map;
 }
 

@@ -28,7 +28,7 @@ struct FindOptions {
 /// page, or with one range of them, is taken whole. It enters other tables again for each path, and
 /// each time they yield at least a range or a gap. So the cost follows distinct tables and the
 /// output (up to a table's entries for each), not the paths or the ranges of the space.
-Map find(const Space& space, const FindOptions& options);
+Map find(const Tables& tables, const FindOptions& options);
 
 /// The same for an existing map, as ranges by rising address; one look at each range. A result has
 /// the page sizes of the whole range that it is cut from.

@@ -25,19 +25,19 @@ public:
     static constexpr bool by_rights = true;
     static constexpr Parts parts = Parts::of_tables;
 
-    Flattener(const Space& space, const MapOptions& options,
+    Flattener(const Tables& tables, const MapOptions& options,
               const std::optional<PhysInterval>& frames, RangeSink& sink, Map& map)
-        : space_(space), options_(options), frames_(frames), sink_(sink), map_(map) {
+        : tables_(tables), options_(options), frames_(frames), sink_(sink), map_(map) {
         for (unsigned r = 0; r < shown_.size(); ++r)
-            shown_[r] = shown_as(space.paging(), options, static_cast<Rights>(r));
-        for (const PagingLevel& level : space.paging().levels())
+            shown_[r] = shown_as(tables.paging(), options, static_cast<Rights>(r));
+        for (const PagingLevel& level : tables.paging().levels())
             page_size_.push_back(level.level->page.empty() ? PageSizes{}
                                                            : PageSizes::only(level.level->shift));
     }
 
     // Not for the root: the two halves of a canonical space are never one range.
     bool asks(const Node& node, const Interval& part) const {
-        return node.level > 0 && is_whole(space_.level(node), part);
+        return node.level > 0 && is_whole(tables_.level(node), part);
     }
     bool is_nothing(const Place& place) const { return place.size == 0; }
     bool settles(const Place& place, std::uint64_t size) const {
@@ -78,7 +78,7 @@ public:
     void take(std::uint64_t base, const Entries& entries, const Interval& part) {
         if (entries.kind == Kind::malformed)
             gap(map_.malformed, base, entries.node, part,
-                reserved_bits(space_.paging(), entries.level, entries.raw));
+                reserved_bits(tables_.paging(), entries.level, entries.raw));
         if (entries.kind != Kind::page) return;
         each_piece(entries, part, [&](const Place& piece) {
             take(base + entries.part().first, piece);
@@ -87,7 +87,7 @@ public:
     }
 
     void unreadable(std::uint64_t base, const Node& node, const Interval& part) {
-        gap(map_.unreadable, base, node, part, space_.why(node));
+        gap(map_.unreadable, base, node, part, tables_.why(node));
     }
 
     bool done() const { return sink_.full(); }
@@ -97,7 +97,7 @@ public:
         if (!frames_) return i;
         const std::uint64_t size = level.entry_span();
         for (; i < end; ++i) {
-            const std::uint64_t raw = space_.entry(node, i);
+            const std::uint64_t raw = tables_.entry(node, i);
             const Kind kind = level.kind(raw);
             if (kind == Kind::not_present) continue;
             if (kind != Kind::page ||
@@ -132,7 +132,7 @@ private:
             const PhysAddr frame = frame_of(pages, i);
             const bool are_in_order = pages.frames.are_in_order || i + 1 == pages.end;
             const unsigned follow =
-                are_in_order ? pages.end : space_.contiguous_end(pages.node, i, pages.end);
+                are_in_order ? pages.end : tables_.contiguous_end(pages.node, i, pages.end);
             const unsigned after = options_.split_physical ? follow : pages.end;
             Interval cut = intersection(part, {i * span, after * span - 1});
             if (frames_) {
@@ -164,18 +164,18 @@ private:
     }
 
     PhysAddr frame_of(const Entries& pages, unsigned i) const {
-        return pages.level.page.target(i == pages.first ? pages.raw : space_.entry(pages.node, i));
+        return pages.level.page.target(i == pages.first ? pages.raw : tables_.entry(pages.node, i));
     }
 
     void gap(std::vector<Gap>& gaps, std::uint64_t base, const Node& node, const Interval& part,
              std::string why) {
         const std::uint64_t offset = base + part.first;
         sink_.gap(gaps, offset,
-                  {space_.paging().address_of(offset), part.size(), node.table,
-                   space_.level(node).level->number, std::move(why)});
+                  {tables_.paging().address_of(offset), part.size(), node.table,
+                   tables_.level(node).level->number, std::move(why)});
     }
 
-    const Space& space_;
+    const Tables& tables_;
     const MapOptions& options_;
     const std::optional<PhysInterval>& frames_;
     RangeSink& sink_;
@@ -198,10 +198,10 @@ Attributes shown_as(const Paging& paging, const MapOptions& options, Rights path
     return {rights, may(Access::read)};
 }
 
-void flatten(const Space& space, const MapOptions& options, const Interval& window, RangeSink& sink,
-             Map& map, const std::optional<PhysInterval>& frames) {
-    Flattener flattener(space, options, frames, sink, map);
-    Traversal(space, flattener, sink.tick()).run(window);
+void flatten(const Tables& tables, const MapOptions& options, const Interval& window,
+             RangeSink& sink, Map& map, const std::optional<PhysInterval>& frames) {
+    Flattener flattener(tables, options, frames, sink, map);
+    Traversal(tables, flattener, sink.tick()).run(window);
     sink.close();
 }
 

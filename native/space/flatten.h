@@ -12,10 +12,10 @@
 
 namespace ptmap {
 
-/// Passes the pages and gaps in a window (offsets, within the Space's own) to a sink, which has the
+/// Passes the pages and gaps in a window (offsets, within the Tables' own) to a sink, which has the
 /// same MapOptions. With `frames` only bytes that lie in them; then Map::pages counts the pages
 /// that have one. Cost: see make_map().
-void flatten(const Space& space, const MapOptions& options, const Interval& window, RangeSink& sink,
-             Map& map, const std::optional<PhysInterval>& frames = {});
+void flatten(const Tables& tables, const MapOptions& options, const Interval& window,
+             RangeSink& sink, Map& map, const std::optional<PhysInterval>& frames = {});
 
 }  // namespace ptmap

@@ -99,17 +99,18 @@ private:
 
 }  // namespace
 
-Grid draw_grid(const Space& space, unsigned position, const Interval& window, const Pulse& pulse) {
-    const PagingLevel& level = space.paging().levels()[position];
-    const Interval shown = intersection(window, space.window());
+Grid draw_grid(const Tables& tables, unsigned position, const Interval& window,
+               const Pulse& pulse) {
+    const PagingLevel& level = tables.paging().levels()[position];
+    const Interval shown = intersection(window, tables.window());
     Grid grid{level.level->number,
-              space.paging().address_of(shown.first & ~(level.entry_span() - 1)),
+              tables.paging().address_of(shown.first & ~(level.entry_span() - 1)),
               level.entry_span(),
               {}};
     if (shown.empty()) return grid;
     Ticker tick(pulse);
     Drawer drawer(position, grid, tick);
-    Traversal(space, drawer, tick).run(shown);
+    Traversal(tables, drawer, tick).run(shown);
     return grid;
 }
 

@@ -29,7 +29,7 @@ struct Grid {
 /// Draws the entries of the level at `position` in Paging::levels() that touch `window`
 /// (offsets). It makes one character for each entry, so keep the window small. The pulse is by
 /// characters.
-Grid draw_grid(const Space& space, unsigned position, const Interval& window,
+Grid draw_grid(const Tables& tables, unsigned position, const Interval& window,
                const Pulse& pulse = {});
 
 }  // namespace ptmap

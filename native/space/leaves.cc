@@ -7,8 +7,8 @@ namespace {
 
 class Collector {
 public:
-    Collector(const Space& space, std::size_t limit, Leaves& leaves, Ticker& tick)
-        : space_(space), limit_(limit), leaves_(leaves), tick_(tick), seen_(space.nodes()) {}
+    Collector(const Tables& tables, std::size_t limit, Leaves& leaves, Ticker& tick)
+        : tables_(tables), limit_(limit), leaves_(leaves), tick_(tick), seen_(tables.nodes()) {}
 
     // Only once, on the first path that lets the user through.
     bool enters(std::uint32_t n, Rights path) {
@@ -24,8 +24,8 @@ public:
         if (!has(own, Rights::user | Rights::exec)) return;
         for (unsigned i = entries.first; i < entries.end && !done(); ++i) {
             tick_();
-            add_to<Leaf>(leaves_.found, {space_.paging().address_of(base + i * size), size,
-                                         rules.target(space_.entry(entries.node, i)),
+            add_to<Leaf>(leaves_.found, {tables_.paging().address_of(base + i * size), size,
+                                         rules.target(tables_.entry(entries.node, i)),
                                          has(entries.rights(), Rights::write)});
         }
     }
@@ -34,7 +34,7 @@ public:
     bool done() const { return leaves_.found.size() > limit_; }
 
 private:
-    const Space& space_;
+    const Tables& tables_;
     const std::size_t limit_;
     Leaves& leaves_;
     Ticker& tick_;
@@ -49,12 +49,12 @@ Leaves user_executable(const Paging& paging, PhysAddr root, PhysicalMemory& memo
                            limits.leaves, pulse);
 }
 
-Leaves user_executable(const Space& space, std::size_t max_leaves, const Pulse& pulse) {
+Leaves user_executable(const Tables& tables, std::size_t max_leaves, const Pulse& pulse) {
     Leaves leaves;
     Ticker tick(pulse);
-    Collector collector(space, max_leaves, leaves, tick);
-    Traversal(space, collector, tick).run(space.window());
-    leaves.cut = space.cut();
+    Collector collector(tables, max_leaves, leaves, tick);
+    Traversal(tables, collector, tick).run(tables.window());
+    leaves.cut = tables.cut();
     if (leaves.found.size() > max_leaves) {
         leaves.found.pop_back();
         leaves.cut = true;

@@ -39,8 +39,8 @@ struct LeafLimits {
 Leaves user_executable(const Paging& paging, PhysAddr root, PhysicalMemory& memory,
                        const LeafLimits& limits = {}, const Pulse& pulse = {});
 
-/// The same for a Space that has all tables; `max_leaves` at most.
-Leaves user_executable(const Space& space,
+/// The same for Tables that has all tables; `max_leaves` at most.
+Leaves user_executable(const Tables& tables,
                        std::size_t max_leaves = std::numeric_limits<std::size_t>::max(),
                        const Pulse& pulse = {});
 

@@ -46,7 +46,7 @@ struct Gap {
 };
 
 struct MapOptions {
-    Interval window;              ///< in offsets, within the Space's own
+    Interval window;              ///< in offsets, within the Tables' own
     bool split_physical = false;  ///< ranges end where frames stop being contiguous
     bool split_sizes = false;     ///< ranges end where the page size changes
     /// Both only from this offset on, at which two root entries meet; below it ranges are merged.
@@ -81,6 +81,6 @@ struct Map {
 /// Flattens a space. The cost follows the resulting ranges: a table, or many of its entries, that
 /// is one run under the rights of its path is taken whole. Other tables are entered for each path,
 /// and each time they yield at least a range or a gap.
-Map make_map(const Space& space, const MapOptions& options);
+Map make_map(const Tables& tables, const MapOptions& options);
 
 }  // namespace ptmap

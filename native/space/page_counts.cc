@@ -29,13 +29,13 @@ public:
     static constexpr bool by_rights = false;
     static constexpr Parts parts = Parts::none;
 
-    PageCounter(const Space& space, std::span<const PhysInterval> ram, Ticker& tick)
-        : space_(space), ram_(ram), tick_(tick) {}
+    PageCounter(const Tables& tables, std::span<const PhysInterval> ram, Ticker& tick)
+        : tables_(tables), ram_(ram), tick_(tick) {}
 
     Counts sum;
 
     bool asks(const Node& node, const Interval& part) const {
-        return is_whole(space_.level(node), part);
+        return is_whole(tables_.level(node), part);
     }
     bool settles(const Counts&, std::uint64_t) const { return true; }
     std::optional<Counts> value_of_unreadable() const { return Counts{}; }
@@ -47,7 +47,7 @@ public:
         if (ram_.empty() || are_in_ram(entries.frames)) return true;
         for (unsigned i = entries.first; i < entries.end; ++i)
             to.outside_ram +=
-                is_outside(entries.level.page.target(space_.entry(entries.node, i)), size);
+                is_outside(entries.level.page.target(tables_.entry(entries.node, i)), size);
         return true;
     }
     bool add(Counts& to, const Counts& counts, std::uint64_t) const {
@@ -83,7 +83,7 @@ private:
         return false;
     }
 
-    const Space& space_;
+    const Tables& tables_;
     std::span<const PhysInterval> ram_;
     Ticker& tick_;
     const PhysInterval* last_ = nullptr;  // that a page was found in
@@ -91,10 +91,11 @@ private:
 
 }  // namespace
 
-void count_pages(const Space& space, const Interval& window, const MapOptions& options, Map& map) {
+void count_pages(const Tables& tables, const Interval& window, const MapOptions& options,
+                 Map& map) {
     Ticker tick(options.pulse);
-    PageCounter counter(space, options.ram, tick);
-    Traversal(space, counter, tick).run(window);
+    PageCounter counter(tables, options.ram, tick);
+    Traversal(tables, counter, tick).run(window);
     map.pages = counter.sum.pages;
     map.ram_known = !options.ram.empty();
     map.outside_ram = counter.sum.outside_ram;

@@ -15,11 +15,11 @@ public:
     static constexpr bool by_rights = false;
     static constexpr Parts parts = Parts::of_all;
 
-    Collector(const Space& space, std::size_t limit, Pages& pages, Ticker& tick)
-        : space_(space), limit_(limit), pages_(pages), tick_(tick) {}
+    Collector(const Tables& tables, std::size_t limit, Pages& pages, Ticker& tick)
+        : tables_(tables), limit_(limit), pages_(pages), tick_(tick) {}
 
     bool asks(const Node& node, const Interval& part) const {
-        return is_whole(space_.level(node), part);
+        return is_whole(tables_.level(node), part);
     }
     bool is_nothing(const Value& value) const { return !value.any; }
     bool settles(const Value& value, std::uint64_t) const { return is_nothing(value); }
@@ -44,17 +44,17 @@ public:
                 return;
             }
             tick_();
-            const std::uint64_t raw = space_.entry(entries.node, i);
-            add_to<Page>(pages_.found,
-                         {space_.paging().address_of(base + i * size), size, level.page.target(raw),
-                          raw, entries.rights(), (raw & level.page.global) != 0});
+            const std::uint64_t raw = tables_.entry(entries.node, i);
+            add_to<Page>(pages_.found, {tables_.paging().address_of(base + i * size), size,
+                                        level.page.target(raw), raw, entries.rights(),
+                                        (raw & level.page.global) != 0});
         }
     }
     void unreadable(std::uint64_t, const Node&, const Interval&) {}
     bool done() const { return pages_.cut; }
 
 private:
-    const Space& space_;
+    const Tables& tables_;
     const std::size_t limit_;
     Pages& pages_;
     Ticker& tick_;
@@ -62,13 +62,13 @@ private:
 
 }  // namespace
 
-Pages pages(const Space& space, const Interval& window, std::size_t limit, const Pulse& pulse) {
+Pages pages(const Tables& tables, const Interval& window, std::size_t limit, const Pulse& pulse) {
     Pages pages;
-    const Interval part = intersection(window, space.window());
+    const Interval part = intersection(window, tables.window());
     if (part.empty()) return pages;
     Ticker tick(pulse);
-    Collector collector(space, limit, pages, tick);
-    Traversal(space, collector, tick).run(part);
+    Collector collector(tables, limit, pages, tick);
+    Traversal(tables, collector, tick).run(part);
     return pages;
 }
 

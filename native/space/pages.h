@@ -25,9 +25,10 @@ struct Pages {
     bool cut = false;         ///< there are more than the limit
 };
 
-/// Every page that touches `window` (offsets, within the Space's own), `limit` at most. Each table
+/// Every page that touches `window` (offsets, within the Tables' own), `limit` at most. Each table
 /// is searched once for entries that lead to a page; then the cost follows the resulting pages. The
 /// pulse is by pages.
-Pages pages(const Space& space, const Interval& window, std::size_t limit, const Pulse& pulse = {});
+Pages pages(const Tables& tables, const Interval& window, std::size_t limit,
+            const Pulse& pulse = {});
 
 }  // namespace ptmap

@@ -116,6 +116,6 @@ private:
 Attributes shown_as(const Paging& paging, const MapOptions& options, Rights path);
 
 /// Counts the pages of each size in a window (Map::pages, ram_known, outside_ram).
-void count_pages(const Space& space, const Interval& window, const MapOptions& options, Map& map);
+void count_pages(const Tables& tables, const Interval& window, const MapOptions& options, Map& map);
 
 }  // namespace ptmap

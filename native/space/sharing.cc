@@ -10,13 +10,13 @@ namespace ptmap {
 namespace {
 
 // Compares the roots' entries of two spaces, index by index.
-void compare_roots(const Space& a, const Space& b, std::span<const Interval> parts,
+void compare_roots(const Tables& a, const Tables& b, std::span<const Interval> parts,
                    std::vector<PartShare>& shares) {
     const PagingLevel& level = a.level(a.node(0));
-    const auto entry = [](const Space& space, unsigned index) -> std::uint64_t {
-        const Node& root = space.node(0);
-        const std::uint64_t raw = root.readable ? space.entry(root, index) : 0;
-        return space.level(root).kind(raw) == Kind::malformed ? 0 : raw;
+    const auto entry = [](const Tables& tables, unsigned index) -> std::uint64_t {
+        const Node& root = tables.node(0);
+        const std::uint64_t raw = root.readable ? tables.entry(root, index) : 0;
+        return tables.level(root).kind(raw) == Kind::malformed ? 0 : raw;
     };
     for (unsigned i = 0; i < level.entries(); ++i) {
         const std::uint64_t one = entry(a, i), other = entry(b, i), begin = i * level.entry_span();
@@ -39,11 +39,11 @@ void compare_roots(const Space& a, const Space& b, std::span<const Interval> par
 
 std::uint64_t key(const Node& node) { return node.table.value << 3 | node.level; }
 
-void count_common(const Space& a, const Space& b, const Pulse& pulse, Sharing& sharing) {
+void count_common(const Tables& a, const Tables& b, const Pulse& pulse, Sharing& sharing) {
     Ticker tick(pulse);
     constexpr std::size_t lookup = 8;
     sharing.levels.resize(a.paging().levels().size());
-    std::unordered_set<std::uint64_t> of_a, tables;
+    std::unordered_set<std::uint64_t> of_a, common;
     for (std::uint32_t n = 0; n < a.nodes(); ++n) {
         tick.looked(lookup);
         if (a.node(n).readable) of_a.insert(key(a.node(n)));
@@ -53,15 +53,15 @@ void count_common(const Space& a, const Space& b, const Pulse& pulse, Sharing& s
         const Node& node = b.node(n);
         if (!node.readable || !of_a.contains(key(node))) continue;
         ++sharing.levels[node.level];
-        tables.insert(node.table.value);
+        common.insert(node.table.value);
     }
-    sharing.tables = tables.size();
+    sharing.tables = common.size();
 }
 
 // Finds tables that both spaces have at the same address below different root entries.
 class Below {
 public:
-    Below(const Space& a, const Space& b, std::size_t max_steps, const Pulse& pulse,
+    Below(const Tables& a, const Tables& b, std::size_t max_steps, const Pulse& pulse,
           Sharing& sharing)
         : a_(a), b_(b), left_(max_steps), tick_(pulse), sharing_(sharing) {}
 
@@ -114,7 +114,7 @@ private:
             add_to(list, next);
     }
 
-    const Space &a_, &b_;
+    const Tables &a_, &b_;
     std::size_t left_;
     Ticker tick_;
     Sharing& sharing_;
@@ -124,7 +124,7 @@ private:
 
 }  // namespace
 
-Sharing share(const Space& before, const Space& after, std::span<const Interval> parts,
+Sharing share(const Tables& before, const Tables& after, std::span<const Interval> parts,
               std::size_t max_steps, const Pulse& pulse) {
     assert(mode_of(before.paging().format()) == mode_of(after.paging().format()));
     Sharing sharing;

@@ -34,7 +34,7 @@ struct Sharing {
 /// Compares the tables of two spaces of one mode. `parts` are in offsets; an entry belongs to the
 /// part in which it begins. `max_steps` limits the pairs of entries that are looked at for `below`:
 /// hostile tables can make as many pairs as there are paths.
-Sharing share(const Space& before, const Space& after, std::span<const Interval> parts,
+Sharing share(const Tables& before, const Tables& after, std::span<const Interval> parts,
               std::size_t max_steps = std::numeric_limits<std::size_t>::max(),
               const Pulse& pulse = {});
 

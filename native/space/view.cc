@@ -99,10 +99,10 @@ private:
 
 }  // namespace
 
-Map view(const Space& space, const Map& exact, const MapOptions& options) {
-    Map made{mode_of(space.paging().format()), space.root(), space.tables()};
+Map view(const Tables& tables, const Map& exact, const MapOptions& options) {
+    Map made{mode_of(tables.paging().format()), tables.root(), tables.count()};
     made.as = options.as;
-    const Interval& all = space.window();
+    const Interval& all = tables.window();
     MapOptions within = options;
     within.window = intersection(options.window, all);
     const Interval& window = within.window;
@@ -113,31 +113,31 @@ Map view(const Space& space, const Map& exact, const MapOptions& options) {
             made.ram_known = !options.ram.empty();
             if (made.ram_known) made.outside_ram = exact.outside_ram;
         } else if (options.counted) {
-            count_pages(space, window, within, made);
+            count_pages(tables, window, within, made);
         }
-        if (!whole && options.counted) made.tables = tables_in(space, window);
-        Viewer(space.paging(), exact, within, made).run();
+        if (!whole && options.counted) made.tables = tables_in(tables, window);
+        Viewer(tables.paging(), exact, within, made).run();
     }
-    made.truncated |= space.cut();
+    made.truncated |= tables.cut();
     return made;
 }
 
-std::size_t tables_in(const Space& space, const Interval& window) {
+std::size_t tables_in(const Tables& tables, const Interval& window) {
     struct Part {
         std::uint32_t node;
         Interval needed;
     };
-    std::unordered_set<std::uint32_t> tables;
+    std::unordered_set<std::uint32_t> distinct;
     std::vector<Part> level{{0, window}};
     // Level by level, as the scan: all paths to a level's tables come from the level above.
     while (!level.empty()) {
         std::vector<Part> below;
         std::unordered_map<std::uint32_t, std::size_t> place;
         for (const Part& part : level) {
-            const Node& node = space.node(part.node);
+            const Node& node = tables.node(part.node);
             if (!node.readable) continue;
-            tables.insert(node.bytes);
-            const PagingLevel& rows = space.level(node);
+            distinct.insert(node.bytes);
+            const PagingLevel& rows = tables.level(node);
             const std::uint64_t span = rows.entry_span();
             for (const Node::Child& child : node.children) {
                 const auto its_part = Interval::of_size(child.index * span, span);
@@ -154,7 +154,7 @@ std::size_t tables_in(const Space& space, const Interval& window) {
         }
         level = std::move(below);
     }
-    return tables.size();
+    return distinct.size();
 }
 
 }  // namespace ptmap

@@ -13,9 +13,9 @@ namespace ptmap {
 /// (MapOptions::as), has no filter, and is not truncated. `types` are those of the map. The cost
 /// follows its ranges in the window. Tables are looked at only to count the pages and tables of a
 /// part, and without MapOptions::counted not at all.
-Map view(const Space& space, const Map& exact, const MapOptions& options);
+Map view(const Tables& tables, const Map& exact, const MapOptions& options);
 
 /// The number of distinct tables that a part of a scan's window needs.
-std::size_t tables_in(const Space& space, const Interval& window);
+std::size_t tables_in(const Tables& tables, const Interval& window);
 
 }  // namespace ptmap

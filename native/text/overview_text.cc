@@ -81,7 +81,7 @@ void put_part(Text& text, std::string_view part, std::string_view slots, const L
 
 }  // namespace
 
-void put_overview(Text& text, const Space& tables, const Map& map, std::span<const Label> labels,
+void put_overview(Text& text, const Tables& tables, const Map& map, std::span<const Label> labels,
                   const Screen& screen, const Pulse& pulse) {
     const std::size_t bar = bar_in(screen.width);
     const std::size_t room = std::max(screen.height, screen.other_lines) - screen.other_lines;

@@ -21,7 +21,7 @@ struct Screen {
 /// A header, the two parts with the number of the root's entries in use, their stretches as
 /// overview() has them, and a legend. More columns give longer bars. `map` was made of `tables`,
 /// the whole space's.
-void put_overview(Text& text, const Space& tables, const Map& map, std::span<const Label> labels,
+void put_overview(Text& text, const Tables& tables, const Map& map, std::span<const Label> labels,
                   const Screen& screen, const Pulse& pulse = {});
 
 }  // namespace ptmap

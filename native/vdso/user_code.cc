@@ -58,8 +58,8 @@ UserCode user_code(const Paging& paging, PhysAddr root, PhysicalMemory& memory,
     return UserCode(user_executable(paging, root, memory, limits, pulse));
 }
 
-UserCode user_code(const Space& space, const Pulse& pulse) {
-    return UserCode(user_executable(space, limits.leaves, pulse));
+UserCode user_code(const Tables& tables, const Pulse& pulse) {
+    return UserCode(user_executable(tables, limits.leaves, pulse));
 }
 
 }  // namespace ptmap

@@ -67,7 +67,7 @@ private:
 UserCode user_code(const Paging& paging, PhysAddr root, PhysicalMemory& memory,
                    const Pulse& pulse = {});
 
-/// The same for a Space that has all tables. The pulse is by leaves.
-UserCode user_code(const Space& space, const Pulse& pulse = {});
+/// The same for Tables that has all tables. The pulse is by leaves.
+UserCode user_code(const Tables& tables, const Pulse& pulse = {});
 
 }  // namespace ptmap

@@ -284,7 +284,7 @@ struct Pair {
 
     Sharing share(std::size_t max_steps = std::numeric_limits<std::size_t>::max()) {
         const X86Paging& p = m.paging();
-        const Space a = scan(p, {0x1000}, m.memory), b = scan(p, {0x2000}, m.memory);
+        const Tables a = scan(p, {0x1000}, m.memory), b = scan(p, {0x2000}, m.memory);
         return ptmap::share(a, b, halves, max_steps);
     }
 };

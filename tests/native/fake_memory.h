@@ -107,8 +107,8 @@ struct Machine {
         const X86Paging& p = paging();
         return ptmap::walk(p, p.root(), {va}, memory);
     }
-    Space scan(const Interval& window = {},
-               std::size_t max_tables = std::numeric_limits<std::size_t>::max()) {
+    Tables scan(const Interval& window = {},
+                std::size_t max_tables = std::numeric_limits<std::size_t>::max()) {
         const X86Paging& p = paging();
         return ptmap::scan(p, p.root(), memory, window, max_tables);
     }

@@ -260,15 +260,15 @@ TEST(Find, AsTheWholeMap) {
                         m.set(table(level, n), at, table(level + 1, random() % 4) | flags);
                 }
             }
-        const Space space = m.scan();
-        const Map whole = make_map(space, {.split_physical = true, .split_sizes = true});
+        const Tables tables = m.scan();
+        const Map whole = make_map(tables, {.split_physical = true, .split_sizes = true});
         ASSERT_TRUE(whole.complete());
-        const Map all = find(space, {.frames = {{0}, {~std::uint64_t{0}}}});
-        ASSERT_EQ(said(all.ranges), said(make_map(space, {.split_physical = true}).ranges));
+        const Map all = find(tables, {.frames = {{0}, {~std::uint64_t{0}}}});
+        ASSERT_EQ(said(all.ranges), said(make_map(tables, {.split_physical = true}).ranges));
         ASSERT_EQ(all.pages, whole.pages);
         for (int k = 0; k < 20; ++k) {
             const std::uint64_t first = random() % (70 << 12), last = first + random() % 0x5000;
-            const Map map = find(space, {.frames = {{first}, {last}}});
+            const Map map = find(tables, {.frames = {{first}, {last}}});
             std::vector<Range> expected = find(whole, {{first}, {last}});
             // The whole one is split by page size too.
             std::vector<Range> joined;

@@ -10,8 +10,8 @@ namespace {
 
 // The cells of the level with this number over the whole space (or a window).
 Grid grid(Machine& m, unsigned level, const Interval& window = {}) {
-    const Space space = m.scan(window);
-    return draw_grid(space, static_cast<unsigned>(space.paging().position(level)), window);
+    const Tables tables = m.scan(window);
+    return draw_grid(tables, static_cast<unsigned>(tables.paging().position(level)), window);
 }
 
 // 32-bit: what PDE 0 (and its table at 0x2000) shows as.
@@ -139,8 +139,8 @@ TEST(Grid, AWindowShowsEveryCellThatItTouches) {
     const Grid one = grid(m, 3, {0x800000000000 + 3 * GiB + 5, 0x800000000000 + 3 * GiB + 5});
     EXPECT_EQ(one.cells, "R");
     // From a whole scan, too.
-    const Space space = m.scan();
-    EXPECT_EQ(draw_grid(space, 1, {0x800000000000 + 3 * GiB, 0x800000000000 + 4 * GiB}).cells,
+    const Tables tables = m.scan();
+    EXPECT_EQ(draw_grid(tables, 1, {0x800000000000 + 3 * GiB, 0x800000000000 + 4 * GiB}).cells,
               "RX");
 }
 

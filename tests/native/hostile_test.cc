@@ -221,9 +221,9 @@ TEST(Hostile, ScatteredPagesThatAreSplit) {
 TEST(Hostile, FindAmongScatteredPages) {
     in_time([] {
         Count count;
-        const Space space = all_scattered().scan();
+        const Tables tables = all_scattered().scan();
         const Map map = find(
-            space, {.frames = {{0x10000}, {0x13fff}}, .max_ranges = 5000, .pulse = count.pulse});
+            tables, {.frames = {{0x10000}, {0x13fff}}, .max_ranges = 5000, .pulse = count.pulse});
         EXPECT_EQ(map.ranges.size(), 5000u);
         EXPECT_GT(count.work(), 2500 * 512 * 0.9);
         EXPECT_LT(count.work(), 2500 * 512 * 1.3);
@@ -245,14 +245,14 @@ Machine one_mixed_table() {
 TEST(Hostile, OneMixedTableAmong511) {
     in_time([] {
         Count count, find_count;
-        const Space space = one_mixed_table().scan();
+        const Tables tables = one_mixed_table().scan();
         const Map map =
-            make_map(space, {.split_physical = true, .max_ranges = 5000, .pulse = count.pulse});
+            make_map(tables, {.split_physical = true, .max_ranges = 5000, .pulse = count.pulse});
         EXPECT_EQ(map.ranges.size(), 5000u);
         const double once = 2.2 * 512 * 513;  // each table; then two ranges a visit
         EXPECT_LT(count.work(), once + 2500 * 512 * 1.3);
         const Map found = find(
-            space,
+            tables,
             {.frames = {{0}, {~std::uint64_t{0}}}, .max_ranges = 5000, .pulse = find_count.pulse});
         EXPECT_EQ(found.ranges, map.ranges);
         EXPECT_LT(find_count.work(), once + 2500 * 512 * 1.3);
@@ -271,12 +271,12 @@ TEST(Hostile, APulseEndsWhatMakesNothing) {
         const auto types = memory_types(0x0606060606060606);
         struct Stop {};
         const Pulse stop = [](std::size_t) { throw Stop{}; };
-        const Space space = m.scan();
-        EXPECT_THROW(make_map(space, {.types = types, .pulse = stop}), Stop);
-        EXPECT_THROW(find(space, {.frames = {{0x1000}, {0x1fff}}, .types = types, .pulse = stop}),
+        const Tables tables = m.scan();
+        EXPECT_THROW(make_map(tables, {.types = types, .pulse = stop}), Stop);
+        EXPECT_THROW(find(tables, {.frames = {{0x1000}, {0x1fff}}, .types = types, .pulse = stop}),
                      Stop);
-        EXPECT_THROW(pages(space, {}, 1, stop), Stop);
-        EXPECT_THROW(draw_grid(space, 0, {}, stop), Stop);
+        EXPECT_THROW(pages(tables, {}, 1, stop), Stop);
+        EXPECT_THROW(draw_grid(tables, 0, {}, stop), Stop);
     });
 }
 
@@ -294,9 +294,9 @@ TEST(Hostile, PagesOfTablesThatAreNearlyEmpty) {
 TEST(Hostile, GridsOfThem) {
     in_time([] {
         Machine m = all_alternating();
-        const Space space = m.scan();
+        const Tables tables = m.scan();
         for (const unsigned position : {0u, 1u}) {
-            const Grid grid = draw_grid(space, position, {});
+            const Grid grid = draw_grid(tables, position, {});
             EXPECT_EQ(grid.cells.size(), position ? 512u * 512 : 512u);
             EXPECT_EQ(grid.mixed, grid.cells.size());
             EXPECT_EQ(grid.cells.find_first_not_of('x'), std::string::npos);
@@ -315,11 +315,11 @@ TEST(Hostile, Noise) {
                 noise ^= noise << 13, noise ^= noise >> 7, noise ^= noise << 17;
                 m.memory.put(at, noise & 0x800000000000ffffu, 8);
             }
-            const Space space = m.scan({}, 1000);
-            const Map map = make_map(space, {.max_ranges = 1000});
+            const Tables tables = m.scan({}, 1000);
+            const Map map = make_map(tables, {.max_ranges = 1000});
             EXPECT_GT(map.ranges.size() + map.unreadable.size() + map.malformed.size(), 0u);
             EXPECT_FALSE(json(map).empty());
-            draw_grid(space, 0, {});
+            draw_grid(tables, 0, {});
         });
 }
 

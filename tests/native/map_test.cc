@@ -214,10 +214,10 @@ TEST(Map, WindowsCutPages) {
 TEST(Map, AWindowOfAWiderScan) {
     Machine m = one_table();
     m.fill(0x4000, 0, 511, 0x10000 | bit::table, 0x1000);
-    const Space space = m.scan();
+    const Tables tables = m.scan();
     MapOptions options;
     options.window = {0x5000, 0x7fff};
-    const Map map = make_map(space, options);
+    const Map map = make_map(tables, options);
     EXPECT_EQ(lines(map), (Lines{"0x5000+0x3000 pa 0x15000 urwx- WB 4K"}));
     EXPECT_EQ(map.pages[12], 3u);
 }

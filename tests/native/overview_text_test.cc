@@ -27,7 +27,7 @@ Machine small() {
 
 std::string overview_of(Machine& m, const Screen& screen, std::span<const Label> labels = {},
                         std::string* roles = nullptr) {
-    const Space tables = m.scan();
+    const Tables tables = m.scan();
     const Map map = make_map(tables, {});
     return written([&](Text& text) { put_overview(text, tables, map, labels, screen); }, roles);
 }

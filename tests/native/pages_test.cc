@@ -18,7 +18,7 @@ std::vector<Row> rows(const Pages& pages) {
     return found;
 }
 
-Space space_of(Machine& m, const Interval& window = {}) {
+Tables space_of(Machine& m, const Interval& window = {}) {
     const X86Paging& paging = m.paging();
     return scan(paging, paging.root(), m.memory, window);
 }
@@ -58,13 +58,13 @@ TEST(Pages, ATableOnTwoPathsIsThereTwice) {
 
 TEST(Pages, AWindowAndALimit) {
     Machine m = machine();
-    const Space space = space_of(m);
-    EXPECT_EQ(pages(space, {0x1fff, 0x2fff}, 100).found.size(), 1u);
-    EXPECT_EQ(pages(space, {0x2000, 0x2fff}, 100).found.size(), 0u);
-    const Pages cut = pages(space, {}, 1);
+    const Tables tables = space_of(m);
+    EXPECT_EQ(pages(tables, {0x1fff, 0x2fff}, 100).found.size(), 1u);
+    EXPECT_EQ(pages(tables, {0x2000, 0x2fff}, 100).found.size(), 0u);
+    const Pages cut = pages(tables, {}, 1);
     EXPECT_EQ(cut.found.size(), 1u);
     EXPECT_TRUE(cut.cut);
-    EXPECT_FALSE(pages(space, {}, 2).cut);
+    EXPECT_FALSE(pages(tables, {}, 2).cut);
 }
 
 // Each entry of three levels leads to the one table of the next, which maps nothing: 2^27 paths.
@@ -74,8 +74,9 @@ TEST(Pages, TablesThatLeadNowhereAreLookedAtOnce) {
         for (unsigned i = 0; i < 512; ++i) m.set(table, i, (table + 0x1000) | bit::table);
     m.memory.ram(0x4000);
     std::size_t looked = 0;
-    const Space space = space_of(m);
-    EXPECT_TRUE(pages(space, {}, 1u << 20, [&](std::size_t done) { looked = done; }).found.empty());
+    const Tables tables = space_of(m);
+    EXPECT_TRUE(
+        pages(tables, {}, 1u << 20, [&](std::size_t done) { looked = done; }).found.empty());
     EXPECT_EQ(looked, 0u);  // fewer than the first pulse
 }
 
@@ -83,8 +84,8 @@ TEST(Pages, APulseEndsIt) {
     Machine m(Mode::level4);
     for (std::uint64_t table = 0x1000; table < 0x5000; table += 0x1000)
         for (unsigned i = 0; i < 512; ++i) m.set(table, i, (table + 0x1000) | bit::table);
-    const Space space = space_of(m);
-    EXPECT_THROW(pages(space, {}, 1u << 30, [](std::size_t) { throw 1; }), int);
+    const Tables tables = space_of(m);
+    EXPECT_THROW(pages(tables, {}, 1u << 30, [](std::size_t) { throw 1; }), int);
 }
 
 }  // namespace

@@ -192,21 +192,21 @@ Picture expected_picture(const std::vector<Piece>& pieces, std::uint64_t first, 
 }
 
 // An address that something is known of: tables first, then any entry of the last one.
-std::uint64_t random_offset(const Space& space, Random& random) {
+std::uint64_t random_offset(const Tables& tables, Random& random) {
     std::uint64_t offset = 0;
-    const Node* node = &space.node(0);
+    const Node* node = &tables.node(0);
     while (!node->children.empty()) {
         const auto& [index, child] = node->children[random() % node->children.size()];
-        offset += index * space.level(*node).entry_span();
-        node = &space.node(child);
+        offset += index * tables.level(*node).entry_span();
+        node = &tables.node(child);
     }
-    return offset + random() % space.level(*node).table_span();
+    return offset + random() % tables.level(*node).table_span();
 }
 
 // Around such an address, or from there to the end of the lower part and beyond.
-Interval random_window(const Space& space, Random& random) {
-    const std::uint64_t top = space.paging().last_offset(), middle = top / 2;
-    const std::uint64_t centre = random() % 8 ? random_offset(space, random) : middle;
+Interval random_window(const Tables& tables, Random& random) {
+    const std::uint64_t top = tables.paging().last_offset(), middle = top / 2;
+    const std::uint64_t centre = random() % 8 ? random_offset(tables, random) : middle;
     const std::uint64_t reach = std::uint64_t{1} << (10 + random() % 24);
     Interval window{centre - std::min(centre, random() % reach),
                     centre + std::min(top - centre, random() % reach)};
@@ -227,7 +227,7 @@ TEST_P(Randomly, MapAndGridAgreeWithWalks) {
         Machine m = random_machine(GetParam(), random);
         m.memory.remember = false;
         const X86Paging paging = m.paging();
-        const Space whole = scan(paging, paging.root(), m.memory);
+        const Tables whole = scan(paging, paging.root(), m.memory);
         for (unsigned w = 0; w < 8; ++w) {
             MapOptions options;
             options.window = w ? random_window(whole, random) : Interval{0, paging.last_offset()};
@@ -236,9 +236,9 @@ TEST_P(Randomly, MapAndGridAgreeWithWalks) {
             options.split_physical = random() % 2;
             if (random() % 2) options.as = random() % 2 ? Privilege::user : Privilege::kernel;
             options.ac = random() % 2;
-            const Space space = scan(paging, paging.root(), m.memory, options.window);
+            const Tables tables = scan(paging, paging.root(), m.memory, options.window);
             const Map judge = expected_map(m, paging, *truth, options);
-            compare(make_map(space, options), judge);
+            compare(make_map(tables, options), judge);
             compare(make_map(whole, options), judge);
             ++compared;
             ranges += judge.ranges.size();
@@ -249,7 +249,8 @@ TEST_P(Randomly, MapAndGridAgreeWithWalks) {
                 const std::uint64_t cell = paging.levels()[position].entry_span();
                 const auto [first, last] = options.window;
                 if ((last - first) / cell > 100000 || first % cell || (last + 1) % cell) continue;
-                const Grid grid = draw_grid(random() % 2 ? space : whole, position, options.window);
+                const Grid grid =
+                    draw_grid(random() % 2 ? tables : whole, position, options.window);
                 const Picture picture = expected_picture(*truth, first, last, cell);
                 EXPECT_EQ(grid.cells, picture.cells);
                 EXPECT_EQ(grid.mixed, picture.mixed);
@@ -281,7 +282,7 @@ TEST_P(Randomly, ViewsAreWhatMapsAre) {
         Machine m = random_machine(GetParam(), random);
         m.memory.remember = false;
         const X86Paging paging = m.paging();
-        const Space whole = scan(paging, paging.root(), m.memory);
+        const Tables whole = scan(paging, paging.root(), m.memory);
         MapOptions most;
         most.window = {0, paging.last_offset()};
         most.split_physical = most.split_sizes = true;
@@ -316,7 +317,7 @@ TEST_P(Randomly, ViewsAreWhatMapsAre) {
             EXPECT_EQ(made.ram_known, judge.ram_known);
             EXPECT_EQ(made.outside_ram, judge.outside_ram);
             EXPECT_EQ(made.as, judge.as);
-            EXPECT_EQ(made.tables, scan(paging, paging.root(), m.memory, options.window).tables());
+            EXPECT_EQ(made.tables, scan(paging, paging.root(), m.memory, options.window).count());
             if (HasFailure()) return;
             ++compared;
             ranges += judge.ranges.size();

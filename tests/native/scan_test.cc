@@ -37,29 +37,29 @@ Machine small_tree() {
 
 TEST(Scan, ReadsEachTableOnceAndALevelInOneCall) {
     Machine m = small_tree();
-    const Space space = m.scan();
+    const Tables tables = m.scan();
     ASSERT_EQ(m.memory.calls.size(), 4u);
     EXPECT_EQ(m.memory.calls[0], (Reads{{0x1000, 4096}}));
     EXPECT_EQ(sorted(m.memory.calls[1]), (Reads{{0x2000, 4096}, {0x3000, 4096}}));
     EXPECT_EQ(sorted(m.memory.calls[2]), (Reads{{0x4000, 4096}, {0x5000, 4096}, {0x6000, 4096}}));
     EXPECT_EQ(sorted(m.memory.calls[3]), (Reads{{0x7000, 4096}, {0x8000, 4096}}));
-    EXPECT_EQ(space.tables(), 8u);
-    EXPECT_EQ(space.nodes(), 8u);
-    EXPECT_EQ(space.root().value, 0x1000);
-    EXPECT_FALSE(space.cut());
+    EXPECT_EQ(tables.count(), 8u);
+    EXPECT_EQ(tables.nodes(), 8u);
+    EXPECT_EQ(tables.root().value, 0x1000);
+    EXPECT_FALSE(tables.cut());
 }
 
 TEST(Scan, FollowsEntries) {
     Machine m = small_tree();
-    const Space space = m.scan();
-    const Node& root = space.node(0);
-    const Node& pdpt = space.child(root, 511);
+    const Tables tables = m.scan();
+    const Node& root = tables.node(0);
+    const Node& pdpt = tables.child(root, 511);
     EXPECT_EQ(pdpt.table.value, 0x3000);
-    EXPECT_EQ(space.level(pdpt).level->number, 3);
-    EXPECT_EQ(space.child(pdpt, 511).table.value, 0x6000);
-    EXPECT_TRUE(space.child(pdpt, 511).children.empty());
-    EXPECT_EQ(space.entry(space.child(pdpt, 511), 0), 0x40000087);
-    EXPECT_EQ(space.child(space.child(root, 0), 7).table.value, 0x5000);
+    EXPECT_EQ(tables.level(pdpt).level->number, 3);
+    EXPECT_EQ(tables.child(pdpt, 511).table.value, 0x6000);
+    EXPECT_TRUE(tables.child(pdpt, 511).children.empty());
+    EXPECT_EQ(tables.entry(tables.child(pdpt, 511), 0), 0x40000087);
+    EXPECT_EQ(tables.child(tables.child(root, 0), 7).table.value, 0x5000);
 }
 
 TEST(Scan, ReadsASharedSubtreeOnce) {
@@ -68,11 +68,11 @@ TEST(Scan, ReadsASharedSubtreeOnce) {
     m.fill(0x2000, 0, 511, 0x3000 | bit::table);
     m.fill(0x3000, 0, 511, 0x4000 | bit::table);
     m.fill(0x4000, 0, 511, 0x5000 | bit::table);
-    const Space space = m.scan();
+    const Tables tables = m.scan();
     EXPECT_EQ(m.memory.reads(),
               (Reads{{0x1000, 4096}, {0x2000, 4096}, {0x3000, 4096}, {0x4000, 4096}}));
-    EXPECT_EQ(space.tables(), 4u);
-    EXPECT_EQ(space.nodes(), 4u);
+    EXPECT_EQ(tables.count(), 4u);
+    EXPECT_EQ(tables.nodes(), 4u);
 }
 
 TEST(Scan, ReadsATableUsedAtSeveralLevelsOnce) {
@@ -80,10 +80,10 @@ TEST(Scan, ReadsATableUsedAtSeveralLevelsOnce) {
     m.set(0x1000, 510, 0x1000 | bit::table);  // recursive
     m.set(0x1000, 0, 0x2000 | bit::table);
     m.set(0x2000, 0, 0x1000 | bit::table);  // and again from below
-    const Space space = m.scan();
+    const Tables tables = m.scan();
     EXPECT_EQ(sorted(m.memory.reads()), (Reads{{0x1000, 4096}, {0x2000, 4096}}));
-    EXPECT_EQ(space.tables(), 2u);
-    EXPECT_EQ(space.nodes(), 1u + 2 + 2 + 2);  // PML4 1; then 1 and 2 as PDPT, as PD, as PT
+    EXPECT_EQ(tables.count(), 2u);
+    EXPECT_EQ(tables.nodes(), 1u + 2 + 2 + 2);  // PML4 1; then 1 and 2 as PDPT, as PD, as PT
 }
 
 TEST(Scan, PaeRootIs32Bytes) {
@@ -92,13 +92,13 @@ TEST(Scan, PaeRootIs32Bytes) {
     m.fill(0x1fe0, 0, 3, 0x2000 | bit::P, 0x1000);
     m.set(0x2000, 0, 0x6000 | bit::table);
     m.memory.ram(0x3000), m.memory.ram(0x4000), m.memory.ram(0x5000), m.memory.ram(0x6000);
-    const Space space = m.scan();
+    const Tables tables = m.scan();
     ASSERT_EQ(m.memory.calls.size(), 3u);
     EXPECT_EQ(m.memory.calls[0], (Reads{{0x1fe0, 32}}));
     EXPECT_EQ(sorted(m.memory.calls[1]),
               (Reads{{0x2000, 4096}, {0x3000, 4096}, {0x4000, 4096}, {0x5000, 4096}}));
     EXPECT_EQ(m.memory.calls[2], (Reads{{0x6000, 4096}}));
-    EXPECT_EQ(space.tables(), 6u);
+    EXPECT_EQ(tables.count(), 6u);
 }
 
 // The page that PAE's root lies in may be a table too. It has 512 entries then, the root still 4.
@@ -156,40 +156,40 @@ TEST(Scan, AsksForUpTo4096TablesACall) {
     m.fill(0x2000, 0, 17, 0x100000 | bit::table, 0x1000);
     for (std::uint64_t pd = 0; pd < 18; ++pd)
         m.fill(0x100000 + pd * 0x1000, 0, 511, 0x10000000 + pd * 0x200000 + bit::table, 0x1000);
-    const Space space = m.scan();
+    const Tables tables = m.scan();
     ASSERT_EQ(m.memory.calls.size(), 3u + 3u);
     EXPECT_EQ(m.memory.calls[3].size(), 4096u);
     EXPECT_EQ(m.memory.calls[4].size(), 4096u);
     EXPECT_EQ(m.memory.calls[5].size(), 1024u);
-    EXPECT_EQ(space.tables(), 20u);
-    EXPECT_EQ(space.nodes(), 20u + 9216);
-    EXPECT_FALSE(space.cut());
+    EXPECT_EQ(tables.count(), 20u);
+    EXPECT_EQ(tables.nodes(), 20u + 9216);
+    EXPECT_FALSE(tables.cut());
 }
 
 TEST(Scan, UnreadableTablesSpoilNothingElse) {
     Machine m = small_tree();
     m.set(0x2000, 8, 0x99000 | bit::table);
     m.set(0x2000, 9, 0x99000 | bit::table);
-    const Space space = m.scan();
-    EXPECT_EQ(space.tables(), 8u);
-    const Node& pdpt = space.child(space.node(0), 0);
-    const Node& lost = space.child(pdpt, 8);
+    const Tables tables = m.scan();
+    EXPECT_EQ(tables.count(), 8u);
+    const Node& pdpt = tables.child(tables.node(0), 0);
+    const Node& lost = tables.child(pdpt, 8);
     EXPECT_FALSE(lost.readable);
-    EXPECT_EQ(space.why(lost), "not RAM");
-    EXPECT_TRUE(space.child(pdpt, 7).readable);
-    EXPECT_EQ(space.child_index(pdpt, 8), space.child_index(pdpt, 9));
+    EXPECT_EQ(tables.why(lost), "not RAM");
+    EXPECT_TRUE(tables.child(pdpt, 7).readable);
+    EXPECT_EQ(tables.child_index(pdpt, 8), tables.child_index(pdpt, 9));
     // Asked for once only.
     EXPECT_EQ(std::ranges::count(m.memory.reads(), Read{0x99000, 4096}), 1);
-    EXPECT_FALSE(space.cut());
+    EXPECT_FALSE(tables.cut());
 }
 
 TEST(Scan, UnreadableRoot) {
     Machine m(Mode::level4);
     m.registers.cr3 = 0x77000;
-    const Space space = m.scan();
-    EXPECT_EQ(space.tables(), 0u);
-    EXPECT_FALSE(space.node(0).readable);
-    EXPECT_EQ(space.root().value, 0x77000);
+    const Tables tables = m.scan();
+    EXPECT_EQ(tables.count(), 0u);
+    EXPECT_FALSE(tables.node(0).readable);
+    EXPECT_EQ(tables.root().value, 0x77000);
 }
 
 TEST(Scan, MalformedEntriesAreNotFollowed) {
@@ -203,11 +203,11 @@ TEST(Scan, MalformedEntriesAreNotFollowed) {
 TEST(Scan, StopsAtTheLimitOfTables) {
     for (std::size_t limit = 0; limit <= 9; ++limit) {
         Machine m = small_tree();
-        const Space space = m.scan({}, limit);
-        EXPECT_EQ(space.tables(), std::min<std::size_t>(limit, 8)) << limit;
+        const Tables tables = m.scan({}, limit);
+        EXPECT_EQ(tables.count(), std::min<std::size_t>(limit, 8)) << limit;
         EXPECT_EQ(m.memory.reads().size(), std::min<std::size_t>(limit, 8)) << limit;
-        EXPECT_EQ(space.cut(), limit < 8) << limit;
-        const Map map = make_map(space, {});
+        EXPECT_EQ(tables.cut(), limit < 8) << limit;
+        const Map map = make_map(tables, {});
         EXPECT_EQ(map.truncated, limit < 8) << limit;
         EXPECT_EQ(map.complete(), limit >= 8) << limit;
         EXPECT_EQ(map.unreadable.empty(), limit >= 8) << limit;
@@ -215,21 +215,21 @@ TEST(Scan, StopsAtTheLimitOfTables) {
 }
 
 // What is remembered of a table is what a look at its entries finds.
-void expect_runs_as_looked_for(const Space& space, const Node& node) {
-    const PagingLevel& level = space.level(node);
+void expect_runs_as_looked_for(const Tables& tables, const Node& node) {
+    const PagingLevel& level = tables.level(node);
     unsigned i = level.index(node.needed.first);
     const unsigned end = level.index(node.needed.last) + 1;
-    for (const EntryRun& run : space.runs(node)) {
-        const EntryRun looked_for = space.paging().run(level, space.bytes(node), i, end);
+    for (const EntryRun& run : tables.runs(node)) {
+        const EntryRun looked_for = tables.paging().run(level, tables.bytes(node), i, end);
         EXPECT_EQ(run.raw, looked_for.raw);
         EXPECT_EQ(run.kind, looked_for.kind);
         EXPECT_EQ(run.end, looked_for.end);
         if (run.kind == Kind::page) {
             EXPECT_EQ(run.frames.are_in_order,
-                      i + 1 == run.end || space.contiguous_end(node, i, run.end) == run.end);
+                      i + 1 == run.end || tables.contiguous_end(node, i, run.end) == run.end);
             PhysInterval begin_in{{~std::uint64_t{0}}, {0}};
             for (; i < run.end; ++i) {
-                const PhysAddr frame = level.page.target(space.entry(node, i));
+                const PhysAddr frame = level.page.target(tables.entry(node, i));
                 begin_in = around(begin_in, {frame, frame});
             }
             EXPECT_EQ(run.frames.begin_in, begin_in);
@@ -256,11 +256,11 @@ TEST(Scan, RemembersTheRunsOfATableThatHasFew) {
         m.fill(pt, 350, 360, 0x400000 | bit::table);           // one frame again and again
         for (const Interval& window :
              {Interval{}, Interval{0x32000, 0x140fff}, Interval{0x96000, 0x96fff}}) {
-            const Space space = m.scan(window);
-            const Node& node = space.node(static_cast<std::uint32_t>(space.nodes() - 1));
+            const Tables tables = m.scan(window);
+            const Node& node = tables.node(static_cast<std::uint32_t>(tables.nodes() - 1));
             ASSERT_EQ(node.table.value, pt);
-            EXPECT_FALSE(space.runs(node).empty());
-            expect_runs_as_looked_for(space, node);
+            EXPECT_FALSE(tables.runs(node).empty());
+            expect_runs_as_looked_for(tables, node);
         }
     }
 }
@@ -272,9 +272,9 @@ TEST(Scan, RemembersNoRunsOfATableThatHasMany) {
         m.set(0x1000, 1, 0x3000 | bit::table);
         for (unsigned i = 0; i < pages; ++i) m.set(0x2000, 1023 - 2 * i, 0x10000 | bit::table);
         m.set(0x3000, 0, 0x10000 | bit::table);
-        const Space space = m.scan();
-        EXPECT_EQ(space.runs(space.node(1)).size(), pages == 4 ? 8u : 0u);
-        expect_runs_as_looked_for(space, space.node(2));
+        const Tables tables = m.scan();
+        EXPECT_EQ(tables.runs(tables.node(1)).size(), pages == 4 ? 8u : 0u);
+        expect_runs_as_looked_for(tables, tables.node(2));
     }
 }
 

@@ -45,10 +45,10 @@ struct Counter {
 };
 
 template <typename Visitor>
-void traverse(const Space& space, Visitor& visitor, const Interval& window,
+void traverse(const Tables& tables, Visitor& visitor, const Interval& window,
               const Pulse& pulse = {}) {
     Ticker tick(pulse);
-    Traversal(space, visitor, tick).run(intersection(window, space.window()));
+    Traversal(tables, visitor, tick).run(intersection(window, tables.window()));
 }
 
 // 2^36 pages in four tables, each but the last named by all entries of the one above.
@@ -124,9 +124,9 @@ TEST(Traversal, TablesThatTheScanDidNotFollowAreLeftOut) {
     m.set(0x1000, 1, 0x2000 | bit::table);
     m.set(0x2000, 0, bit::table | bit::PS);
     const X86Paging& paging = m.paging();
-    const Space space = scan(paging, PhysAddr{0x1000}, m.memory, {}, 100, Reach::user);
+    const Tables tables = scan(paging, PhysAddr{0x1000}, m.memory, {}, 100, Reach::user);
     Counter counter;
-    traverse(space, counter, {});
+    traverse(tables, counter, {});
     EXPECT_EQ(counter.pages, 1u);
 }
 

@@ -20,7 +20,7 @@ from . import sections as elf
 from .finding import OK, UNDECIDED, Finding
 
 if TYPE_CHECKING:
-    from .._core import Condition, Gap, Grid, Map, PageAttributes, Range, Space, Walk
+    from .._core import Condition, Gap, Grid, Map, PageAttributes, Range, Tables, Walk
 
 
 class Evidence:
@@ -61,7 +61,7 @@ class Evidence:
     # What was read
 
     @cached_property
-    def scanned(self) -> Space:
+    def scanned(self) -> Tables:
         return scanned.of(self.space).whole.tables
 
     @cached_property

@@ -21,7 +21,7 @@ from . import summary
 from .command import json_members
 
 if TYPE_CHECKING:
-    from .._core import Label, Map, Space, Text, Walk
+    from .._core import Label, Map, Tables, Text, Walk
 
 _SCREEN = 80, 24  # if GDB sets no limit
 _OTHER_LINES = 9  # around an overview: head, parts, legends, summary, prompt; with KPTI one more
@@ -36,7 +36,7 @@ class MapView:
     options: Options
     position: int  # of the level that a grid shows, in paging.levels
     window: tuple[int, int]  # offsets
-    scanned: Space
+    scanned: Tables
     made: Map
     walk: Walk | None  # to the table of -at; None without -at
     whole: bool  # no window, and not one table

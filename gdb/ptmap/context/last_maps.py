@@ -11,7 +11,7 @@ from ..base import lifetimes
 from ..debugger import settings
 
 if TYPE_CHECKING:
-    from .._core import Space
+    from .._core import Tables
     from ..spaces.address_space import AddressSpace
 
 _ROOTS = 4
@@ -24,7 +24,7 @@ class LastMap:
     to keep."""
 
     space: AddressSpace
-    scanned: Space | None
+    scanned: Tables | None
     tables: int
     command: str  # "ptmap save"
 
@@ -68,7 +68,7 @@ def new_command(name: str) -> None:
     _shrink(last.kept)
 
 
-def remember(space: AddressSpace, scanned: Space) -> None:
+def remember(space: AddressSpace, scanned: Tables) -> None:
     """Keeps a scan of a whole space."""
     last, key = _last(), (space.mode, space.root)
     kept = scanned if scanned.tables <= _TABLES else None

@@ -18,7 +18,7 @@ from ..spaces.address_space import AddressSpace
 from . import last_maps, selection, snapshots, space_labels
 
 if TYPE_CHECKING:
-    from .._core import Label, Map, Snapshot, Space
+    from .._core import Label, Map, Snapshot, Tables
 
 _HALVES = ("user", "kernel")
 # Words before "=": the value of the first ones is an expression, that of the others is text.
@@ -35,7 +35,7 @@ class Side:
     name: str  # as it was given
     space: AddressSpace
     words: list[str]  # what the space is: "KPTI's user root"
-    scanned: Space | None = None
+    scanned: Tables | None = None
     is_live: bool = False  # the tables are the target's, now
     snapshot: Snapshot | None = None
     other: Side | None = None  # the side that it is compared with

@@ -286,7 +286,7 @@ class Space:
             made = maps.find(self._space, scanned, first, last)
         return Map(made, self._origin(window, False))
 
-    def _scan(self, start: Address, end: Address) -> tuple[tuple[int, int], _core.Space]:
+    def _scan(self, start: Address, end: Address) -> tuple[tuple[int, int], _core.Tables]:
         window = address_space.window(self._space, _number(start, "START"), _number(end, "END"))
         with self._space.memory.reading():
             return window, maps.scan(self._space, *window)
@@ -598,7 +598,7 @@ class Tables(Sequence["Table"]):
     """Page tables of an address space as they were read, the root first. A table that is used at
     two levels is there twice. See ptmap.Table: Table.entries() is a view of the raw entries."""
 
-    def __init__(self, scanned: _core.Space) -> None:
+    def __init__(self, scanned: _core.Tables) -> None:
         self._scanned = scanned
         self._indices = range(native.core.table_count(scanned))
 

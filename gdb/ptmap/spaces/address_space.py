@@ -12,7 +12,7 @@ from . import kpti
 from .reader import Memory, Reader
 
 if TYPE_CHECKING:
-    from .._core import Paging, Space, Walk
+    from .._core import Paging, Tables, Walk
 
 MODES = ("32-bit", "pae", "4-level", "5-level")
 LEVELS = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5,
@@ -71,11 +71,11 @@ class AddressSpace:
             walk: Walk = native.core.walk(self.paging, self.root, va, memory.core)
         return walk
 
-    def scan(self, first: int, last: int, max_tables: int) -> Space:
+    def scan(self, first: int, last: int, max_tables: int) -> Tables:
         """Reads all tables for the offsets FIRST to LAST."""
         memory = self.memory
         with memory.reading():
-            space: Space = native.core.scan(
+            space: Tables = native.core.scan(
                 self.paging,
                 self.root,
                 memory.core,

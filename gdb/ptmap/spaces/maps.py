@@ -8,10 +8,10 @@ from ..base import native
 from .address_space import AddressSpace
 
 if TYPE_CHECKING:
-    from .._core import Condition, Map, Range, Space
+    from .._core import Condition, Map, Range, Tables
 
 
-def scan(space: AddressSpace, first: int, last: int) -> Space:
+def scan(space: AddressSpace, first: int, last: int) -> Tables:
     """Reads the tables for the offsets FIRST to LAST."""
     scanned = space.scan(first, last, space.reader.max_tables)
     if first == 0 and last == space.paging.last_offset:
@@ -21,7 +21,7 @@ def scan(space: AddressSpace, first: int, last: int) -> Space:
 
 def flatten(
     space: AddressSpace,
-    scanned: Space,
+    scanned: Tables,
     first: int,
     last: int,
     *,
@@ -48,7 +48,7 @@ def flatten(
     )
 
 
-def exact(space: AddressSpace, scanned: Space) -> Map:
+def exact(space: AddressSpace, scanned: Tables) -> Map:
     """A map of the whole space: each range has contiguous frames and one page size. Two such maps
     can be compared page by page."""
     last = space.paging.last_offset
@@ -61,7 +61,7 @@ def pa(one: Range) -> int:
     return one.pa
 
 
-def find(space: AddressSpace, scanned: Space, first: int, last: int) -> Map:
+def find(space: AddressSpace, scanned: Tables, first: int, last: int) -> Map:
     """A map of the pages that map the physical bytes FIRST to LAST, each range cut to them. Other
     pages make no ranges, so they do not count against the limit."""
     return native.core.find(

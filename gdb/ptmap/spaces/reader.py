@@ -10,7 +10,7 @@ from ..base.lifetimes import Lifetime
 
 if TYPE_CHECKING:
     from .._core import ReadOnce
-    from .._core import Space as Tables
+    from .._core import Tables
 
 
 class Source(Protocol):

@@ -19,7 +19,7 @@ from ..base.option import Options
 from .reader import Plan
 
 if TYPE_CHECKING:
-    from .._core import Condition, Map, Space as Tables
+    from .._core import Condition, Map, Tables
     from .address_space import AddressSpace
 
 # The first is more than any view of a process has. In the kernel's part each run of frames counts.
