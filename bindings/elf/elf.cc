@@ -111,10 +111,7 @@ void bind_kernel_file(py::module_& m) {
         .def_readonly("banner_at", &elf::KernelFile::banner_at)
         .def_property_readonly("banner",
                                [](const elf::KernelFile& k) { return py::bytes(k.banner); })
-        .def_readonly("per_cpu_from_zero", &elf::KernelFile::per_cpu_from_zero)
-        .def_property_readonly("build_id",
-                               [](const elf::KernelFile& k) { return python_bytes(k.build_id); })
-        .def_readonly("build_id_at", &elf::KernelFile::build_id_at);
+        .def_readonly("per_cpu_from_zero", &elf::KernelFile::per_cpu_from_zero);
 
     m.def("read_kernel_file", &elf::read_kernel_file, py::arg("file"),
           "Reads the file that is open as this descriptor. ValueError if it is no Linux kernel "

@@ -1211,12 +1211,6 @@ class KernelFile:
     @property
     def per_cpu_from_zero(self) -> bool:
         """Whether .data..percpu is linked at 0."""
-    @property
-    def build_id(self) -> bytes:
-        """Empty for none."""
-    @property
-    def build_id_at(self) -> int:
-        """Where a kernel has it in memory; 0 for none."""
 
 def read_kernel_file(file: int) -> KernelFile:
     """Reads the file that is open as this descriptor. Error: ValueError if it is no Linux kernel

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <cstddef>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "elf/elf_file.h"
 
@@ -15,37 +17,37 @@ namespace ptmap::elf {
 namespace {
 
 constexpr std::size_t longest_banner = 512;
-constexpr std::uint64_t longest_notes = 1 << 20;
 constexpr std::string_view banner_begins = "Linux version ";
 
-struct VmlinuxSection {
+struct KernelSection {
     Elf_Scn* handle;
     GElf_Shdr header;
     std::string_view name;
 };
 
-class Vmlinux {
+class KernelFileReader {
 public:
-    explicit Vmlinux(int file) : file_(file), elf_(open_elf_file(file)) { read_sections(); }
+    explicit KernelFileReader(int file) : file_(file), elf_(open_elf_file(file)) {
+        read_sections();
+    }
 
     KernelFile read() {
         KernelFile kernel{};
         find_symbols(kernel);
         kernel.banner = banner(kernel.banner_at);
-        for (const VmlinuxSection& section : sections_)
+        for (const KernelSection& section : sections_)
             if (section.name == ".data..percpu")
                 kernel.per_cpu_from_zero = section.header.sh_addr == 0;
-        find_build_id(kernel);
         return kernel;
     }
 
 private:
     void read_sections() {
         std::size_t names = 0;
-        if (elf_getshdrstrndx(elf_.get(), &names) != 0) throw none();
+        if (elf_getshdrstrndx(elf_.get(), &names) != 0) throw not_a_kernel();
         for (Elf_Scn* at = elf_nextscn(elf_.get(), nullptr); at; at = elf_nextscn(elf_.get(), at)) {
             GElf_Shdr header;
-            if (!gelf_getshdr(at, &header)) throw none();
+            if (!gelf_getshdr(at, &header)) throw not_a_kernel();
             const char* const name = elf_strptr(elf_.get(), names, header.sh_name);
             sections_.push_back({at, header, name ? name : ""});
         }
@@ -58,10 +60,10 @@ private:
                                 Wanted("__init_begin", &kernel.init_begin),
                                 Wanted("__init_end", &kernel.init_end)};
         std::size_t found = 0;
-        for (const VmlinuxSection& section : sections_) {
+        for (const KernelSection& section : sections_) {
             if (section.header.sh_type != SHT_SYMTAB) continue;
             Elf_Data* const symbols = elf_getdata(section.handle, nullptr);
-            if (!symbols || section.header.sh_entsize == 0) throw none();
+            if (!symbols || section.header.sh_entsize == 0) throw not_a_kernel();
             const auto count = static_cast<int>(
                 std::min<std::uint64_t>(symbols->d_size / section.header.sh_entsize, 1 << 26));
             for (int i = 0; i < count && found < wanted.size(); ++i) {
@@ -79,37 +81,15 @@ private:
                 }
             }
         }
-        if (!kernel.text || !kernel.end || !kernel.banner_at) throw none();
+        if (!kernel.text || !kernel.end || !kernel.banner_at) throw not_a_kernel();
     }
 
     std::string banner(std::uint64_t address) const {
         std::string text(longest_banner, '\0');
         if (const auto offset = offset_of(address)) text.resize(read_at(*offset, text));
         text.resize(std::min(text.find_first_of(std::string_view("\0\n", 2)), text.size()));
-        if (!text.starts_with(banner_begins)) throw none();
+        if (!text.starts_with(banner_begins)) throw not_a_kernel();
         return text;
-    }
-
-    void find_build_id(KernelFile& kernel) const {
-        for (const VmlinuxSection& section : sections_) {
-            const GElf_Shdr& header = section.header;
-            if (header.sh_type != SHT_NOTE || !(header.sh_flags & SHF_ALLOC) ||
-                header.sh_size > longest_notes)
-                continue;
-            Elf_Data* const notes = elf_getdata(section.handle, nullptr);
-            if (!notes) continue;
-            GElf_Nhdr note;
-            std::size_t name = 0, content = 0;
-            for (std::size_t at = 0; (at = gelf_getnote(notes, at, &note, &name, &content)) != 0;) {
-                const auto* const bytes = static_cast<const std::byte*>(notes->d_buf);
-                if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != sizeof "GNU" ||
-                    std::memcmp(bytes + name, "GNU", sizeof "GNU") != 0)
-                    continue;
-                kernel.build_id.assign(bytes + content, bytes + content + note.n_descsz);
-                kernel.build_id_at = header.sh_addr + content;
-                return;
-            }
-        }
     }
 
     std::optional<std::uint64_t> offset_of(std::uint64_t address) const {
@@ -126,17 +106,17 @@ private:
         return got > 0 ? static_cast<std::size_t>(got) : 0;
     }
 
-    static std::invalid_argument none() {
+    static std::invalid_argument not_a_kernel() {
         return std::invalid_argument("not a Linux kernel with symbols (a vmlinux is)");
     }
 
     int file_;
     FileHandle elf_;
-    std::vector<VmlinuxSection> sections_;
+    std::vector<KernelSection> sections_;
 };
 
 }  // namespace
 
-KernelFile read_kernel_file(int file) { return Vmlinux(file).read(); }
+KernelFile read_kernel_file(int file) { return KernelFileReader(file).read(); }
 
 }  // namespace ptmap::elf

@@ -1,10 +1,8 @@
 // What a Linux kernel's own ELF file, its vmlinux, says of itself.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 namespace ptmap::elf {
 
@@ -15,8 +13,6 @@ struct KernelFile {
     std::uint64_t banner_at;             ///< of linux_banner
     std::string banner;                  ///< its bytes without the newline: "Linux version ..."
     bool per_cpu_from_zero;              ///< whether .data..percpu is linked at 0
-    std::vector<std::byte> build_id;     ///< of its NT_GNU_BUILD_ID note; empty for none
-    std::uint64_t build_id_at;           ///< where a kernel has it in memory; 0 for none
 };
 
 /// `file` is a descriptor open for reading. Only its section table, its symbols and these bytes are
