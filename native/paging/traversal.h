@@ -14,9 +14,8 @@
 //     parts                       for which tables Parts are kept, without those that are nothing
 //     add(sum, entries)           adds entries that name no tables to the sum of their table; false
 //                                 if no Value can express both: then the entries are visited
-//     add(sum, value, at)         adds the Value of what lies `at` bytes behind a table's
-//     beginning;
-//                                 false if no Value can express both; anything adds to "nothing"
+//     add(sum, value, at)         adds the Value of what lies `at` bytes into a table; false if no
+//                                 Value can express both; anything adds to "nothing"
 //     settles(value, size)        whether the Value is enough for something of this size; if not it
 //                                 is entered
 //     value_of_unreadable()       for a table that could not be read; none if it must be visited

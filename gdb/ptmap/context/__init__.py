@@ -1,6 +1,6 @@
 """Which address space a command is about, and what earlier commands saw.
 
-    hints.py          why an address that is not mapped may not be the one that is meant
+    hints.py          why an address is not mapped, if another address or root was meant
     elf_sections.py   labels from the ELF files that GDB has loaded
     last_maps.py      the last map of each root, for `ptmap diff` without operands
     selected_task.py  with kgdb: the space of the selected task

@@ -1,4 +1,4 @@
-"""Why an address that is not mapped may be another one than the user means."""
+"""Why an address is not mapped, if the user may have meant another address or another root."""
 
 from __future__ import annotations
 
