@@ -86,7 +86,7 @@ void bind_tables(py::module_& m) {
 
 void bind_scan(py::module_& m) {
     py::class_<Tables>(m, "Tables")
-        .def_property_readonly("root", [](const Tables& s) { return s.root().value; })
+        .def_property_readonly("root", [](const Tables& tables) { return tables.root().value; })
         .def_property_readonly("tables", &Tables::count)
         .def_property_readonly("cut", &Tables::cut);
 

@@ -70,7 +70,8 @@ File::File(std::span<const std::byte> bytes)
     const GElf_Ehdr header = read_header();
     const std::uint64_t table = std::uint64_t{header.e_shnum} * header.e_shentsize;
     // libelf must not look at a table whose size is not certain.
-    const bool whole = !section_table_odd_ && table > 0 && within(header.e_shoff, table, given_);
+    const bool whole =
+        !section_table_damaged_ && table > 0 && within(header.e_shoff, table, given_);
     if (!whole) hide_sections();
     elf_ = open(given_);
     read_segments(header);
@@ -107,11 +108,11 @@ GElf_Ehdr File::read_header() {
 
     if (header.e_shoff == 0 && header.e_shnum == 0) return header;
     const std::uint64_t table = header.e_shnum * section_size;
-    section_table_odd_ = header.e_shoff % 4 || header.e_shnum == 0 ||
-                         header.e_shnum > max_sections || header.e_shentsize != section_size ||
-                         header.e_shoff < header_size ||
-                         !within(header.e_shoff, table, max_image_size);
-    if (!section_table_odd_) section_table_end_ = header.e_shoff + table;
+    section_table_damaged_ = header.e_shoff % 4 || header.e_shnum == 0 ||
+                             header.e_shnum > max_sections || header.e_shentsize != section_size ||
+                             header.e_shoff < header_size ||
+                             !within(header.e_shoff, table, max_image_size);
+    if (!section_table_damaged_) section_table_end_ = header.e_shoff + table;
     return header;
 }
 
@@ -154,7 +155,7 @@ void File::read_sections(const GElf_Ehdr& header) {
 
 std::uint64_t File::size(Problems& problems) const {
     std::uint64_t end = section_table_end_;
-    bool damaged = section_table_odd_;
+    bool damaged = section_table_damaged_;
     for (const GElf_Phdr& segment : segments_)
         if (segment.p_type == PT_LOAD) end = std::max(end, segment.p_offset + segment.p_filesz);
     for (const GElf_Shdr& section : sections_) {

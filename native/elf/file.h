@@ -90,7 +90,7 @@ private:
     std::vector<GElf_Shdr> sections_;
     std::uint64_t headers_end_ = 0;
     std::uint64_t section_table_end_ = 0;  // an offset; 0: there is none
-    bool section_table_odd_ = false;       // the ELF header's words about it make no sense
+    bool section_table_damaged_ = false;   // the ELF header's words about it make no sense
 };
 
 }  // namespace ptmap::elf

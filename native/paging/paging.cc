@@ -69,12 +69,13 @@ EntryRules Paging::compile(std::span<const Field> fields) const {
             case Role::key: rules.key = mask; break;
             case Role::no_execute: rules.no_execute = mask; break;
             case Role::reserved: rules.reserved |= mask; break;
-            case Role::must_be_zero_at_load: rules.odd |= mask; break;
+            case Role::must_be_zero_at_load: rules.must_be_zero_at_load |= mask; break;
             case Role::address: {
                 const std::uint64_t beyond = too_wide(f);
                 *slice++ = {mask & ~beyond, static_cast<std::uint8_t>(f.to - f.low)};
                 // PAE's PDPTEs, with their addresses, are checked when they are loaded.
-                (rules.odd ? rules.odd : rules.reserved) |= beyond;
+                const bool is_checked_at_load = rules.must_be_zero_at_load != 0;
+                (is_checked_at_load ? rules.must_be_zero_at_load : rules.reserved) |= beyond;
                 break;
             }
             case Role::present:
@@ -108,7 +109,7 @@ std::vector<NamedBits> Paging::decode(const PagingLevel& level, std::uint64_t ra
         const Role role = features_.has(f.need) ? f.role : f.otherwise;
         if (role != Role::address) {
             if (raw & mask) found.push_back({&f, role, (raw & mask) >> f.low});
-        } else if (const auto beyond = raw & mask & (rules.reserved | rules.odd)) {
+        } else if (const auto beyond = raw & mask & (rules.reserved | rules.must_be_zero_at_load)) {
             found.push_back({&f,
                              rules.reserved & mask ? Role::reserved : Role::must_be_zero_at_load,
                              beyond >> f.low});

@@ -30,7 +30,7 @@ enum class Kind : std::uint8_t {
 struct EntryRules {
     std::span<const Field> fields;
     std::uint64_t reserved = 0;
-    std::uint64_t odd = 0;  ///< Role::must_be_zero_at_load
+    std::uint64_t must_be_zero_at_load = 0;  ///< only MOV CR3 checks these
     std::uint64_t user = 0, write = 0, no_execute = 0;
     std::uint64_t accessed = 0, dirty = 0, global = 0, key = 0;
     std::uint64_t pwt = 0, pcd = 0, pat = 0;

@@ -237,7 +237,7 @@ try:
     left = tasks.space_of(space, None, "init")
 finally:
     tasks.tasks = real
-result = [[task.pid for task in tasks.threads(found, init)], other.root, other.told, left.root]
+result = [[task.pid for task in tasks.threads(found, init)], other.root, other.notes, left.root]
 """
 
 

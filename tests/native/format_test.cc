@@ -277,7 +277,7 @@ Seen see(const PagingLevel& level, std::uint64_t raw) {
     seen.accessed = raw & rules.accessed;
     seen.dirty = raw & rules.dirty;
     seen.global = raw & rules.global;
-    seen.load = raw & rules.odd;
+    seen.load = raw & rules.must_be_zero_at_load;
     return seen;
 }
 

@@ -366,7 +366,7 @@ def _vdso(context: Context, words: Sequence[str]) -> Question | None:
             name = printable(image.elf.soname) or "a vDSO"
             why = f"{name} is at {evidence.space.hex(image.va)}"
             return evidence.at(FAILED, why, evidence.walk(image.va))
-        if not found.search.complete or not found.certain:
+        if not found.search.complete or not found.proven_absent:
             return Finding(UNDECIDED, found.why_none)
         return Finding(FAILED if present else OK, found.why_none if present else "")
 

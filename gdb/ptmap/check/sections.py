@@ -32,7 +32,9 @@ class Section:
     exec: bool
     file: str
     flagged_both: bool  # SHF_WRITE and SHF_EXECINSTR: exec is allowed then, not demanded
-    kernel: KernelFile | None = None  # if it is a Linux kernel's: then addresses are link addresses
+    kernel: LinkedKernel | None = (
+        None  # if it is a Linux kernel's: then addresses are link addresses
+    )
 
     @property
     def pages(self) -> tuple[int, int]:
@@ -67,7 +69,7 @@ class Pages:
 
 
 @dataclass(frozen=True)
-class KernelFile:
+class LinkedKernel:
     """Link addresses in a Linux kernel's ELF file."""
 
     text: int
@@ -205,7 +207,7 @@ def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
     by_name = {header.name: header for header in headers}
     if not _OF_KERNELS <= by_name.keys():
         return []
-    file = KernelFile(by_name[".text"].start, _initial(path))
+    file = LinkedKernel(by_name[".text"].start, _initial(path))
     # After boot Linux sets rights by region, whatever the sections' flags (mark_rodata_ro()).
     data = by_name[".data"].start
     return [

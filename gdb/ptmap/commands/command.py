@@ -186,7 +186,7 @@ def _chosen(option: Option, word: str) -> str:
     raise Refusal(f"-{option.name} takes one of {', '.join(option.choices)}")
 
 
-def is_for_eyes() -> bool:
+def is_terminal_output() -> bool:
     """Whether write() goes to GDB's output. If not, it goes to the file of -o, at any length."""
     return _output().file is None
 

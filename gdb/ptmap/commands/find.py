@@ -15,7 +15,7 @@ from ..spaces import labels, maps, scanned
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Plan
 from . import summary
-from .command import Command, is_for_eyes, json_members, write, write_json
+from .command import Command, is_terminal_output, json_members, write, write_json
 
 if TYPE_CHECKING:
     from .._core import AliasGroup, Aliases, Map, _Conflict
@@ -225,7 +225,7 @@ class _Aliases:
         lines: list[Part] = [*_head(space, self.known)]
         lines += self._totals()
         groups = sorted(self.aliases.groups, key=lambda g: (_severity(g), g.pa))
-        shown = groups[:_GROUPS_SHOWN] if is_for_eyes() else groups
+        shown = groups[:_GROUPS_SHOWN] if is_terminal_output() else groups
         for group in shown:
             lines += self._group(group)
         if len(shown) < len(groups):

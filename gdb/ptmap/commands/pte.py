@@ -174,7 +174,7 @@ def _around(space: AddressSpace) -> ExplainedSpace:
     return native.core.ExplainedSpace(
         mode=space.mode,
         root=space.root,
-        notes=space.told,
+        notes=space.notes,
         assumed=space.assumed,
         maxphyaddr=selection.maxphyaddr(),
         maxphyaddr_is_assumed=settings.get("maxphyaddr") is None,

@@ -17,7 +17,7 @@ def head(space: AddressSpace, linux: object) -> str:
     """The first line: mode, root, which of KPTI's roots it is, whether it is Linux."""
     return "".join(
         native.core.head_text(
-            space.mode, space.root, space.half or "", linux is not None, space.told
+            space.mode, space.root, space.half or "", linux is not None, space.notes
         )
     )
 

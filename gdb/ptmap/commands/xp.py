@@ -23,7 +23,7 @@ from ..machine.sources.source import NOT_RAM
 from ..spaces import address_space
 from ..spaces.address_space import AddressSpace
 from ..spaces.virtual_memory import VirtualMemory
-from .command import Command, is_for_eyes, register as register_command, write, write_json
+from .command import Command, is_terminal_output, register as register_command, write, write_json
 
 _SIZES = {"b": 1, "h": 2, "w": 4, "g": 8}
 _PER_LINE = {"b": 8, "h": 8, "w": 4, "g": 2}
@@ -130,10 +130,9 @@ class XpCommand(Command):
         last.format = replace(wanted, size="b") if _forgets_size(wanted, words) else wanted
         last.next_address = int(address) if memory.goes_on else None
         lines = _KINDS.get(wanted.letter, _values)(memory, int(address), wanted)
-        if "json" not in options and is_for_eyes():
-            for line in self._going_on(
-                memory, lines
-            ):  # x too shows each line as soon as it is read
+        if "json" not in options and is_terminal_output():
+            # x too shows each line as soon as it is read.
+            for line in self._going_on(memory, lines):
                 gdb.write(line.text())
             return
         shown, why = self._collect(memory, lines)

@@ -1,7 +1,7 @@
 """The selected task's address space, for a target without control registers: kgdb.
 
 kgdb's threads are Linux's tasks, and the kernel's memory has the registers' values: mm->pgd is
-CR3, cpu_tlbstate has CR4. A space's `told` says which task it belongs to.
+CR3, cpu_tlbstate has CR4. A space's `notes` say which task it belongs to.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def space_of(kernel: SymbolKernel, space: AddressSpace) -> AddressSpace:
         role = "" if cpu is None else f", the current task of CPU {cpu}"
         shown = tasks.space_of_task(space, kernel, task, role)
         more = _borrowed(kernel, task, shown.root) if cpu is not None and not task.mm else ()
-        return shown.below(shown.root, told=more + _elsewhere(kernel, task))
+        return shown.below(shown.root, notes=more + _elsewhere(kernel, task))
     except NoType as error:
-        told = f"init_mm, the kernel's own: the selected task is not known: {error}"
-        return space.below(space.root, told=(told,))
+        note = f"init_mm, the kernel's own: the selected task is not known: {error}"
+        return space.below(space.root, notes=(note,))
     except Unreadable as error:
         raise Refusal(f"the selected task cannot be read: {error}") from None
 

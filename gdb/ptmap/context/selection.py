@@ -120,7 +120,7 @@ def _base(
         root=where,
         _paging=paging,
         assumed=assumed,
-        told=registers.told,
+        notes=registers.notes,
         _reader=reader(),
     )
 

@@ -109,7 +109,7 @@ def _words(space: AddressSpace) -> list[str]:
     words = [f"KPTI's {space.half} root"] if space.half else []
     if recognition.find(space):
         words.append("Linux")
-    return [*words, *space.told]
+    return [*words, *space.notes]
 
 
 def last_map(space: AddressSpace) -> Side:

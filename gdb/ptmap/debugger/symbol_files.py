@@ -14,7 +14,6 @@ import gdb
 from ..base import lifetimes, private_folder
 from ..base.errors import Refusal
 
-
 # A 64-bit ELF header without sections (ELF specification, figure 1-3; EM_X86_64).
 _EMPTY_ELF = struct.pack(
     "<4s12sHHIQQQI6H", b"\x7fELF", b"\2\1\1", 2, 62, 1, 0, 0, 0, 0, 64, *[0] * 5
@@ -24,7 +23,7 @@ _EMPTY_ELF = struct.pack(
 class _Given:
     """What load() gave. Lives as long as GDB, which may read a symbol file again at any time."""
 
-    loaded: tuple[str, int] | None = None  # path, offset
+    path: str | None = None
 
 
 def _given() -> _Given:
@@ -45,19 +44,18 @@ def load(name: str, content: bytes, offset: int) -> None:
         _add(path, offset)
     except gdb.error as error:
         raise Refusal(f"-load: GDB refuses the image's symbols: {error}") from None
-    _given().loaded = path, offset
+    _given().path = path
 
 
 def unload() -> None:
     """Removes what load() gave, if it is still there."""
     given = _given()
-    if given.loaded is None:
+    if given.path is None:
         return
-    path, _ = given.loaded
-    if _is_there(path):
-        gdb.execute(f"remove-symbol-file {quoted(path)}", to_string=True)
-    shutil.rmtree(os.path.dirname(path), ignore_errors=True)
-    given.loaded = None
+    if _is_there(given.path):
+        gdb.execute(f"remove-symbol-file {quoted(given.path)}", to_string=True)
+    shutil.rmtree(os.path.dirname(given.path), ignore_errors=True)
+    given.path = None
 
 
 def replace(path: str, offset: int, others: list[str], section: str = "") -> None:
@@ -108,8 +106,7 @@ def paths() -> list[str]:
 
 def is_ours(path: str) -> bool:
     """Whether load() gave it."""
-    loaded = _given().loaded
-    return loaded is not None and path == loaded[0]
+    return path == _given().path
 
 
 def _is_there(path: str) -> bool:

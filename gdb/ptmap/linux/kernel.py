@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _BANNER = b"Linux version "
 _SEARCHED = 64 * MIB  # how much of the image is searched for the banner
 _STEP = 64 << 10
+_PAGE_SPECIAL = 1 << 9  # arch/x86/include/asm/pgtable_types.h
 
 
 class Kernel:
@@ -200,9 +201,8 @@ class Kernel:
 
 
 def is_special(walk: Walk) -> bool:
-    """Whether Linux marked a page as not a process's own memory: a device's page, a vvar page
-    (_PAGE_SPECIAL, arch/x86/include/asm/pgtable_types.h)."""
-    return bool(walk.steps[-1].raw >> 9 & 1)
+    """Whether Linux marked a page as not a process's own memory: a device's page, a vvar page."""
+    return bool(walk.steps[-1].raw & _PAGE_SPECIAL)
 
 
 def is_in_image(linked: int) -> bool:

@@ -41,7 +41,7 @@ class Span:
 
     def overlaps(self, r: Range) -> bool:
         """Whether any address of R, a map's range, is in the span."""
-        return bool(r.va < self.end and self.start < r.va + r.size)
+        return r.va < self.end and self.start < r.va + r.size
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def page_offset_32(ranges: Sequence[Range]) -> int | None:
     """Where lowmem begins: it maps physical 0 at a multiple of 16 MiB."""
     for r in ranges:
         if r.pa == 0 and r.va % (16 * MIB) == 0:
-            return int(r.va)
+            return r.va
     return None
 
 

@@ -169,24 +169,24 @@ def _by_pid(kernel: Kernel, pid: int) -> Task:
 
 
 def space_of_task(space: AddressSpace, kernel: Kernel, task: Task, role: str = "") -> AddressSpace:
-    """A task's address space; ROLE follows the task's name in `told`. Error: Refusal."""
+    """A task's address space; ROLE follows the task's name in `notes`. Error: Refusal."""
     mm = _mm(kernel, task)
     if mm is None:
         if not task.is_kernel_thread:
             if task.is_exiting:
                 raise Refusal(f"{task} has exited: it has no address space any more")
             raise Refusal(f"{task} has no address space yet")
-        told = f"{task}{role}, a kernel thread: init_mm"  # it runs in whatever space is loaded
+        note = f"{task}{role}, a kernel thread: init_mm"  # it runs in whatever space is loaded
         mm = kernel.symbol("init_mm")
         if mm is None:
             raise Refusal(f"the symbols loaded have no init_mm: {NO_TYPES}")
     else:
-        told = f"{task}{role}"
+        note = f"{task}{role}"
     root = _root(kernel, Structures(kernel), mm)
     if root is None or space.paging.root_of(root) != root:
         raise Refusal(f"{task}: its mm_struct at {mm:#x} has no valid page-table root")
     lifetimes.session.of(_Hints).task_by_root[root] = task.address
-    return space.below(root, told=(told,), pair=kernel.pair(root))
+    return space.below(root, notes=(note,), pair=kernel.pair(root))
 
 
 def _mm(kernel: Kernel, task: Task) -> int | None:

@@ -194,7 +194,7 @@ class Space:
     @property
     def notes(self) -> tuple[str, ...]:
         """In words: whose space it is, and what was assumed. `pte` prints the same."""
-        return (*self._space.told, *(f"assuming {what}" for what in self._space.assumed))
+        return (*self._space.notes, *(f"assuming {what}" for what in self._space.assumed))
 
     def walk(self, va: Address) -> Walk:
         """One address from the root to its page, or to where the walk ends; see Walk.outcome.
@@ -253,7 +253,7 @@ class Space:
 
     def _origin(self, window: tuple[int, int], exact: bool) -> _Origin:
         under = snapshots.Conditions(self._maxphyaddr, settings.get("pat"))
-        return _Origin(self._space, under, window, exact, self._space.told)
+        return _Origin(self._space, under, window, exact, self._space.notes)
 
     def pages(self, start: Address = 0, end: Address = 0) -> Pages:
         """Every page that touches START to END, with its leaf entry: it has the accessed and dirty

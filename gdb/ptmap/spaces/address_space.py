@@ -35,7 +35,7 @@ class AddressSpace:
     root: int
     _paging: Paging | None  # None if paging is off
     assumed: tuple[str, ...] = ()  # what was assumed, in words
-    told: tuple[str, ...] = ()  # what the user should know about which space this is
+    notes: tuple[str, ...] = ()  # what the user should know about which space this is
     pair: kpti.Roots | None = None  # KPTI's roots, if they are known without reading the tables
     _reader: Reader | None = field(default=None, compare=False, repr=False)
 
@@ -75,7 +75,7 @@ class AddressSpace:
         """Reads all tables for the offsets FIRST to LAST."""
         memory = self.memory
         with memory.reading():
-            space: Tables = native.core.scan(
+            tables: Tables = native.core.scan(
                 self.paging,
                 self.root,
                 memory.core,
@@ -84,7 +84,7 @@ class AddressSpace:
                 max_tables=max_tables,
                 pulse=self.reader.progress.scanning,
             )
-        return space
+        return tables
 
     @cached_property
     def kpti_roots(self) -> kpti.Roots | None:
@@ -107,13 +107,13 @@ class AddressSpace:
         return self if pair is None else self.below(pair.kernel, pair=pair)
 
     def below(
-        self, root: int, told: tuple[str, ...] = (), pair: kpti.Roots | None = None
+        self, root: int, notes: tuple[str, ...] = (), pair: kpti.Roots | None = None
     ) -> AddressSpace:
         """The space with the same registers and another root. PAIR: KPTI's roots, if known."""
         pair = pair or self.pair
         if pair is not None and root not in (pair.kernel, pair.user):
             pair = None
-        return replace(self, root=root, told=self.told + told, pair=pair)
+        return replace(self, root=root, notes=self.notes + notes, pair=pair)
 
     @property
     def has_keys(self) -> bool:
@@ -179,4 +179,4 @@ def _canonical(space: AddressSpace, value: int, upwards: bool) -> int:
     if space.paging.translatable(address):
         return address
     offset = space.paging.upper_part
-    return int(space.paging.address_of(offset if upwards else offset - 1))
+    return space.paging.address_of(offset if upwards else offset - 1)

@@ -23,7 +23,7 @@ class Registers:
     sp: int | None = None
     # Values that the target did not say, by register: {"efer": ("EFER.NXE=1",)}.
     assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    told: tuple[str, ...] = ()  # what the user should know about whose registers these are
+    notes: tuple[str, ...] = ()  # what the user should know about whose registers these are
 
     @property
     def ac(self) -> bool:

@@ -45,7 +45,7 @@ class Vdso:
     image: Image | None
     others: list[Image]  # more images that look like a vDSO
     why_none: str  # if there is no image: why
-    certain: bool  # if there is no image: whether that is proved, and not only that none was found
+    proven_absent: bool  # if there is no image: whether it is proved that there is none
     vvar: vvar.Vvar | None
     vsyscall: vsyscall.Vsyscall | None
 
@@ -69,8 +69,8 @@ def find(space: AddressSpace) -> Vdso:
     images = [finder.completed(one) for one in searched.images] if finder else searched.images
     candidates = [one for one in images if one.elf.is_vdso]
     image = finder.find(candidates) if finder else None
-    certain = finder is not None and bool(finder.why_none)
-    if image is None and candidates and not certain:
+    proven_absent = finder is not None and bool(finder.why_none)
+    if image is None and candidates and not proven_absent:
         image = candidates[0]
         if linux is not None:
             image.notes.append("no page of it is the kernel's own: it may be a copy")
@@ -83,7 +83,7 @@ def find(space: AddressSpace) -> Vdso:
         image,
         others=[one for one in candidates if image is None or one.va != image.va],
         why_none=why,
-        certain=linux is None or certain or not searched.pages,
+        proven_absent=linux is None or proven_absent or not searched.pages,
         vvar=vvar.of(space, image, linux, finder.copies if finder else None) if image else None,
         vsyscall=vsyscall.of(space, linux),
     )
@@ -101,7 +101,7 @@ class _Word:
     """What somebody says of the vDSO's place."""
 
     va: int  # 0: there is none
-    how: str  # Image.how
+    found_by: str  # as Image.found_by
     who: str  # for people
     copy: Copy | None = None  # the kernel's image that it names
     abi: str = ""  # else the kind of it; "" if that is not known
@@ -172,7 +172,7 @@ class _OnLinux:
         if word.va % PAGE or not _LOWEST <= word.va <= self._user_end(copy.elf.abi) - copy.size:
             self.why_none = f"{word.who} names {word.va:#x}, which is not a possible address"
             return None
-        image = self._of_copy(word.va, copy, word.how)
+        image = self._of_copy(word.va, copy, word.found_by)
         if image is None:
             self.why_none = f"{word.who} names {self._space.hex(word.va)}, but {self.why_none}"
         return image
@@ -183,7 +183,7 @@ class _OnLinux:
         if not paging.canonical:
             return split.split_of(self._space) or 1 << 32
         # Linux leaves the last page out (TASK_SIZE_MAX, arch/x86/include/asm/page_64_types.h).
-        return int(paging.upper_part) - PAGE if abi in ("64-bit", "") else TASK_SIZE_COMPAT
+        return paging.upper_part - PAGE if abi in ("64-bit", "") else TASK_SIZE_COMPAT
 
     def _copy_of(self, image: Image) -> Copy | None:
         """The kernel's copy that has one of the image's pages; None if there is none."""
@@ -204,7 +204,7 @@ class _OnLinux:
         except ValueError:
             return image
 
-    def _of_copy(self, va: int, copy: Copy, how: str) -> Image | None:
+    def _of_copy(self, va: int, copy: Copy, found_by: str) -> Image | None:
         """The kernel's image at an address of the process; None if something else is mapped
         there."""
         pages = self._code.read(va, copy.size // PAGE)
@@ -214,7 +214,7 @@ class _OnLinux:
             if frame is not None and self.copies.index(copy, frame) != index:
                 self.why_none = f"another page is mapped at {self._space.hex(page.va)}"
                 return None
-        return self._with(Image(self._space, va, copy.elf, pages, how), copy)
+        return self._with(Image(self._space, va, copy.elf, pages, found_by), copy)
 
 
 def _by_mm(linux: Kernel, space: AddressSpace) -> tuple[int, int] | None:

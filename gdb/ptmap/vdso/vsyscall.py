@@ -30,7 +30,7 @@ class Vsyscall:
 
     @property
     def mapped(self) -> bool:
-        return bool(self.walk.outcome == "mapped")
+        return self.walk.outcome == "mapped"
 
 
 def of(space: AddressSpace, linux: Kernel | None) -> Vsyscall | None:

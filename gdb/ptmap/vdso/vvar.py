@@ -83,14 +83,14 @@ class VvarPage:
 
     @property
     def mapped(self) -> bool:
-        return bool(self.walk.outcome == "mapped")
+        return self.walk.outcome == "mapped"
 
     @property
     def is_other(self) -> bool:
         """Whether another page is mapped at its address: the vDSO was moved, or is not there."""
         if self.name is None or not self.mapped:
             return False
-        return not self.walk.user or self.walk.write or self.special > is_special(self.walk)
+        return not self.walk.user or self.walk.write or self.special and not is_special(self.walk)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Vvar:
 
     pages: list[VvarPage]
     clock: Clock | None
-    no_clock: str = ""  # why there is no clock, if one was searched
+    no_clock: str = ""  # why there is no clock, if one was looked for
 
     @property
     def notes(self) -> list[str]:
@@ -125,6 +125,7 @@ class Vvar:
 
 
 def of(space: AddressSpace, image: Image, linux: Kernel | None, copies: Copies | None) -> Vvar:
+    """The pages before IMAGE. COPIES: the kernel's; None if IMAGE may be a copy of the vDSO."""
     known = _known(linux, copies, image) if linux is not None and copies is not None else None
     if known is None or image.va < len(known.pages) * PAGE:
         return Vvar(_guessed(space, image), None, _no_layout(linux))

@@ -100,7 +100,7 @@ class Dump(Source):
             cs=state.cs,
             sp=state.rsp,
             assumed={"efer": tuple(assumed)},
-            told=() if self._is_alone() else ("the dump's, not the attached target's",),
+            notes=() if self._is_alone() else ("the dump's, not the attached target's",),
         )
 
     def _is_alone(self) -> bool:
