@@ -24,7 +24,7 @@ public:
     /// Error: FileError.
     explicit InputFile(std::string path);
     /// One with the same name and identity, and another content: that of this descriptor, which it
-    /// owns. Error: FileError.
+    /// owns.
     InputFile(const InputFile& named, int content);
     ~InputFile();
     InputFile(const InputFile&) = delete;
