@@ -75,7 +75,7 @@ private:
                     elf_strptr(elf_.get(), section.header.sh_link, symbol.st_name);
                 if (!name) continue;
                 for (const auto& [known, address] : wanted) {
-                    if (known != name) continue;
+                    if (known != name || *address != 0) continue;
                     *address = symbol.st_value;
                     ++found;
                 }

@@ -89,6 +89,7 @@ std::shared_ptr<InputFile> rearranged(InputFile& file) {
     Descriptor to(temporary_file(folder));
     std::vector<std::byte> buffer(piece);
     for (std::uint64_t at = head_size;;) {
+        if (interrupt_pending()) throw Interrupted();
         std::array<std::byte, 16> record;
         if (file.read(at, record) < record.size()) throw cut;
         at += record.size();
@@ -100,7 +101,6 @@ std::shared_ptr<InputFile> rearranged(InputFile& file) {
             !FilePlace{offset, size}.within(last_offset))
             throw cut;
         while (size > 0) {
-            if (interrupt_pending()) throw Interrupted();
             const auto part = std::span(buffer).first(std::min<std::uint64_t>(size, piece));
             if (file.read(at, part) < part.size()) throw cut;
             write(to.number(), part, offset, folder);

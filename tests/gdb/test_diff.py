@@ -392,7 +392,7 @@ def test_operands(machine: BareMachine, gdb: GdbSession, tmp_path: Path) -> None
     refused(gdb, "ptmap diff a b c", "two spaces", "'c'")
     refused(gdb, "ptmap diff nosuch", "No such file", "current", "root=...")
     refused(gdb, "ptmap diff x=1", "No such file", "current")
-    refused(gdb, "ptmap diff /dev/null", "no regular file")
+    refused(gdb, "ptmap diff /dev/null", "not a regular file")
     refused(gdb, "ptmap diff -mode pae 'a b'", "32-bit", "pae", "cannot be compared")
     assert diff(gdb, f"-mode pae current root={space.root:#x}")["mode"] == "pae"
     assert "ptmap diff half=kernel" in gdb.run("complete ptmap diff ha")

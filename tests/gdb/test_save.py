@@ -211,7 +211,7 @@ refuses(content + bytes(1))
         bad.write_bytes(data)
         refused(gdb, f"ptmap diff {bad}", str(bad), why)
     os.mkfifo(tmp_path / "fifo")
-    refused(gdb, f"ptmap diff {tmp_path}/fifo", "no regular file")
+    refused(gdb, f"ptmap diff {tmp_path}/fifo", "not a regular file")
 
 
 def test_a_file_that_is_far_too_large(gdb: GdbSession, tmp_path: Path) -> None:

@@ -116,6 +116,8 @@ class XpCommand(Command):
         wanted = _parse(options["format"], last.format)
         if not options["format"] and not words and last.format.count > 0:
             wanted = replace(wanted, count=last.format.count)
+        if "va" in options and not words:
+            raise Refusal("which linear address? For example: xp/8gx -va $sp")
         address = evaluate(words[0]) if words else last.next_address
         if address is None:
             raise Refusal("which physical address? For example: xp/8gx 0x1000")

@@ -6,7 +6,7 @@ from ..linux import kernel, recognition
 from ..spaces.address_space import AddressSpace
 from ..spaces.virtual_memory import VirtualMemory
 
-_LOWEST_SPLIT = 1 << 31  # 32-bit and PAE: VMSPLIT_2G
+_LOWEST_SPLIT = 1 << 30  # 32-bit and PAE: VMSPLIT_1G, arch/x86/Kconfig
 
 
 def of(space: AddressSpace, va: int) -> str | None:

@@ -99,8 +99,9 @@ def _add(path: str, offset: int) -> None:
 
 
 def paths() -> list[str]:
-    """The loaded symbol files, except what load() gave."""
-    names = (file.filename for file in gdb.objfiles())
+    """The loaded symbol files, except what load() gave, and except files of debug information that
+    belong to another one."""
+    names = (file.filename for file in gdb.objfiles() if file.owner is None)
     return [name for name in names if name and not is_ours(name) and os.path.isfile(name)]
 
 

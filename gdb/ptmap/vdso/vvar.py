@@ -128,7 +128,7 @@ def of(space: AddressSpace, image: Image, linux: Kernel | None, copies: Copies |
     """The pages before IMAGE. COPIES: the kernel's; None if IMAGE may be a copy of the vDSO."""
     known = _known(linux, copies, image) if linux is not None and copies is not None else None
     if known is None or image.va < len(known.pages) * PAGE:
-        return Vvar(_guessed(space, image), None, _no_layout(linux))
+        return Vvar(_guessed(space, image), None, _no_layout(linux) if copies else "")
     pages = [
         _page(space, image.va - (len(known.pages) - index) * PAGE, name, known.special)
         for index, name in enumerate(known.pages)
@@ -141,10 +141,13 @@ def of(space: AddressSpace, image: Image, linux: Kernel | None, copies: Copies |
 
 
 def _no_layout(linux: Kernel | None) -> str:
+    """Why no layout is known of this version; "" if there is no version."""
     if linux is None or linux.version is None:
         return ""
-    newest = "Linux {}.{}".format(*_LAYOUTS[-1].last)
-    return f"not known: the tables of ptmap end with {newest}, and no symbols are loaded"
+    versions = "Linux {}.{} to {}.{}".format(*_LAYOUTS[0].first, *_LAYOUTS[-1].last)
+    return f"not known: ptmap knows its place in {versions}, and this is {{}}.{{}}".format(
+        *linux.version
+    )
 
 
 @dataclass(frozen=True)
@@ -163,14 +166,15 @@ def _known(linux: Kernel, copies: Copies, image: Image) -> _Known | None:
     structures = Structures(linux)
     kernels_data = partial(_kernels_data, linux)
     by_image = _pages_by_image(structures, copies, image)
-    pages = by_image or _pages_by_enumeration()
+    # Types of another kernel say nothing of this one.
+    pages = by_image or (_pages_by_enumeration() if linux.offset is not None else None)
     if pages is not None:
         fields = _fields_by_types(linux, structures)
-        why = "the types loaded have no struct that it is in"
+        why = "no loaded type has its place"
         return _Known(pages, fields, by_image is not None, "types", kernels_data, why)
     for layout in _LAYOUTS:
         if linux.version is not None and layout.first <= linux.version <= layout.last:
-            why = f"where {layout} has it is in no table"
+            why = f"ptmap does not know its place in {layout}"
             return _Known(
                 layout.pages, layout.fields, layout.special, str(layout), kernels_data, why
             )
