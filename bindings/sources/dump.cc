@@ -5,6 +5,7 @@
 #include "bind.h"
 #include "machine/dump_spaces.h"
 #include "sources/flat_file.h"
+#include "sources/interrupt.h"
 
 namespace py = pybind11;
 using namespace ptmap;
@@ -56,7 +57,17 @@ void bind_dump(py::module_& m) {
             "(EFER as it has to be or None, what is assumed).");
 
     py::class_<Dump, PhysicalMemory>(m, "Dump", "A dump file; see native/sources/dump.h.")
-        .def(py::init(&open_dump), py::arg("path"), "FileError if it is not one.")
+        .def(
+            py::init([](const std::string& path) {
+                try {
+                    return open_dump(path);
+                } catch (const Interrupted&) {
+                    PyErr_SetNone(PyExc_KeyboardInterrupt);
+                    throw py::error_already_set();
+                }
+            }),
+            py::arg("path"),
+            "FileError if it is not one. KeyboardInterrupt if SIGINT is pending, as it is blocked.")
         .def_property_readonly("format", &Dump::format)
         .def_property_readonly("ram", [](const Dump& d) { return pairs(d.ram()); })
         .def_property_readonly("requests", &Dump::requests)

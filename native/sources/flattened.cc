@@ -101,6 +101,7 @@ std::shared_ptr<InputFile> rearranged(InputFile& file) {
             !FilePlace{offset, size}.within(last_offset))
             throw cut;
         while (size > 0) {
+            if (interrupt_pending()) throw Interrupted();
             const auto part = std::span(buffer).first(std::min<std::uint64_t>(size, piece));
             if (file.read(at, part) < part.size()) throw cut;
             write(to.number(), part, offset, folder);

@@ -8,6 +8,9 @@ import os
 import random
 import shutil
 import subprocess
+import tempfile
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -324,6 +327,37 @@ def test_flattened(lab: Lab, gdb: GdbSession, folder: Path) -> None:
     gdb.run("python del os.environ['TMPDIR']")
     by_path(gdb, plain())
     assert gdb.run("ptmap -json -") == shown
+
+
+@pytest.mark.parametrize("command", ["ptmap regs", "show ptmap memory"])
+def test_ctrl_c_while_it_is_rearranged(gdb: GdbSession, tmp_path: Path, command: str) -> None:
+    """A file of one record that is a hole of 8 GiB: copying it takes seconds."""
+    size, flat = 8 << 30, tmp_path / "large"
+    with flat.open("wb") as file:
+        file.write(b"makedumpfile".ljust(4096, b"\0") + bytes(8) + size.to_bytes(8, "big"))
+        file.seek(size, os.SEEK_CUR)
+        file.write(b"\xff" * 16)
+    by_path(gdb, flat)
+    late: list[float] = []
+
+    def interrupt() -> None:
+        time.sleep(0.3)
+        late.append(time.monotonic())
+        gdb.interrupt()
+
+    helper = threading.Thread(target=interrupt)
+    helper.start()
+    if command.startswith("show"):
+        assert "none: interrupted" in gdb.run(command)
+    else:
+        with pytest.raises(GdbFailure) as failure:
+            gdb.run(command)
+        assert failure.value.kind == "KeyboardInterrupt"
+    took = time.monotonic() - late[0]
+    helper.join()
+    print(f"Ctrl-C heard after {1000 * took:.0f} ms")
+    assert took < 1  # the whole file takes several seconds
+    assert not list(Path(tempfile.gettempdir()).glob("ptmap-??????"))
 
 
 def test_a_truncated_dump_works_as_far_as_it_goes(lab: Lab, gdb: GdbSession, folder: Path) -> None:

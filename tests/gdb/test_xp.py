@@ -111,6 +111,16 @@ def test_json_of_other_characters(
     assert document["lines"] == [{"pa": "0x3000", "values": values}]
 
 
+@pytest.mark.parametrize(
+    "command, count", [("xp/-4gx 0x10", 2), ("xp/-2gx 8", 1), ("xp/-1wx 8", 1)]
+)
+def test_backwards_ends_at_0(gdb: GdbSession, command: str, count: int) -> None:
+    """What lies before an address, and nothing behind it."""
+    values = [word for word in gdb.run(command).split() if not word.endswith(":")]
+    assert len(values) == count
+    refused(gdb, "xp/-1gx 7", "there is nothing before 0x7")
+
+
 def test_it_goes_on(gdb: GdbSession) -> None:
     gdb.run(f"xp/2xb {DATA:#x}")
     assert gdb.run("ptmap xp") == f"{DATA + 2:#x}:\t0x02\t0x03\n"

@@ -14,7 +14,7 @@ from ..base import lifetimes
 from ..base.errors import Refusal
 from ..base.option import JSON, Option, Options
 from ..base.text import one_line
-from ..context import selection
+from ..context import hints, selection
 from ..debugger.c_types import builtin
 from ..debugger.numbers import evaluate
 from ..machine import target
@@ -86,7 +86,8 @@ class XpCommand(Command):
     Only RAM and ROM are read, never a device. The guest's paging does not
     matter, unless -va is given: then the address is linear, and it is read
     where the tables map it, whatever the rights. -half, -root, -mode, -cpu,
-    -pid and -comm select the tables as for `ptmap`.
+    -pid and -comm select the tables as for `ptmap`. Without an address xp
+    does not continue after -va: the next one may be meant for other tables.
 
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
@@ -315,7 +316,9 @@ class _Linear:
         pa = self._linear.translate(address)
         if pa is not None:
             return Refusal(f"{self._space.hex(address)}: physical {pa:#x}: {NOT_RAM}")
-        return Refusal(f"{self._space.hex(address)} is not mapped")
+        hint = hints.of(self._space, address)
+        more = f": {hint}" if hint else ""
+        return Refusal(f"{self._space.hex(address)} is not mapped{more}")
 
     def places(self, address: int) -> dict[str, object]:
         return {"va": hex(address), "pa": hex(self._linear.translate(address) or 0)}
@@ -331,7 +334,10 @@ def _values(memory: _Memory, address: int, wanted: _Format) -> Iterator[_Line]:
     size = _SIZES[wanted.size]
     count, after = abs(wanted.count), None
     if wanted.count < 0:
-        after = address = max(0, address - count * size)
+        count = min(count, address // size)
+        if not count:
+            raise Refusal(f"there is nothing before {address:#x}")
+        after = address = address - count * size
     of_type = gdb.selected_inferior().architecture().integer_type(size * 8)
     while count:
         batch = min(count, _BATCH // size)

@@ -4,6 +4,7 @@
     expressions.py   expressions, evaluated without writing to the target
     failures.py      failures as the user sees them
     files.py         files that the user names
+    interrupts.py    Ctrl-C while the native module works
     lookup.py        symbols and types as GDB knows them
     numbers.py       expressions as integers, addresses and variables
     progress.py      the progress line of a long command

@@ -10,7 +10,7 @@ import gdb
 from ..base import native
 from ..base.errors import Refusal
 from ..base.option import Options
-from ..context import selection
+from ..context import hints, selection
 from ..debugger import failures
 from ..debugger.c_types import builtin
 from ..debugger.numbers import number_of
@@ -86,7 +86,9 @@ Examples:
             return _unsigned(va)
         walk = _walk(space, va)
         if walk.outcome != "mapped":
-            raise Refusal(f"{space.hex(va)} is not mapped: {_where_it_ends(space, walk)}")
+            hint = hints.of(space, va) if walk.outcome == "not-present" else None
+            why = f"{_where_it_ends(space, walk)}{'; ' if hint else ''}{hint or ''}"
+            raise Refusal(f"{space.hex(va)} is not mapped: {why}")
         return _unsigned(walk.pa)
 
 

@@ -137,6 +137,8 @@ def show() -> str:
         if why is None:
             raise
         return _filled([f"ptmap memory is {setting}", f"  none: {why}"])
+    except KeyboardInterrupt:  # GDB would show it as Python's
+        return _filled([f"ptmap memory is {setting}", "  none: interrupted"])
     memory, source = chosen.memory, chosen.memory.source
     lines = [f"ptmap memory is {setting}"]
     if word == "auto":

@@ -11,6 +11,7 @@ import gdb
 from ...base import native
 from ...base.errors import Refusal
 from ...base.text import plural, printable, short_size
+from ...debugger import interrupts
 from ...spaces.registers import Registers, Segment, SystemRegisters
 from .source import NotHere, Source
 
@@ -29,7 +30,9 @@ def open_source(path: str | None, connection: gdb.TargetConnection | None) -> Du
         raise NotHere("GDB has no core file")
     core = native.core
     try:
-        return Dump(printable(path), core.Dump(os.fsencode(path)), own)
+        with interrupts.held():  # a flattened dump is copied
+            dump = core.Dump(os.fsencode(path))
+        return Dump(printable(path), dump, own)
     except core.FileError as error:
         raise NotHere(f"{printable(path)}: {error}") from None
 

@@ -7,7 +7,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Iterator, Sequence
 
-from ...debugger import progress
+from ...debugger import interrupts, progress
 
 if TYPE_CHECKING:
     from ..._core import _Memory
@@ -85,19 +85,14 @@ class Source:
         if self._inside:
             yield
             return
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        try:
-            # This blocks SIGINT, and yet may raise KeyboardInterrupt for an earlier Ctrl-C.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        with interrupts.held():
             self._inside = True
-            yield
-        finally:
-            self._inside = False
-            progress.erase()
             try:
-                self._end_reading()
+                yield
             finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+                self._inside = False
+                progress.erase()
+                self._end_reading()
 
     def _end_reading(self) -> None:
         """Puts the target back as it was; called whatever happened."""
