@@ -45,6 +45,8 @@ def test_the_other_root_is_named(gdb: GdbSession) -> None:
     assert one["outcome"] == "not-present" and one["hint"].startswith("this is KPTI's user root")
     assert "hint" not in json.loads(gdb.run("pte -json - 0x1000"))["addresses"][0]
     assert "KPTI" not in gdb.run("pte -half kernel &jiffies_64").split("\n", 1)[1]
+    # The guard hole of Documentation/arch/x86/x86_64/mm.rst: neither root maps it.
+    assert "hint" not in json.loads(gdb.run("pte -json - 0xffff800000001000"))["addresses"][0]
     with pytest.raises(GdbFailure) as failure:
         gdb.run("ptmap check &jiffies_64 mapped")
     assert "failed" in str(failure.value)
