@@ -1,4 +1,4 @@
-// libelf's handle on a whole file.
+// libelf's handle.
 #pragma once
 
 #include <gelf.h>

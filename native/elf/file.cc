@@ -78,8 +78,8 @@ File::File(std::span<const std::byte> bytes)
     if (whole) read_sections(header);
 }
 
-File::Handle File::open(std::uint64_t size) {
-    Handle elf(elf_memory(reinterpret_cast<char*>(storage_.data()), size));
+FileHandle File::open(std::uint64_t size) {
+    FileHandle elf(elf_memory(reinterpret_cast<char*>(storage_.data()), size));
     if (!elf || elf_kind(elf.get()) != ELF_K_ELF) throw Error("libelf cannot read this ELF image");
     return elf;
 }
@@ -90,7 +90,7 @@ GElf_Ehdr File::read_header() {
     const bool is_64 = ident[EI_CLASS] == ELFCLASS64;
     const std::uint64_t header_size = is_64 ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr);
     if (given_ < header_size) throw Error("the ELF header is cut off");
-    const Handle alone = open(header_size);
+    const FileHandle alone = open(header_size);
     GElf_Ehdr header;
     if (!gelf_getehdr(alone.get(), &header)) throw Error("libelf cannot read the ELF header");
     abi_ = abi_of(ident[EI_CLASS], header.e_machine);

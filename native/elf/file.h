@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "elf/elf_file.h"
 #include "elf/image.h"
 #include "elf/problems.h"
 
@@ -70,12 +71,7 @@ public:
     }
 
 private:
-    struct End {
-        void operator()(::Elf* elf) const { elf_end(elf); }
-    };
-    using Handle = std::unique_ptr<::Elf, End>;
-
-    Handle open(std::uint64_t size);
+    FileHandle open(std::uint64_t size);
     GElf_Ehdr read_header();
     void read_segments(const GElf_Ehdr& header);
     void read_sections(const GElf_Ehdr& header);
@@ -83,7 +79,7 @@ private:
 
     std::vector<std::uint64_t> storage_;  // 64-bit, to be aligned
     std::uint64_t given_;
-    Handle elf_;
+    FileHandle elf_;
     Abi abi_{};
     std::uint64_t base_ = 0;
     std::vector<GElf_Phdr> segments_;

@@ -9,7 +9,7 @@ namespace {
 
 std::invalid_argument failure() {
     const char* why = elf_errmsg(-1);
-    return std::invalid_argument(why ? why : "no ELF file");
+    return std::invalid_argument(why ? why : "not an ELF file");
 }
 
 }  // namespace

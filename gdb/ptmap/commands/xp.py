@@ -12,7 +12,7 @@ import gdb
 
 from ..base import lifetimes
 from ..base.errors import Refusal
-from ..base.option import JSON, Option, Options
+from ..base.option import JSON, OUTPUT, Option, Options
 from ..base.text import one_line
 from ..context import hints, selection
 from ..debugger.c_types import builtin
@@ -35,9 +35,10 @@ _BATCH = 4096  # bytes read and shown at once
 _PAGE = 4096
 _ADDRESSES = 1 << 52  # physical addresses are below this
 _OF_SPACES = {option.name for option in selection.OPTIONS}
+_WITH_VALUE = "|".join(option.name for option in (*selection.OPTIONS, JSON, OUTPUT))
 _ARGUMENT = re.compile(
     r"\s*(?:/(?P<format>\S*))?\s*"
-    r"(?P<options>(?:(?:-(?:json|o|root|mode|half|cpu|pid|comm)\s+\S+|-va)(?:\s+|$))*)"
+    rf"(?P<options>(?:(?:-(?:{_WITH_VALUE})\s+(?:\"[^\"]*\"|\S+)|-va)(?:\s+|$))*)"
     r"(?P<address>.*?)(?P<behind>\s-half\s+(?:user|kernel))?\s*",
     re.S,
 )

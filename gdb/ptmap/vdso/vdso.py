@@ -144,8 +144,9 @@ class _OnLinux:
             for one in candidates:
                 if one.va == word.va:
                     return one  # a page may be the process's own: a debugger's breakpoint copies it
-            for copy in [word.copy] if word.copy else self._of_abi(word.abi):
-                return self._at(word, copy)
+            copies = [word.copy] if word.copy else self._of_abi(word.abi)
+            if copies:
+                return self._at(word, copies[0])
             where = self._space.hex(word.va)
             self.why_none = (
                 f"{word.who} names {where}, but the image for it is not found or damaged"

@@ -128,7 +128,8 @@ def of(space: AddressSpace, image: Image, linux: Kernel | None, copies: Copies |
     """The pages before IMAGE. COPIES: the kernel's; None if IMAGE may be a copy of the vDSO."""
     known = _known(linux, copies, image) if linux is not None and copies is not None else None
     if known is None or image.va < len(known.pages) * PAGE:
-        return Vvar(_guessed(space, image), None, _no_layout(linux) if copies else "")
+        why = _no_layout(linux) if known is None and copies is not None else ""
+        return Vvar(_guessed(space, image), None, why)
     pages = [
         _page(space, image.va - (len(known.pages) - index) * PAGE, name, known.special)
         for index, name in enumerate(known.pages)
@@ -145,9 +146,8 @@ def _no_layout(linux: Kernel | None) -> str:
     if linux is None or linux.version is None:
         return ""
     versions = "Linux {}.{} to {}.{}".format(*_LAYOUTS[0].first, *_LAYOUTS[-1].last)
-    return f"not known: ptmap knows its place in {versions}, and this is {{}}.{{}}".format(
-        *linux.version
-    )
+    own = "{}.{}".format(*linux.version)
+    return f"not known: ptmap knows its place in {versions}, and this is {own}"
 
 
 @dataclass(frozen=True)
