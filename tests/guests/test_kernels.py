@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
@@ -307,3 +308,20 @@ def test_prepare_says_what_the_archive_breaks_and_does_not_fail(tmp_path: Path) 
 def test_prepare_knows_guests_and_kernels_only() -> None:
     done = subprocess.run([HERE / "prepare", "amd64-6.13"], capture_output=True, text=True)
     assert done.returncode == 2 and "no guest 'amd64-6.13'" in done.stderr
+
+
+def test_prepare_takes_what_all_groups_need_at_once(tmp_path: Path) -> None:
+    groups = re.search(r"^groups='(.*?)^'", (HERE.parent / "run.sh").read_text(), re.M | re.S)
+    assert groups
+    needs = [row.split()[2] for row in groups[1].splitlines() if row]
+    words = [word for need in needs if need != "none" for word in need.split(",")]
+    done = subprocess.run(
+        [HERE / "prepare", *words],
+        env=fake_apt(tmp_path / "bin", "E: Failed to fetch Packages  Hash Sum mismatch"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = {GUESTS[word].kernel if word in GUESTS else word for word in words if word[0] != "-"}
+    assert {"amd64-sid", "kgdb-64", *wanted} <= set(re.findall(r"ptmap: no ([^:]*)", done.stdout))
