@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "bind.h"
+#include "interval.h"
 #include "machine/dump_spaces.h"
 #include "sources/flat_file.h"
 #include "sources/interrupt.h"
@@ -22,13 +23,6 @@ std::vector<FilePiece> pieces_of(
     std::vector<FilePiece> pieces;
     for (const auto& [address, size, offset] : given) pieces.push_back({address, size, offset});
     return pieces;
-}
-
-// (first, last) each.
-std::vector<std::pair<std::uint64_t, std::uint64_t>> pairs(const std::vector<PhysInterval>& ram) {
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> pairs;
-    for (const PhysInterval& one : ram) pairs.emplace_back(one.first.value, one.last.value);
-    return pairs;
 }
 
 }  // namespace
@@ -69,7 +63,7 @@ void bind_dump(py::module_& m) {
             py::arg("path"),
             "FileError if it is not one. KeyboardInterrupt if SIGINT is pending, as it is blocked.")
         .def_property_readonly("format", &Dump::format)
-        .def_property_readonly("ram", [](const Dump& d) { return pairs(d.ram()); })
+        .def_property_readonly("ram", &Dump::ram)
         .def_property_readonly("requests", &Dump::requests)
         .def_property_readonly("cut", &Dump::cut, "Whether the file ends before its memory does.")
         .def_property_readonly("cpus", [](const Dump& d) { return d.notes().cpus; })
@@ -82,7 +76,7 @@ void bind_dump(py::module_& m) {
                          const std::vector<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>>&
                              pieces) { return open_ram_file(path, pieces_of(pieces)); }),
              py::arg("path"), py::arg("pieces"), "Pieces are (address, size, offset).")
-        .def_property_readonly("ram", [](const FileMemory& f) { return pairs(f.ram()); })
+        .def_property_readonly("ram", &FileMemory::ram)
         .def_property_readonly("size", [](const FileMemory& f) { return f.file().size(); })
         .def_property_readonly("requests", &FileMemory::requests)
         .def_property_readonly("replaced", [](const FileMemory& f) { return f.file().replaced(); });

@@ -5,6 +5,7 @@
 
 #include "arch/formats.h"
 #include "bind.h"
+#include "interval.h"
 #include "lists.h"
 #include "page_sizes.h"
 #include "rights.h"
@@ -45,14 +46,11 @@ py::dict dict_of(const std::array<DiffCounts::Count, size>& counts,
     return all;
 }
 
-Sharing make_share(const Tables& before, const Tables& after,
-                   const std::vector<std::pair<std::uint64_t, std::uint64_t>>& parts,
+Sharing make_share(const Tables& before, const Tables& after, const std::vector<Interval>& parts,
                    std::size_t max_steps, const Pulse& pulse) {
     if (mode_of(before.paging().format()) != mode_of(after.paging().format()))
         throw py::value_error("spaces of different modes");
-    std::vector<Interval> windows;
-    for (const auto& [first, last] : parts) windows.push_back({first, last});
-    return share(before, after, windows, max_steps, pulse);
+    return share(before, after, parts, max_steps, pulse);
 }
 
 void bind_side(py::module_& m) {
@@ -152,10 +150,7 @@ void bind_sharing(py::module_& m) {
         .def_readonly("shared", &PartShare::shared, "The same table or page, the same rights.")
         .def_readonly("other_rights", &PartShare::other_rights, "The same with other rights.");
 
-    py::class_<VirtInterval>(m, "Extent", "Linear memory.")
-        .def_property_readonly("va", [](const VirtInterval& e) { return e.first.value; })
-        .def_property_readonly("size", &VirtInterval::size, "Bytes.");
-    bind_list<VirtInterval>(m, "Extents");
+    bind_list<VirtInterval>(m, "Intervals");
 
     py::class_<Sharing>(m, "Sharing", "What two spaces have physically in common.")
         .def_readonly("parts", &Sharing::parts)

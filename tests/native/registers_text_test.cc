@@ -19,7 +19,10 @@ std::string text_of(const RegistersReport& report, std::string* roles = nullptr)
 RegistersReport report_of(Mode mode) {
     const ControlRegisters r = registers_of(mode);
     RegistersReport report{.mode = mode, .paging = X86Paging(r), .root = PhysAddr{r.cr3}};
-    report.registers = {{"CR0", r.cr0}, {"CR3", r.cr3}, {"CR4", r.cr4}, {"EFER", r.efer}};
+    report.registers = {{ControlRegister::cr0, r.cr0},
+                        {ControlRegister::cr3, r.cr3},
+                        {ControlRegister::cr4, r.cr4},
+                        {ControlRegister::efer, r.efer}};
     return report;
 }
 
@@ -51,10 +54,10 @@ TEST(RegistersText, BitsByNameAndTheMode) {
 
 TEST(RegistersText, WhatIsGivenAssumedAndNotKnown) {
     RegistersReport report;
-    report.registers = {{"CR0", std::nullopt},
-                        {"CR2", 0x1234, false, {}},
-                        {"CR3", 0x2000},
-                        {"CR4", 0x20, true, {"CR4.PSE=1", "CR4.PGE=1"}}};
+    report.registers = {{ControlRegister::cr0, std::nullopt},
+                        {ControlRegister::cr2, 0x1234, false, {}},
+                        {ControlRegister::cr3, 0x2000},
+                        {ControlRegister::cr4, 0x20, true, {"CR4.PSE=1", "CR4.PGE=1"}}};
     report.cr2_now = "not canonical";
     EXPECT_EQ(text_of(report),
               "CR0   not known\n"
@@ -74,7 +77,7 @@ TEST(RegistersText, FieldsOfCr3) {
         ControlRegisters r = registers_of(mode);
         r.cr4 |= cr4;
         RegistersReport report{.mode = mode, .paging = X86Paging(r)};
-        report.registers = {{"CR3", value}};
+        report.registers = {{ControlRegister::cr3, value}};
         const std::string text = text_of(report);
         return text.substr(0, text.find('\n'));
     };
@@ -201,7 +204,9 @@ TEST(RegistersText, WhyTheEntryIsNotKnown) {
 
 TEST(RegistersJson, IsTheSchemaToTheLetter) {
     RegistersReport report = report_of(Mode::level4);
-    report.registers = {{"CR0", 0x80010001}, {"CR2", 0x10, true, {"x"}}, {"EFER", std::nullopt}};
+    report.registers = {{ControlRegister::cr0, 0x80010001},
+                        {ControlRegister::cr2, 0x10, true, {"x"}},
+                        {ControlRegister::efer, std::nullopt}};
     report.cr2_now = "not canonical";
     report.tables = {{{0x1000}, 0x7f}, {{0}, 0}, {{0}, 0}, {{0x3000}, 103, 0x40}};
     report.rows = {{piece("GDT", 0x1000), mapped(0x5000), not_mapped}};

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..base import native
-from ..machine.sources.source import INTERRUPTED
 from ..spaces.address_space import AddressSpace
 from ..spaces.split import shared, split_of
 
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
 def head(space: AddressSpace, linux: object) -> str:
     """The first line: mode, root, which of KPTI's roots it is, whether it is Linux."""
     return "".join(
-        native.core.head_text(
-            space.mode, space.root, space.half or "", linux is not None, space.notes
-        )
+        native.core.head_text(space.mode, space.root, space.half, linux is not None, space.notes)
     )
 
 
@@ -28,12 +25,12 @@ def parts(space: AddressSpace) -> list[Text]:
     if (begins := split_of(space)) is not None:
         lines.append(core.split_text(begins))
     sizes, pair = shared(space), space.kpti_roots
-    if sizes is not None and pair is not None:
-        lines.append(core.kpti_text(sizes, pair.kernel, pair.user, space.half or ""))
+    if sizes is not None and pair is not None and space.half is not None:
+        lines.append(core.kpti_text(sizes, pair.kernel, pair.user, space.half))
     return lines
 
 
 def missing(made: Map, cut: bool, indent: int = 0) -> Text:
     """Lines on what could not be read or has reserved bits, and on limits that were reached. CUT:
     whether the limit of tables was."""
-    return native.core.missing_text(made, cut, INTERRUPTED, indent)
+    return native.core.missing_text(made, cut, indent)

@@ -20,12 +20,12 @@ _TABLES = 1 << 15  # limit for all maps together: 128 MiB
 
 @dataclass(frozen=True)
 class LastMap:
-    """The tables of a whole space as a command read them; `scanned` is None if they were too many
+    """The tables of a whole space as a command read them; `tables` is None if they were too many
     to keep."""
 
     space: AddressSpace
-    scanned: Tables | None
-    tables: int
+    tables: Tables | None
+    count: int  # of the tables
     command: str  # "ptmap save"
 
 
@@ -68,13 +68,13 @@ def new_command(name: str) -> None:
     _shrink(last.kept)
 
 
-def remember(space: AddressSpace, scanned: Tables) -> None:
+def remember(space: AddressSpace, tables: Tables) -> None:
     """Keeps a scan of a whole space."""
     last, key = _last(), (space.mode, space.root)
-    kept = scanned if scanned.tables <= _TABLES else None
+    kept = tables if tables.tables <= _TABLES else None
     last.made.pop(key, None)
     command = lifetimes.command.of(_Command).name
-    last.made[key] = LastMap(space, kept, scanned.tables, command)
+    last.made[key] = LastMap(space, kept, tables.tables, command)
     _shrink(last.made)
 
 
@@ -86,6 +86,6 @@ def find(space: AddressSpace) -> LastMap | None:
 def _shrink(maps: dict[_Key, LastMap]) -> None:
     """Drops the oldest maps until the rest fits; the newest always stays."""
     while len(maps) > 1 and (
-        len(maps) > _ROOTS or sum(m.tables for m in maps.values() if m.scanned) > _TABLES
+        len(maps) > _ROOTS or sum(m.count for m in maps.values() if m.tables) > _TABLES
     ):
         del maps[next(iter(maps))]

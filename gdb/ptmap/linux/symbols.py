@@ -35,7 +35,7 @@ def load(linux: Kernel, path: str) -> None:
     """Makes PATH the kernel's symbol file, at the kernel's place. Error: Refusal if it is another
     kernel's; then the symbols stay as they are."""
     file = inspect(path)
-    offset = linux.image.text.start - file.text
+    offset = linux.image.text.first - file.text
     _require_same(linux, file, offset, path)
     _place(path, offset, file)
 
