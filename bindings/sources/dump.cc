@@ -25,11 +25,16 @@ std::vector<FilePiece> pieces_of(
     return pieces;
 }
 
-}  // namespace
+std::unique_ptr<Dump> open_from_python(const std::string& path) {
+    try {
+        return open_dump(path);
+    } catch (const Interrupted&) {
+        PyErr_SetNone(PyExc_KeyboardInterrupt);
+        throw py::error_already_set();
+    }
+}
 
-void bind_dump(py::module_& m) {
-    py::register_exception<FileError>(m, "FileError");
-
+void bind_cpu_registers(py::module_& m) {
     py::class_<CpuRegisters>(m, "CpuRegisters", "Of a CPU, from a dump's notes.")
         .def_readonly("cr0", &CpuRegisters::cr0)
         .def_readonly("cr2", &CpuRegisters::cr2)
@@ -49,18 +54,17 @@ void bind_dump(py::module_& m) {
                 return std::pair(efer.value, efer.assumed);
             },
             "(EFER as it has to be or None, what is assumed).");
+}
+
+}  // namespace
+
+void bind_dump(py::module_& m) {
+    py::register_exception<FileError>(m, "FileError");
+    bind_cpu_registers(m);
 
     py::class_<Dump, PhysicalMemory>(m, "Dump", "A dump file; see native/sources/dump.h.")
         .def(
-            py::init([](const std::string& path) {
-                try {
-                    return open_dump(path);
-                } catch (const Interrupted&) {
-                    PyErr_SetNone(PyExc_KeyboardInterrupt);
-                    throw py::error_already_set();
-                }
-            }),
-            py::arg("path"),
+            py::init(&open_from_python), py::arg("path"),
             "FileError if it is not one. KeyboardInterrupt if SIGINT is pending, as it is blocked.")
         .def_property_readonly("format", &Dump::format)
         .def_property_readonly("ram", &Dump::ram)

@@ -95,6 +95,20 @@ void bind_difference(py::module_& m) {
         .def_property_readonly("after", [](const Difference& d) { return side_of(d, false); });
 }
 
+TextPieces text_of(const Differences& d, unsigned digits, const std::vector<Label>& before,
+                   const std::vector<Label>& after, const Pulse& pulse, bool roles) {
+    return pieces(
+        [&](const Sink& sink) {
+            put_diff_text(sink, d.all, digits, {before, after}, pulse);
+        },
+        roles);
+}
+
+TextPieces json_of(const Differences& d, const std::vector<Label>& before,
+                   const std::vector<Label>& after, const Pulse& pulse) {
+    return pieces([&](const Sink& sink) { put_diff_json(sink, d.all, {before, after}, pulse); });
+}
+
 void bind_differences(py::module_& m) {
     py::class_<Differences>(m, "Differences", "By rising address.")
         .def("__len__", [](const Differences& d) { return d.all.size(); })
@@ -113,29 +127,12 @@ void bind_differences(py::module_& m) {
             py::arg("pulse") = Pulse{},
             "({\"added\": (stretches, bytes), ...}, {\"rights\": ..., ...}), the second of what is "
             "changed.")
-        .def(
-            "text",
-            [](const Differences& d, unsigned digits, const std::vector<Label>& before,
-               const std::vector<Label>& after, const Pulse& pulse, bool roles) {
-                return pieces(
-                    [&](const Sink& sink) {
-                        put_diff_text(sink, d.all, digits, {before, after}, pulse);
-                    },
-                    roles);
-            },
-            py::arg("digits"), py::arg("before") = std::vector<Label>{},
-            py::arg("after") = std::vector<Label>{}, py::arg("pulse") = Pulse{},
-            py::arg("roles") = false, "With the labels of either side, in pieces.")
-        .def(
-            "json",
-            [](const Differences& d, const std::vector<Label>& before,
-               const std::vector<Label>& after, const Pulse& pulse) {
-                return pieces([&](const Sink& sink) {
-                    put_diff_json(sink, d.all, {before, after}, pulse);
-                });
-            },
-            py::arg("before") = std::vector<Label>{}, py::arg("after") = std::vector<Label>{},
-            py::arg("pulse") = Pulse{}, "The elements of a list, in pieces.");
+        .def("text", &text_of, py::arg("digits"), py::arg("before") = std::vector<Label>{},
+             py::arg("after") = std::vector<Label>{}, py::arg("pulse") = Pulse{},
+             py::arg("roles") = false, "With the labels of either side, in pieces.")
+        .def("json", &json_of, py::arg("before") = std::vector<Label>{},
+             py::arg("after") = std::vector<Label>{}, py::arg("pulse") = Pulse{},
+             "The elements of a list, in pieces.");
 
     m.def("diff", &make_diff, py::arg("before"), py::arg("after"),
           py::arg("split_physical") = false, py::arg("pulse") = Pulse{},
