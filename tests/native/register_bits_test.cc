@@ -41,8 +41,9 @@ TEST(RegisterBits, OfOtherRegistersThereAreNone) {
 }
 
 TEST(RegisterBits, EachHasAMeaning) {
-    for (const char* name : {"CR0", "CR4", "EFER"})
-        for (const RegisterBit& row : register_bits(name)) EXPECT_FALSE(row.meaning.empty());
+    for (const ControlRegister reg :
+         {ControlRegister::cr0, ControlRegister::cr4, ControlRegister::efer})
+        for (const RegisterBit& row : register_bits(reg)) EXPECT_FALSE(row.meaning.empty());
 }
 
 }  // namespace

@@ -34,6 +34,19 @@ EntryPiece piece(std::string name, std::uint64_t address, Access access = Access
             .access = access};
 }
 
+EntryPiece handlers(std::uint64_t address) {
+    EntryPiece found = piece("handlers", address, Access::fetch);
+    found.kind = EntryPieceKind::handlers;
+    return found;
+}
+
+EntryPiece stack(const std::string& name, std::uint64_t address) {
+    EntryPiece found = piece(name + " stack", address, Access::write);
+    found.name = name;
+    found.kind = EntryPieceKind::stack;
+    return found;
+}
+
 EntryPieceState mapped(std::uint64_t frame) {
     return {.pages = 1, .mapped = 1, .frame = PhysAddr{frame}, .rights = Rights::exec};
 }
@@ -120,11 +133,11 @@ TEST(OutcomeText, SaysWhereAWalkEnds) {
 TEST(EntryText, NeighbouringHandlersShareALine) {
     std::vector<EntryRow> rows;
     for (const std::uint64_t at : {0x10000, 0x11000, 0x13000})
-        rows.push_back({piece("handlers", at, Access::fetch), mapped(at), {}});
-    rows.push_back({piece("handlers", 0x14000, Access::fetch), not_mapped, {}});
+        rows.push_back({handlers(at), mapped(at), {}});
+    rows.push_back({handlers(0x14000), not_mapped, {}});
     rows.back().piece.vectors = {3, 4, 5};
     EXPECT_EQ(written([&](Text& text) {
-                  put_entry(text, {Mode::bits32, {0x1000}, {}, "", rows, {}});
+                  put_entry(text, {Mode::bits32, {0x1000}, {}, {}, rows, {}});
               }),
               "Entering the kernel needs, under the root 0x1000:\n"
               "           address    size physical rights\n"
@@ -136,17 +149,16 @@ TEST(EntryText, NeighbouringHandlersShareALine) {
 }
 
 TEST(EntryText, UnderBothRootsOfKpti) {
-    std::vector<EntryRow> rows{
-        {piece("GDT", 0xfffffe0000001000), mapped(0x5000), mapped(0x5000)},
-        {piece("RSP0 stack", 0xfffffe0000003000, Access::write), mapped(0x6000), not_mapped},
-        {piece("late", 0x1000), mapped(0x7000), {}}};
+    std::vector<EntryRow> rows{{piece("GDT", 0xfffffe0000001000), mapped(0x5000), mapped(0x5000)},
+                               {stack("RSP0", 0xfffffe0000003000), mapped(0x6000), not_mapped},
+                               {piece("late", 0x1000), mapped(0x7000), {}}};
     rows[2].piece.before_switch = false;
     const KptiRoots pair{{0x2000}, {0x3000}};
     const Words notes{"SYSCALL is off (EFER.SCE=0)"};
     std::string roles;
     EXPECT_EQ(written(
                   [&](Text& text) {
-                      put_entry(text, {Mode::level4, {0x2000}, pair, "kernel", rows, notes});
+                      put_entry(text, {Mode::level4, {0x2000}, pair, Half::kernel, rows, notes});
                   },
                   &roles),
               "Entering the kernel needs, under the root 0x2000, KPTI's kernel root\n"
@@ -163,17 +175,16 @@ TEST(EntryText, UnderBothRootsOfKpti) {
               std::string::npos)
         << roles;
     const std::string of_user = written([&](Text& text) {
-        put_entry(text, {Mode::level4, {0x3000}, pair, "user", std::span(rows).last(1), {}});
+        put_entry(text, {Mode::level4, {0x3000}, pair, Half::user, std::span(rows).last(1), {}});
     });
     EXPECT_NE(of_user.find("supervisor read exec (kernel's)\n"), std::string::npos) << of_user;
 }
 
 TEST(EntryAnswer, InASentence) {
-    std::vector<EntryRow> rows{
-        {piece("GDT", 0), mapped(0), {}},       {piece("handlers", 0), mapped(0), {}},
-        {piece("handlers", 0), mapped(0), {}},  {piece("RSP0 stack", 0), mapped(0), {}},
-        {piece("TSS", 0), mapped(0), {}},       {piece("IST1 stack", 0), mapped(0), {}},
-        {piece("IST1 stack", 0), mapped(0), {}}};
+    std::vector<EntryRow> rows{{piece("GDT", 0), mapped(0), {}}, {handlers(0), mapped(0), {}},
+                               {handlers(0), mapped(0), {}},     {stack("RSP0", 0), mapped(0), {}},
+                               {piece("TSS", 0), mapped(0), {}}, {stack("IST1", 0), mapped(0), {}},
+                               {stack("IST1", 0), mapped(0), {}}};
     EXPECT_EQ(entry_answer(rows, {}),
               "No KPTI here: the kernel stays mapped while user space runs: GDT, 2 handler pages, "
               "RSP0/IST1 stacks, TSS.");

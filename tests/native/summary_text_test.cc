@@ -26,20 +26,20 @@ std::string missing_json(const Map& map, JsonLayout layout) {
 }
 
 TEST(Head, SaysWhichSpaceItIs) {
-    EXPECT_EQ(head({Mode::bits32, {0x1000}, "", false, {}}), "32-bit paging, root 0x1000\n");
-    EXPECT_EQ(head({Mode::level4, {0x1064000}, "kernel", true, {}}),
+    EXPECT_EQ(head({Mode::bits32, {0x1000}, {}, false, {}}), "32-bit paging, root 0x1000\n");
+    EXPECT_EQ(head({Mode::level4, {0x1064000}, Half::kernel, true, {}}),
               "4-level paging, root 0x1064000, KPTI's kernel root, Linux\n");
-    EXPECT_EQ(head({Mode::off, {0}, "", false, {}}), "off paging, root 0x0\n");
+    EXPECT_EQ(head({Mode::off, {0}, {}, false, {}}), "off paging, root 0x0\n");
 }
 
 TEST(Head, NotesShareItsLineIfTheyFit) {
     const Notes one{"pid 1 (init)"}, two{"pid 1 (init)", std::string(37, 'x')},
         more{"pid 1 (init)", std::string(38, 'x')};
-    EXPECT_EQ(head({Mode::pae, {0x20}, "", false, one}), "pae paging, root 0x20, pid 1 (init)\n");
-    const std::string full = head({Mode::level4, {0x1000}, "", false, two});
+    EXPECT_EQ(head({Mode::pae, {0x20}, {}, false, one}), "pae paging, root 0x20, pid 1 (init)\n");
+    const std::string full = head({Mode::level4, {0x1000}, {}, false, two});
     EXPECT_EQ(full.size(), 81u) << full;
     EXPECT_EQ(std::ranges::count(full, '\n'), 1);
-    EXPECT_EQ(head({Mode::level4, {0x1000}, "", false, more}),
+    EXPECT_EQ(head({Mode::level4, {0x1000}, {}, false, more}),
               "4-level paging, root 0x1000\npid 1 (init)\n" + std::string(38, 'x') + "\n");
 }
 
