@@ -423,7 +423,9 @@ Here("*{loop.head:#x}")
     loop.gdb.run("delete")
     loop.gdb.python(refusing)
     loop.gdb.run("continue")
-    assert "cpu= cannot be used" in loop.gdb.python("result = gdb.breakpoints()[0].said[0]")
+    assert "no other CPU can be selected in a breakpoint's stop()" in loop.gdb.python(
+        "result = gdb.breakpoints()[0].said[0]"
+    )
     loop.ram[entry : entry + 4] = bytes(4)
 
 

@@ -14,9 +14,8 @@ from ..context import selection
 from ..debugger import lookup
 from ..linux import layout, recognition, shape, symbols
 from ..linux.kernel import Kernel
-from ..machine import qemu_stub
+from ..machine import cpus, qemu_stub, question
 from ..machine.remote import takes_packets
-from ..machine import question
 from ..machine.sources import direct_map
 from ..spaces.address_space import AddressSpace
 from ..spaces.labels import Label, Part
@@ -56,6 +55,8 @@ class KaslrCommand(Command):
         if len(words) > 1:
             raise Refusal(f"takes one file, but {words[1]!r} was given too")
         path = os.path.expanduser(words[0]) if words else None
+        if path is not None:
+            cpus.require_stop("symbols cannot be loaded")
         try:
             space = selection.resolve(options)
         except Refusal:

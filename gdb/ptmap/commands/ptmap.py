@@ -74,6 +74,8 @@ class PtmapCommand(Command):
       ptmap -at $pc -level PT
       ptmap -root 0x1000 -mode 32-bit -json map.json"""
 
+    makes_maps = True
+    no_option = "a window that begins at a symbol of that name is ({0}) END"
     options = (
         Option("ranges", "", "the merged ranges"),
         Option("phys", "", "ranges end where frames stop being contiguous"),
