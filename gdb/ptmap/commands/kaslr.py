@@ -56,7 +56,7 @@ class KaslrCommand(Command):
             raise Refusal(f"takes one file, but {words[1]!r} was given too")
         path = os.path.expanduser(words[0]) if words else None
         if path is not None:
-            cpus.require_stop("symbols cannot be loaded")
+            cpus.require_stop("no symbols can be loaded")
         try:
             space = selection.resolve(options)
         except Refusal:

@@ -45,7 +45,8 @@ class PtmapCommand(Command):
       -phys          ranges end where the frames stop being contiguous
       -filter ATTRS  ranges with these attributes; + is and, "," is or, no-
                      negates: user supervisor write read-only exec no-exec
-                     global large 4K 2M 4M 1G WB WC WT WP UC UC- PAT1 PAT5 PAT7
+                     global large 4K 2M 4M 1G WB WC WT WP UC UC- PAT1 PAT5 PAT7;
+                     if a page size is named, ranges also end where it changes
       -as user|kernel
                      rights as this mode has them now: WP, SMEP, SMAP counted
       -at VA         the grid of one table that translates VA, by default one

@@ -86,7 +86,7 @@ class VdsoCommand(Command):
         if words:
             raise Refusal(f"takes options only, but {words[0]!r} was given")
         if "load" in options:
-            cpus.require_stop("-load: symbols cannot be loaded")
+            cpus.require_stop("-load: no symbols can be loaded")
         space = selection.resolve(options)
         if space.paging_is_off:
             raise Refusal("paging is off (CR0.PG=0): there is no address space to look in")
