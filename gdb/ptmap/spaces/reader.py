@@ -55,6 +55,12 @@ class Progress(Protocol):
     def flattening(self, ranges: int, /) -> None:
         ...
 
+    def searching(self, pages: int, /) -> None:
+        ...
+
+    def placing(self, tried: int, places: int, /) -> None:
+        ...
+
 
 @dataclass(frozen=True)
 class Plan:
