@@ -9,9 +9,8 @@ from typing import NamedTuple
 from ..base import native
 from ..base.errors import Refusal
 from ..base.text import printable
-from ..context import elf_sections
+from ..context import elf_sections, kernel_files
 from ..debugger import files, symbol_files
-from ..linux import symbols
 from ..linux.kernel import Kernel
 from ..spaces.address_space import AddressSpace
 
@@ -228,7 +227,7 @@ def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
 
 def _initial(path: str) -> range:
     try:
-        kernel = symbols.inspect(path)
+        kernel = kernel_files.inspect(path)
     except Refusal:  # it was stripped
         return range(0)
     return range(kernel.init_begin, kernel.init_end)

@@ -17,7 +17,7 @@ def of(space: AddressSpace, va: int) -> str | None:
     """
     if va < (space.paging.upper_part if space.paging.canonical else _LOWEST_SPLIT):
         return None  # a process's address
-    if kernel.is_in_image(va):
+    if kernel.is_in_image(space.reader.symbols, va):
         linux = recognition.find(space)
         if linux is not None and linux.offset:
             there = space.hex(linux.moved(va))

@@ -9,7 +9,7 @@ from typing import Any, Mapping
 from ..base import native
 from ..base.errors import Refusal
 from ..base.option import Option
-from ..debugger import progress, settings
+from ..debugger import lookup, progress, settings
 from ..debugger.numbers import Number, Unread
 from ..linux import kernel, recognition, tasks
 from ..linux.symbol_kernel import SymbolKernel, init_mm
@@ -43,6 +43,7 @@ def reader() -> Reader:
     return Reader(
         memory=target.memory,
         progress=progress,
+        symbols=lookup,
         max_tables=settings.limit("max-tables"),
         max_ranges=settings.limit("max-ranges"),
         pat=settings.get("pat"),
@@ -141,7 +142,9 @@ def _as_the_kernel_has_it(space: AddressSpace, root: Number | Unread) -> Number:
     Error: Refusal if it cannot be read.
     """
     variable = root.variable
-    if isinstance(root, Number) and (variable is None or not kernel.is_in_image(variable.address)):
+    if isinstance(root, Number) and (
+        variable is None or not kernel.is_in_image(space.reader.symbols, variable.address)
+    ):
         return root
     assert variable is not None
     linux = recognition.find(space)

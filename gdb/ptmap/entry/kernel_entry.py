@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
-from ..debugger import lookup
 from ..linux import kernel, recognition
 from ..spaces.address_space import AddressSpace
 from ..spaces.registers import SystemRegisters
@@ -94,7 +93,8 @@ def _system_call(space: AddressSpace, cpu: int) -> tuple[list[EntryPiece], list[
         return [], ["SYSCALL is off (EFER.SCE=0)"]
     symbol = "entry_SYSCALL_64" if space.paging.canonical else "entry_SYSENTER_32"
     # Recognising the kernel reads its tables, so it is done only if GDB knows the symbol.
-    linux = recognition.find(space) if lookup.link_address(symbol) is not None else None
+    is_known = space.reader.symbols.link_address(symbol) is not None
+    linux = recognition.find(space) if is_known else None
     where = linux.symbol(symbol) if linux else None
     if linux is None or where is None:
         return [], [f"{name}: entry and stack not known (no symbols, no MSRs)"]

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Sequence
 
-from ..debugger import lookup
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from .kernel import Kernel
 from .recognition import find
@@ -279,5 +278,5 @@ def _configuration(kernel: Kernel) -> Configuration:
     if kernel.offset is None:
         return Configuration()
     names = {group.symbol for _, _, groups in SPECIALS for group in groups if group.symbol}
-    length = lookup.elements("swap_info")  # MAX_SWAPFILES, mm/swapfile.c
+    length = kernel.symbols.elements("swap_info")  # MAX_SWAPFILES, mm/swapfile.c
     return Configuration(length, {name: kernel.symbol(name) is not None for name in names})

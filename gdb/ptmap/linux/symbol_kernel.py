@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Iterator
 
+from ..base.symbols import Symbols
 from ..spaces import kpti
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Reader
@@ -31,7 +32,7 @@ class SymbolKernel(Kernel):
     place: Place
 
     def __init__(self, space: AddressSpace, place: Place) -> None:
-        super().__init__(space, _image(place))
+        super().__init__(space, _image(space.reader.symbols, place))
         self.place = place
 
     @cached_property
@@ -130,9 +131,9 @@ def init_mm(place: Place, reader: Reader) -> AddressSpace:
     )
 
 
-def _image(place: Place) -> Image:
+def _image(symbols: Symbols, place: Place) -> Image:
     def span(first: str, last: str) -> Span | None:
-        start, end = (places.address(name, place.offset) for name in (first, last))
+        start, end = (places.address(symbols, name, place.offset) for name in (first, last))
         return Span(start, -(-end // 0x1000) * 0x1000) if start and end else None
 
     text = span("_text", "_etext") or Span(place.text, place.image_end)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence
 
 from ..base.lifetimes import Lifetime
+from ..base.symbols import Symbols
 
 if TYPE_CHECKING:
     from .._core import ReadOnce
@@ -86,6 +87,7 @@ class Reader:
 
     memory: Callable[[], Memory]  # the source is chosen at the first call; Refusal if there is none
     progress: Progress
+    symbols: Symbols  # that are loaded; they may be another kernel's
     max_tables: int  # that one scan may read
     max_ranges: int  # that one map may have
     pat: int | None  # IA32_PAT; None if it is not known
