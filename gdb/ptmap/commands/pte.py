@@ -82,11 +82,12 @@ class PteCommand(Command):
 
     options = (
         *selection.OPTIONS,
-        Option("expect", "RULE", "an error unless this holds at each address",
-               words=predicate.words),
+        Option(
+            "expect", "RULE", "an error unless this holds at each address", words=predicate.words
+        ),
         Option("watch", "", "a watchpoint on the entry that maps VA"),
         JSON,
-    )  # fmt: skip
+    )
 
     def plan(self, options: Options, words: list[str]) -> Plan:
         is_brief = not any(option in options for option in _READ_MORE)

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from .._core import Paging, Tables, Walk
 
 MODES = ("32-bit", "pae", "4-level", "5-level")
-LEVELS = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5,
-          "PT": 1, "PD": 2, "PDPT": 3, "PML4": 4, "PML5": 5}  # fmt: skip
+_TABLES = ("PT", "PD", "PDPT", "PML4", "PML5")
+LEVELS = {str(level): level for level in range(1, 6)} | {
+    name: level for level, name in enumerate(_TABLES, 1)
+}
 
 _EFER_NXE = 1 << 11
 _CR4_PKE, _CR4_PKS = 1 << 22, 1 << 24
