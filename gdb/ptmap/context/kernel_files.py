@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..base import native
 from ..base.errors import Refusal
 from ..base.text import printable
-from ..debugger import files, symbol_files
+from ..debugger import files, lookup, symbol_files
 from ..linux import placement
 from ..linux.kernel import Kernel
 from ..linux.place import Stub
@@ -40,7 +40,9 @@ def load_by_reading(stub: Stub, pc: int | None, path: str) -> None:
 
 
 def _load(path: str, place: placement.Placement) -> None:
-    symbol_files.replace(path, place.offset, list(_loaded()), place.unmoved)
+    text = lookup.link_address("_text")
+    loaded = {one: text - file.text if text else 0 for one, file in _loaded().items()}
+    symbol_files.replace(path, place.offset, loaded, place.unmoved)
 
 
 def linked_text() -> int | None:
