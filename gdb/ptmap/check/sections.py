@@ -12,6 +12,7 @@ from ..base.text import printable
 from ..context import elf_sections, kernel_files
 from ..debugger import files, symbol_files
 from ..linux.kernel import Kernel
+from ..spaces import kpti
 from ..spaces.address_space import AddressSpace
 
 _PAGE = 4096
@@ -114,7 +115,7 @@ def placed(space: AddressSpace, linux: Kernel | None, sections: list[Section]) -
     after boot and those of which each CPU has a copy. Error: Refusal if the place is not known."""
     if not any(section.kernel for section in sections):
         return Placed(sections, _of_both(sections))
-    if space.half == "user":
+    if kpti.half(space) == "user":
         raise Refusal("this is KPTI's user root, which does not map the kernel: -half kernel")
     if linux is None:
         raise Refusal("a Linux kernel's ELF file is loaded, but these tables have no Linux")

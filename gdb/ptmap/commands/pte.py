@@ -18,7 +18,7 @@ from ..debugger.numbers import evaluate
 from ..linux import not_present
 from ..machine import question
 from ..machine.sources.source import NotHere
-from ..spaces import address_space
+from ..spaces import address_space, walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Plan
 from . import watch
@@ -155,7 +155,7 @@ def _explained(
 
 def _walks(space: AddressSpace, addresses: list[int]) -> list[Walk]:
     with space.memory.reading():
-        return [space.walk(va) for va in addresses]
+        return [walks.walk(space, va) for va in addresses]
 
 
 def _note(space: AddressSpace, walk: Walk) -> tuple[str, str, str] | None:

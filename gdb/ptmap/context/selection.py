@@ -14,6 +14,7 @@ from ..debugger.numbers import Number, Unread
 from ..linux import kernel, recognition, tasks
 from ..linux.symbol_kernel import SymbolKernel, init_mm
 from ..machine import cpus, question, target
+from ..spaces import kpti
 from ..spaces.address_space import MODES, AddressSpace, in_space
 from ..spaces.reader import Reader
 from ..spaces.registers import Registers
@@ -182,7 +183,7 @@ def _with_root(space: AddressSpace, root: Number, has_cr3: bool) -> AddressSpace
 
 
 def _pgd(space: AddressSpace, pointer: int) -> int | None:
-    return VirtualMemory(space.kernel).translate(in_space(space, pointer))
+    return VirtualMemory(kpti.kernel_of(space)).translate(in_space(space, pointer))
 
 
 def _aligned(space: AddressSpace, root: int, shown: str) -> int:
@@ -192,7 +193,7 @@ def _aligned(space: AddressSpace, root: int, shown: str) -> int:
 
 
 def _half(space: AddressSpace, half: str) -> AddressSpace:
-    pair = space.kpti_roots
+    pair = kpti.roots(space)
     if pair is None:
         raise Refusal(f"-half {half}: no KPTI here: the root {space.root:#x} is not one of a pair")
     return space.below(pair.user if half == "user" else pair.kernel, pair=pair)

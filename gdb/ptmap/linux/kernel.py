@@ -15,6 +15,7 @@ from ..base.text import printable
 from ..base.symbols import Symbols
 from ..spaces import kpti, scanned
 from ..spaces.address_space import AddressSpace
+from ..spaces.registers import Roots
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from ..spaces.maps import pa
 from .place import Place
@@ -44,7 +45,7 @@ class Kernel:
     @cached_property
     def space(self) -> AddressSpace:
         """The kernel root's space."""
-        return self._given.kernel
+        return kpti.kernel_of(self._given)
 
     @cached_property
     def upper(self) -> UpperPart:
@@ -191,7 +192,7 @@ class Kernel:
 
     # What only the symbols of a known kernel give: symbol_kernel.py
 
-    def pair(self, root: int) -> kpti.Roots | None:
+    def pair(self, root: int) -> Roots | None:
         """KPTI's roots for an mm_struct's root; None if only the tables tell."""
         return None
 

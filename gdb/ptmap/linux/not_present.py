@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Sequence
 
+from ..spaces import kpti
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from .kernel import Kernel
 from .recognition import find
@@ -268,7 +269,7 @@ def _look(space: AddressSpace) -> _Known | None:
 
 def _banner(space: AddressSpace, address: int) -> bytes | None:
     try:
-        return VirtualMemory(space.kernel).string(address, 64)
+        return VirtualMemory(kpti.kernel_of(space)).string(address, 64)
     except Unreadable:
         return None
 

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Iterator
 
 from ..base.symbols import Symbols
-from ..spaces import kpti
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Reader
+from ..spaces.registers import Roots
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from . import place as places
 from .kernel import Kernel
@@ -108,11 +108,11 @@ class SymbolKernel(Kernel):
 
     # KPTI
 
-    def pair(self, root: int) -> kpti.Roots | None:
+    def pair(self, root: int) -> Roots | None:
         """The pair of an mm_struct's root; None without KPTI, or if that is not known."""
         if not self.place.pti or self.place.mode == "32-bit":
             return None
-        return kpti.Roots(root & ~_USER_ROOT, root | _USER_ROOT)
+        return Roots(root & ~_USER_ROOT, root | _USER_ROOT)
 
 
 def init_mm(place: Place, reader: Reader) -> AddressSpace:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Iterator
 
 from ..base.errors import Refusal
 from ..base.text import plural, printable
+from ..spaces import kpti
 from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
 from .recognition import find
@@ -229,7 +230,7 @@ def task_of_root(kernel: Kernel, root: int) -> Task | None:
     them, or if the symbols or the list do not tell."""
     if kernel.offset is None:
         return None
-    pair = kernel.space.kpti_roots
+    pair = kpti.roots(kernel.space)
     wanted = root & ~(pair.kernel ^ pair.user) if pair is not None else root
     if kernel.place is not None and wanted == kernel.place.root:
         return None  # init_mm belongs to no process

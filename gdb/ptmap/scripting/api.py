@@ -40,7 +40,7 @@ from ..context import last_maps, selection, snapshots
 from ..debugger import failures, numbers, progress, settings
 from ..machine import cpus, question, target
 from ..machine.sources import choose
-from ..spaces import address_space, attributes, maps
+from ..spaces import address_space, attributes, maps, walks
 from ..spaces.address_space import AddressSpace
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class Space:
         with _question(self):
             at = [_linear(self._space, va) for va in vas]
             with self._space.memory.reading():
-                return [self._space.walk(va) for va in at]
+                return [walks.walk(self._space, va) for va in at]
 
     def map(
         self,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence
 
 from ..base.lifetimes import Lifetime
 from ..base.symbols import Symbols
+from .registers import Roots
 
 if TYPE_CHECKING:
     from .._core import ReadOnce
@@ -79,6 +80,7 @@ class Scans:
 
     plan: Plan = Plan()
     by_root: dict[tuple[object, ...], object] = field(default_factory=dict)
+    pairs: dict[tuple[object, ...], Roots | None] = field(default_factory=dict)  # see kpti.py
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 from ..base.symbols import Symbols
 from ..linux.kernel import Kernel, is_special
 from ..linux.structures import NoType, Structures
+from ..spaces import walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.virtual_memory import Unreadable
 from .elf_images import PAGE, Image
@@ -232,7 +233,7 @@ def _guessed(space: AddressSpace, image: Image) -> list[VvarPage]:
 
 
 def _page(space: AddressSpace, va: int, name: str | None, special: bool = True) -> VvarPage:
-    return VvarPage(va, name, space.walk(va), special)
+    return VvarPage(va, name, walks.walk(space, va), special)
 
 
 # Their fields
