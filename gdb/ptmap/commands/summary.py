@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..base import native
+from ..spaces import kpti
 from ..spaces.address_space import AddressSpace
 from ..spaces.split import shared, split_of
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 def head(space: AddressSpace, linux: object) -> str:
     """The first line: mode, root, which of KPTI's roots it is, whether it is Linux."""
     return "".join(
-        native.core.head_text(space.mode, space.root, space.half, linux is not None, space.notes)
+        native.core.head_text(
+            space.mode, space.root, kpti.half(space), linux is not None, space.notes
+        )
     )
 
 
@@ -24,9 +27,9 @@ def parts(space: AddressSpace) -> list[Text]:
     core, lines = native.core, []
     if (begins := split_of(space)) is not None:
         lines.append(core.split_text(begins))
-    sizes, pair = shared(space), space.kpti_roots
-    if sizes is not None and pair is not None and space.half is not None:
-        lines.append(core.kpti_text(sizes, pair.kernel, pair.user, space.half))
+    sizes, pair, half = shared(space), kpti.roots(space), kpti.half(space)
+    if sizes is not None and pair is not None and half is not None:
+        lines.append(core.kpti_text(sizes, pair.kernel, pair.user, half))
     return lines
 
 

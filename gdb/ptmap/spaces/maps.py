@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
 from ..base.interval import Interval
+from . import walks
 from .address_space import AddressSpace
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def scan(space: AddressSpace, first: int, last: int) -> Tables:
     """Reads the tables for the offsets FIRST to LAST."""
-    tables = space.scan(first, last, space.reader.max_tables)
+    tables = walks.scan(space, first, last)
     if first == 0 and last == space.paging.last_offset:
         space.reader.remember_tables(space, tables)
     return tables
@@ -32,13 +33,13 @@ def flatten(
     wanted: Condition | None = None,
     ram: Sequence[Interval] = (),
 ) -> Map:
-    """A map of these offsets; see _core.make_map."""
+    """A map of these offsets; see _core.make_map. A WANTED about page sizes splits by them."""
     return native.core.make_map(
         tables,
         first,
         last,
         split_physical=split_physical,
-        split_sizes=split_sizes,
+        split_sizes=split_sizes or wanted is not None and wanted.names_page_size,
         pat=space.reader.pat,
         as_=as_,
         ac=space.ac,

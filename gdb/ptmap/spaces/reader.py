@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence
 
 from ..base.interval import Interval
 from ..base.lifetimes import Lifetime
+from ..base.symbols import Symbols
+from .registers import Roots
 
 if TYPE_CHECKING:
     from .._core import ReadOnce
@@ -57,6 +59,12 @@ class Progress(Protocol):
     def flattening(self, ranges: int, /) -> None:
         ...
 
+    def searching(self, pages: int, /) -> None:
+        ...
+
+    def placing(self, tried: int, places: int, /) -> None:
+        ...
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -74,6 +82,7 @@ class Scans:
 
     plan: Plan = Plan()
     by_root: dict[tuple[object, ...], object] = field(default_factory=dict)
+    pairs: dict[tuple[object, ...], Roots | None] = field(default_factory=dict)  # see kpti.py
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,7 @@ class Reader:
 
     memory: Callable[[], Memory]  # the source is chosen at the first call; Refusal if there is none
     progress: Progress
+    symbols: Symbols  # that are loaded; they may be another kernel's
     max_tables: int  # that one scan may read
     max_ranges: int  # that one map may have
     pat: int | None  # IA32_PAT; None if it is not known

@@ -15,7 +15,6 @@ from ..base.interval import Interval
 from ..linux.kernel import Kernel
 from ..spaces.virtual_memory import Unreadable
 from ..spaces.maps import pa
-from ..debugger import progress
 from .elf_images import PAGE
 
 if TYPE_CHECKING:
@@ -110,8 +109,9 @@ class Copies:
             for r in self._linux.ranges
             if self._section.overlaps(Interval.of_size(r.va, r.size))
         ]
+        pulse = self._linux.space.reader.progress.searching
         with self._linux.memory.reading() as memory:
-            found = native.core.linear_images(memory, parts, progress.searching)
+            found = native.core.linear_images(memory, parts, pulse)
         return [copy for image in found if (copy := _copy(image)) is not None]
 
 

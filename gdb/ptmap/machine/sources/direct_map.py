@@ -19,7 +19,7 @@ import gdb
 from ...base import native
 from ...base.errors import Refusal
 from ...base.interval import Interval
-from ...debugger import progress, settings
+from ...debugger import lookup, progress, settings
 from ...linux import place
 from ..remote import monitor, send, takes_packets
 from .source import NOT_RAM, NotHere, Source, interrupted
@@ -80,6 +80,11 @@ class DirectMap(Source):
     def requests(self) -> int:
         return self._requests
 
+    @property
+    def stub(self) -> place.Stub:
+        """As linux/ reads it."""
+        return place.Stub(self.virtual, lookup, progress)
+
     def changed(self) -> None:
         self._has_changed = True
 
@@ -87,7 +92,7 @@ class DirectMap(Source):
         self._interrupted = False
         if not self._has_changed:
             return
-        if self.place is None or not self.place.is_same(self.virtual):
+        if self.place is None or not self.place.is_same(self.stub):
             self._find()
         self._has_changed = False
 
@@ -97,7 +102,7 @@ class DirectMap(Source):
             raise Refusal(f"`set ptmap direct-map {given:#x}`: a page begins at a multiple of 4096")
         self.place = None
         try:
-            self.place = place.find(self.virtual, pc(), given)
+            self.place = place.find(self.stub, pc(), given)
             self._base, self._doubt = self.place.page_offset, ""
         except place.Disproof as why:
             raise NotHere(str(why)) from None
