@@ -219,7 +219,7 @@ def _candidates(
             image,
             text,
             end,
-            root - image,
+            root - image & (1 << 8 * pointer) - 1,
             nxe=mode != "32-bit" and bool((supported or 1 << 63) >> 63),
             pti=None if capability is None else bool(capability >> _PTI_BIT & 1),
             ram=ram,
