@@ -9,11 +9,12 @@ from typing import Any, Mapping
 from ..base import native
 from ..base.errors import Refusal
 from ..base.option import Option
-from ..debugger import progress, settings
+from ..debugger import lookup, progress, settings
 from ..debugger.numbers import Number, Unread
 from ..linux import kernel, recognition, tasks
 from ..linux.symbol_kernel import SymbolKernel, init_mm
 from ..machine import cpus, question, target
+from ..spaces import kpti
 from ..spaces.address_space import MODES, AddressSpace, in_space
 from ..spaces.reader import Reader
 from ..spaces.registers import Registers
@@ -43,6 +44,7 @@ def reader() -> Reader:
     return Reader(
         memory=target.memory,
         progress=progress,
+        symbols=lookup,
         max_tables=settings.limit("max-tables"),
         max_ranges=settings.limit("max-ranges"),
         pat=settings.get("pat"),
@@ -141,7 +143,9 @@ def _as_the_kernel_has_it(space: AddressSpace, root: Number | Unread) -> Number:
     Error: Refusal if it cannot be read.
     """
     variable = root.variable
-    if isinstance(root, Number) and (variable is None or not kernel.is_in_image(variable.address)):
+    if isinstance(root, Number) and (
+        variable is None or not kernel.is_in_image(space.reader.symbols, variable.address)
+    ):
         return root
     assert variable is not None
     linux = recognition.find(space)
@@ -179,7 +183,7 @@ def _with_root(space: AddressSpace, root: Number, has_cr3: bool) -> AddressSpace
 
 
 def _pgd(space: AddressSpace, pointer: int) -> int | None:
-    return VirtualMemory(space.kernel).translate(in_space(space, pointer))
+    return VirtualMemory(kpti.kernel_of(space)).translate(in_space(space, pointer))
 
 
 def _aligned(space: AddressSpace, root: int, shown: str) -> int:
@@ -189,7 +193,7 @@ def _aligned(space: AddressSpace, root: int, shown: str) -> int:
 
 
 def _half(space: AddressSpace, half: str) -> AddressSpace:
-    pair = space.kpti_roots
+    pair = kpti.roots(space)
     if pair is None:
         raise Refusal(f"-half {half}: no KPTI here: the root {space.root:#x} is not one of a pair")
     return space.below(pair.user if half == "user" else pair.kernel, pair=pair)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Sequence, cast
 
-from ..debugger import lookup
+from ..spaces import kpti
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from .kernel import Kernel
 from .recognition import find
@@ -315,7 +315,7 @@ def _look(space: AddressSpace) -> _Known | None:
 
 def _banner(space: AddressSpace, address: int) -> bytes | None:
     try:
-        return VirtualMemory(space.kernel).string(address, 64)
+        return VirtualMemory(kpti.kernel_of(space)).string(address, 64)
     except Unreadable:
         return None
 
@@ -325,5 +325,5 @@ def _configuration(kernel: Kernel) -> Configuration:
     if kernel.offset is None:
         return Configuration()
     names = {group.symbol for _, _, groups in SPECIALS for group in groups if group.symbol}
-    length = lookup.elements("swap_info")  # MAX_SWAPFILES, mm/swapfile.c
+    length = kernel.symbols.elements("swap_info")  # MAX_SWAPFILES, mm/swapfile.c
     return Configuration(length, {name: kernel.symbol(name) is not None for name in names})

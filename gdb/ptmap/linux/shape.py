@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
+from ..spaces import walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.maps import pa
 from ..spaces.scanned import Scanned
@@ -77,7 +78,7 @@ def look(space: AddressSpace, scanned: Scanned) -> tuple[Image, UpperPart] | Non
 
 def _has_idt(space: AddressSpace) -> bool:
     """64-bit: whether a 4 KiB read-only supervisor page is where Linux has its IDT."""
-    walk = space.walk(CPU_ENTRY_AREA_64)
+    walk = walks.walk(space, CPU_ENTRY_AREA_64)
     return walk.outcome == "mapped" and walk.page_size == 0x1000 and not (walk.user or walk.write)
 
 

@@ -35,22 +35,19 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, cast, overload
 import gdb
 
 from ..base import native
-from ..base.errors import Refusal as Error
+from ..base.errors import Refusal
 from ..context import last_maps, selection, snapshots
 from ..debugger import failures, numbers, progress, settings
 from ..machine import cpus, question, target
 from ..machine.sources import choose
-from ..spaces import address_space, attributes, maps
+from ..spaces import address_space, attributes, maps, walks
 from ..spaces.address_space import AddressSpace
 
 if TYPE_CHECKING:
     from .. import _core
     from .._core import Gap, Label, Range, Table, Walk
 
-__all__ = ["Differences", "Error", "Map", "Mapping", "Pages", "Registers", "Space", "Tables",
-           "diff", "load", "space", "USER", "WRITE", "EXEC", "GLOBAL", "READ", "PAGE_4K",
-           "PAGE_2M", "PAGE_4M", "PAGE_1G", "NO_PA", "memory_type"]  # fmt: skip
-
+Error = Refusal  # as scripts call it
 Address = Union[int, gdb.Value]
 
 # Flags of a row: the rights that all levels allow, the page sizes of a range, the memory type.
@@ -208,7 +205,7 @@ class Space:
         with _question(self):
             at = [_linear(self._space, va) for va in vas]
             with self._space.memory.reading():
-                return [self._space.walk(va) for va in at]
+                return [walks.walk(self._space, va) for va in at]
 
     def map(
         self,
