@@ -38,6 +38,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "test_cpu_judge.py": (),
     "test_in_root.py": (),
     "test_api.py::test_differences_are_the_commands": ("pae",),
+    "test_bare_matrix.py::test_a_filter_by_page_size_shows_those_pages": ("pae",),
     "test_bare_matrix.py::test_every_address_bit": ("4-level",),
     "test_bare_matrix.py::test_every_bit_of_every_entry": ("32-bit-40", "pae-52"),
     "test_bare_matrix.py::test_first_and_last_entries": ("5-level",),

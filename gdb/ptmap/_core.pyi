@@ -192,6 +192,9 @@ class Condition:
     @property
     def rights_named(self) -> list[_Right]:
         """Rights that any word is about, in order."""
+    @property
+    def names_page_size(self) -> bool:
+        """Whether a word is about page sizes: then the ranges it is asked of must have one each."""
 
 class ConditionError:
     """Why a text is not a condition."""

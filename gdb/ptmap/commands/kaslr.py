@@ -13,9 +13,8 @@ from ..base.text import printable
 from ..context import kernel_files, selection
 from ..linux import layout, recognition, shape
 from ..linux.kernel import Kernel
-from ..machine import qemu_stub
+from ..machine import cpus, qemu_stub, question
 from ..machine.remote import takes_packets
-from ..machine import question
 from ..machine.sources import direct_map
 from ..spaces.address_space import AddressSpace
 from ..spaces.labels import Label, Part
@@ -55,6 +54,8 @@ class KaslrCommand(Command):
         if len(words) > 1:
             raise Refusal(f"takes one file, but {words[1]!r} was given too")
         path = os.path.expanduser(words[0]) if words else None
+        if path is not None:
+            cpus.require_stop("no symbols can be loaded")
         try:
             space = selection.resolve(options)
         except Refusal:

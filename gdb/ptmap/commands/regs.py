@@ -55,6 +55,7 @@ class RegsCommand(Command):
       ptmap regs -cpu 1
       ptmap regs -json -"""
 
+    no_option = ""
     options = (*(o for o in selection.OPTIONS if o.name == "cpu"), JSON)
 
     def run(self, options: Options, words: list[str]) -> None:

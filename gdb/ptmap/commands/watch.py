@@ -17,7 +17,7 @@ from ..base.errors import Refusal
 from ..base.text import printable
 from ..context import selection, space_labels
 from ..linux import recognition
-from ..machine import target
+from ..machine import cpus, target
 from ..spaces import kpti, labels, maps, scanned, walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.virtual_memory import VirtualMemory
@@ -47,6 +47,7 @@ def set_watch(space: AddressSpace, addresses: list[int]) -> str:
     if space.paging_is_off:
         raise Refusal("-watch: paging is off (CR0.PG=0): there is no entry to watch")
     _require_watchpoints(space)
+    cpus.require_stop("-watch: no watchpoint can be set")
     walk = walks.walk(space, addresses[0])
     if walk.outcome == "not-canonical":
         raise Refusal(f"-watch: {walk.va:#x} is not canonical: no entry maps it")

@@ -36,7 +36,7 @@ import gdb
 
 from ..base import native
 from ..base.errors import Refusal
-from ..context import last_maps, selection, snapshots
+from ..context import selection, snapshots
 from ..debugger import failures, numbers, progress, settings
 from ..machine import cpus, question, target
 from ..machine.sources import choose
@@ -118,8 +118,6 @@ def space(
             raise Error(f"{name}={options[name]!r} is not one of {', '.join(words)}")
     with _refusing():
         question.begin()
-        if cpu is not None and question.in_stop():
-            raise Error("cpu= cannot be used in a condition: GDB must keep its selected thread")
         with cpus.selected(_number(cpu, "cpu")) if cpu is not None else nullcontext():
             if root is not None:
                 options["root"] = _root(root)
@@ -301,8 +299,6 @@ def _question(of: Space) -> Iterator[None]:
         with _refusing():
             question.begin()
             progress.begin()
-            if not question.in_command():
-                last_maps.new_command("a script")
             if choose.key() != of._source:
                 raise Error(
                     "this space belongs to another target, or to an earlier `set ptmap memory`: "

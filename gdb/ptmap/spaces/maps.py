@@ -32,13 +32,13 @@ def flatten(
     wanted: Condition | None = None,
     ram: Sequence[tuple[int, int]] = (),
 ) -> Map:
-    """A map of these offsets; see _core.make_map."""
+    """A map of these offsets; see _core.make_map. A WANTED about page sizes splits by them."""
     return native.core.make_map(
         scanned,
         first,
         last,
         split_physical=split_physical,
-        split_sizes=split_sizes,
+        split_sizes=split_sizes or wanted is not None and wanted.names_page_size,
         pat=space.reader.pat,
         as_=as_,
         ac=space.ac,

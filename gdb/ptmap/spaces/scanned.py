@@ -90,6 +90,7 @@ class ScannedPart:
     ) -> Map:
         """A map of these offsets, as _core.make_map makes it. WITH_RAM: it counts pages outside of
         RAM. Without COUNTED its numbers of pages and tables mean nothing."""
+        split_sizes = split_sizes or wanted is not None and wanted.names_page_size
         space, make = self.space, native.core.make_map
         limit = space.reader.max_ranges if max_ranges is None else max_ranges
         options: Options = {
