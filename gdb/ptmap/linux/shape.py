@@ -113,11 +113,11 @@ def _next_entry(address: int) -> int:
     return -(-address // (2 * MIB)) * 2 * MIB
 
 
-def _run_at(address: int, ranges: Sequence[Range]) -> Span | None:
+def _run_at(address: int, ranges: Sequence[Range]) -> Interval | None:
     """From an address to the first hole behind it; None if it is in none of the ranges."""
-    for span in _runs(ranges, hole=0):
-        if span.start <= address < span.end:
-            return Span(address, span.end)
+    for run in _runs(ranges, hole=0):
+        if run.first <= address <= run.last:
+            return Interval(address, run.last)
     return None
 
 
