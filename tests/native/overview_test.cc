@@ -106,7 +106,7 @@ TEST(Overview, NoRowHidesAWideHole) {
     std::vector<Range> ranges{range(0x400000, 0x1000, user), range(0x402000, 0x1000, user),
                               range(0x7ffff0000000, 0x1000, user)};
     for (std::uint64_t at = upper; labels.size() < 4; at += 0x1000) {
-        labels.push_back({{{at}, {at + 0xfff}}, std::to_string(at), "read"});
+        labels.push_back({{{at}, {at + 0xfff}}, std::to_string(at), LabelSource::read});
         ranges.push_back(range(at, 0x1000, kernel));
     }
     const auto rows = overview(map_of(ranges), labels, 4, 16);
