@@ -35,8 +35,8 @@ class _Last:
 
 
 def has_more(walk: Walk) -> bool:
-    """Whether the entry at which a walk ends has bits that a Linux may have a meaning for. Few pages
-    of another system are worth a search for it."""
+    """Whether the entry at which a walk ends has bits that may mean something to a Linux: whether
+    a search for one is worth it."""
     if walk.outcome == "mapped":
         raw = walk.steps[-1].raw
         return walk.user and any(raw & bit.mask for bit in entry_bits.OF_PAGES)
