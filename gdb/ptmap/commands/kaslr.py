@@ -13,6 +13,7 @@ from ..base.text import printable
 from ..context import kernel_files, selection
 from ..linux import layout, recognition, shape
 from ..linux.kernel import Kernel
+from ..linux.place import through_tables
 from ..machine import cpus, qemu_stub, question
 from ..machine.remote import takes_packets
 from ..machine.sources import direct_map
@@ -63,24 +64,22 @@ class KaslrCommand(Command):
                 raise
             question.begin_anew()  # the new symbols may give another way to memory
             space, path = selection.resolve(options), None
-        linux = _linux(space)
+        linux = recognition.find(space)
         if path is not None:
-            kernel_files.load(linux, path)
+            if linux is None and not space.paging_is_off:  # early in boot, or no Linux
+                kernel_files.load_by_reading(through_tables(space), direct_map.pc(), path)
+            elif linux is not None:
+                kernel_files.load(linux, path)
             question.begin_anew()
-            linux = _linux(selection.resolve(options))
+            linux = recognition.find(selection.resolve(options))
+        if linux is None:
+            raise Refusal("these tables have no Linux kernel that ptmap recognises")
         found = _found(linux)
         if "json" in options:
             head = {"schema": "ptmap/1", "kind": "kaslr", "mode": space.mode}
             write_json(options["json"], json.dumps({**head, **found}, indent=1) + "\n")
             return
         write(_text(found, printable(os.path.basename(words[0])) if words else None))
-
-
-def _linux(space: AddressSpace) -> Kernel:
-    linux = recognition.find(space)
-    if linux is None:
-        raise Refusal("these tables have no Linux kernel that ptmap recognises")
-    return linux
 
 
 def _direct_map(linux: Kernel) -> Label | None:
