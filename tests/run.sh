@@ -26,6 +26,7 @@ long       3       none                 whole matrices on bare machines, the CPU
 guests     5       --packaged           every packaged Linux, from 6.1 to the newest
 symbols    3       amd64-6.12-dbg,amd64-sid-dbg  packaged kernels with their vmlinux and modules
 kernels    7       --built              kernels of our own: kgdb, symbols, the dump of their own tables
+vmcore     2       --vmcore             crash dumps of a real kernel, made once by kexec
 roots      18      --packaged           the default run in bare roots of Debian 13 and unstable
 mutants    13      --packaged,--built   ptmap broken on purpose: does a test notice?
 newest     40      --packaged           kernels and roots newer than those kept; reports, never fails
@@ -177,6 +178,7 @@ group_long() { tests long; }
 group_guests() { tests guests; }
 group_symbols() { tests symbols; }
 group_kernels() { tests kernels; }
+group_vmcore() { tests vmcore; }
 group_mutants() { run 'mutants' tests/mutants/run.py; }
 group_roots() {
     for root in trixie sid; do run "in a root of $root" scripts/in-root.sh $root tests/run.sh; done
