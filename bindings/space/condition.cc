@@ -73,7 +73,8 @@ void bind_condition(py::module_& m) {
             "That the first term says are there, as its words come.")
         .def_property_readonly(
             "rights_named", [](const Condition& c) { return names(c.rights_named); },
-            "That any word is about, as they come.");
+            "That any word is about, as they come.")
+        .def_property_readonly("names_page_size", &Condition::names_page_size);
 
     py::class_<BadCondition>(m, "ConditionError", "Why a text is no condition.")
         .def_property_readonly("is_contradiction",

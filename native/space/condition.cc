@@ -130,6 +130,12 @@ private:
 
 }  // namespace
 
+bool Condition::names_page_size() const {
+    return std::ranges::any_of(terms, [](const Wanted& w) {
+        return w.large || w.sizes_any != PageSizes{} || w.sizes_none != PageSizes{};
+    });
+}
+
 std::variant<Condition, ConditionError> parse_condition(std::string_view text) {
     return Parser(text).parse();
 }

@@ -21,6 +21,10 @@ struct Condition {
     std::vector<Wanted> terms;         ///< at least one
     std::vector<Rights> rights_asked;  ///< rights that the first term asks for, in its order
     std::vector<Rights> rights_named;  ///< rights that any word is about, in order; each once
+
+    /// Whether a word is about page sizes ("2M", "large"). Then the ranges that it is asked of must
+    /// have one size each.
+    bool names_page_size() const;
 };
 
 /// Why a text is not a condition.

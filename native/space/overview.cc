@@ -7,6 +7,8 @@
 namespace ptmap {
 namespace {
 
+constexpr std::uint64_t wide_hole = std::uint64_t{1} << 40;
+
 // A range, or the part of it that has one label or none.
 struct Piece {
     Interval offsets;
@@ -73,7 +75,8 @@ private:
         return !(a.label && a.label->apart) && !(b.label && b.label->apart) && same_part(a, b);
     }
 
-    // Ranges are joined over holes smaller than this, so that at most `limit` rows are left.
+    // Ranges are joined over holes smaller than this, so that at most `limit` rows are left; or
+    // twice as many, before a row hides a hole as wide as from a program to its stack.
     std::uint64_t widest_joined_hole(std::size_t limit) {
         std::vector<std::uint64_t> holes;
         holes.reserve(pieces_.size());
@@ -85,7 +88,11 @@ private:
             ++rows;
             if (may_join(a, b)) holes.push_back(hole(a, b));
         }
-        const std::size_t joins = std::min(rows - std::min(rows, limit), holes.size());
+        const auto joins_for = [&](std::size_t most) { return rows - std::min(rows, most); };
+        const std::size_t narrow =
+            std::ranges::count_if(holes, [](std::uint64_t size) { return size < wide_hole; });
+        const std::size_t joins = std::min(
+            std::max(std::min(joins_for(limit), narrow), joins_for(2 * limit)), holes.size());
         if (joins == 0) return 0;
         const auto smaller = [&](std::uint64_t a, std::uint64_t b) {
             tick_.looked();

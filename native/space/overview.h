@@ -26,10 +26,10 @@ struct Stretch {
     bool labelled = true;              ///< labels cover all of it
 };
 
-/// At most `rows` stretches; more only if Label::apart or the two parts of a canonical space keep
-/// them apart. Ranges of one label are one stretch; others are joined over the smallest holes.
-/// `labels` must outlive the result. Stretches of the lower part come first. The pulse is by
-/// ranges.
+/// At most `rows` stretches; more only if Label::apart, the two parts of a canonical space or holes
+/// of 1 TiB and more keep them apart, because of holes at most twice as many. Ranges of one label
+/// are one stretch; others are joined over the smallest holes. `labels` must outlive the result.
+/// Stretches of the lower part come first. The pulse is by ranges.
 std::vector<Stretch> overview(const Map& map, std::span<const Label> labels, std::size_t rows,
                               unsigned cells, const Pulse& pulse = {});
 

@@ -420,6 +420,56 @@ def test_memory_types_by_pat(machine: BareMachine, pat: int) -> None:
         judging.wipe(machine, space)
 
 
+_SIZES = {"4K": 1 << 12, "2M": 1 << 21, "4M": 1 << 22, "1G": 1 << 30}
+
+
+@pytest.mark.parametrize("mode", tables.MODES)
+def test_a_filter_by_page_size_shows_those_pages(machine: BareMachine, mode: str) -> None:
+    """All pages of that size and no others, as the longest runs; and no run is cut without it."""
+    compared = 0
+    for space in tables.spaces(mode, 12):
+        registers = judging.registers_of(space)
+        judging.put(machine, space.tables, registers)
+        machine.session.run(f"set ptmap maxphyaddr {space.maxphyaddr}")
+        walk = judging.walk(machine, registers, space.maxphyaddr)
+        for word, size in _SIZES.items():
+            for filter, wanted in (
+                (word, [page for page in walk.pages if page.size == size]),
+                (f"no-{word}", [page for page in walk.pages if page.size != size]),
+                (f"write+{word}", [p for p in walk.pages if p.size == size and p.write]),
+            ):
+                document = ask(machine, f"ptmap -filter {filter} -json -")
+                expected = runs(wanted, mode)
+                found = [(int(r["va"], 16), int(r["size"], 16)) for r in document["ranges"]]
+                assert found == expected, (space.seed, filter)
+                compared += len(found)
+        assert [
+            (int(r["va"], 16), int(r["size"], 16))
+            for r in ask(machine, "ptmap -filter user,supervisor -json -")["ranges"]
+        ] == runs(walk.pages, mode, by_size=False)
+        judging.wipe(machine, space.tables)
+    machine.session.run("set ptmap maxphyaddr auto")
+    assert compared > 100
+    print(f"{mode}: {compared} filtered ranges, 0 differ")
+
+
+def runs(pages: list[naive.Page], mode: str, by_size: bool = True) -> list[tuple[int, int]]:
+    """(address, size) of the longest runs of equal rights, global bit, memory type, page size."""
+    found: list[list[Any]] = []
+    for page in sorted(pages, key=lambda page: page.va):
+        alike = page.user, page.write, page.exec, page.glob, _TYPES[page.slot], page.size * by_size
+        upper = page.va == naive.canonical(1 << 47 if mode == "4-level" else 1 << 56, mode)
+        if found and found[-1][0] + found[-1][1] == page.va and found[-1][2] == alike and not upper:
+            found[-1][1] += page.size
+        else:
+            found.append([page.va, page.size, alike])
+    return [(va, size) for va, size, _ in found]
+
+
+# Slots that have one name whatever the PAT (docs/ptmap-1.schema.json).
+_TYPES = ("WB", "PAT1", "UC-", "UC", "WB", "PAT5", "UC-", "PAT7")
+
+
 @pytest.mark.parametrize("mode", tables.MODES)
 def test_one_flipped_entry_is_one_difference(machine: BareMachine, mode: str) -> None:
     """The comparisons can fail: ptmap read the tables before one page was taken away."""

@@ -348,6 +348,28 @@ def test_the_last_map(machine: BareMachine, gdb: GdbSession, tmp_path: Path) -> 
     refused(gdb, "ptmap diff", "no earlier map of the root")
 
 
+def test_what_makes_no_last_map(machine: BareMachine, gdb: GdbSession) -> None:
+    """Commands that read all of the space, and are no map of it, leave what diff compares with."""
+    space = base("4-level")
+    space.map(0xFFFF800000000000, space.root, 0x1000, P | RW)
+    space.write_to(machine)
+    machine.set_mode("4-level", space.root)
+    gdb.run("ptmap")
+    space.set_entry(0x400000, 1, space.entry(0x400000, 1) | RW)
+    space.write_to(machine)
+    for command in ("find 0x1000000", "find -aliases", "check 'no write+exec'", "regs", "vdso"):
+        try:
+            gdb.run(f"ptmap {command}")
+        except GdbFailure:
+            pass  # a rule that does not hold
+    gdb.run(f"pte -watch {0x7000000000:#x}")
+    gdb.run("delete")
+    gdb.python("import ptmap; space = ptmap.space(); space.map(); space.find(0x1000)")
+    document = diff(gdb, "")
+    assert document["before"]["name"] == "the last map (ptmap)"
+    assert [d["changed"] for d in document["differences"]] == [["rights"]]
+
+
 def test_another_target_has_other_maps(tmp_path: Path) -> None:
     space = base("pae")
     with BareMachine(script=ptmap_script()) as machine:

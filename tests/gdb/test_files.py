@@ -135,9 +135,9 @@ def test_no_kernel_is_looked_for_in_a_fifo(gdb: GdbSession, fifo: Path) -> None:
     said = gdb.python(
         f"""
 from ptmap.base.errors import Refusal
-from ptmap.linux import symbols
+from ptmap.context import kernel_files
 try:
-    symbols.inspect({str(fifo)!r})
+    kernel_files.inspect({str(fifo)!r})
 except Refusal as refusal:
     result = str(refusal)
 """

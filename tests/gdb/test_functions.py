@@ -423,7 +423,59 @@ Here("*{loop.head:#x}")
     loop.gdb.run("delete")
     loop.gdb.python(refusing)
     loop.gdb.run("continue")
-    assert "cpu= cannot be used" in loop.gdb.python("result = gdb.breakpoints()[0].said[0]")
+    assert "no other CPU can be selected in a breakpoint's stop()" in loop.gdb.python(
+        "result = gdb.breakpoints()[0].said[0]"
+    )
+    loop.ram[entry : entry + 4] = bytes(4)
+
+
+def test_commands_at_a_stop(loop: Looping, source: str, tmp_path: Path) -> None:
+    """They answer in gdb.Breakpoint.stop(), about this very stop. What would select a thread, set a
+    breakpoint or load symbols refuses, in one sentence."""
+    entry = loop.entry_of(loop.kind.hole)
+    counting(loop, entry, start=0x100)
+    hole, text = f"{loop.kind.hole:#x}", f"{loop.kind.text:#x}"
+    answers = {
+        "ptmap": "pages: ", f"ptmap -at {text}": "translates", "ptmap -json -": '"kind": "map"',
+        f"pte $pc {hole}": "PTE", "ptmap regs": "CR3", "xp/1wx $ptmap_pa($pc)": ":",
+        f"xp/1wx -va {text}": ":", "ptmap find $ptmap_pa($pc)": "COMPLETE",
+        "ptmap find -aliases": "COMPLETE", "ptmap check count tables > 1": "ok",
+        f"ptmap save {tmp_path}/map": "COMPLETE", f"ptmap diff {tmp_path}/map": "after  current",
+        "ptmap diff": "after  current", "vdso": "vDSO",
+    }  # fmt: skip
+    refusals = {
+        "ptmap -cpu 0": "no other CPU", "ptmap -all-cpus": "no other CPU",
+        "ptmap diff current cpu=0": "no other CPU", f"pte -watch {hole}": "no watchpoint",
+        "vdso -load": "no symbols", "ptmap kaslr /dev/null": "no symbols",
+    }  # fmt: skip
+    loop.gdb.python(
+        _IN_STOP
+        + f"""
+def look(self):
+    self.said.append({{}})
+    # After an error of gdb.execute() GDB does not wait for the stop any more: only in the last one.
+    for command in {[*answers]} + {[*refusals]} * (len(self.said) > 4):
+        try:
+            self.said[-1][command] = gdb.execute(command, to_string=True)
+        except gdb.error as error:
+            self.said[-1][command] = "refused: " + str(error)
+Here.look = look
+Here("*{loop.head:#x}")
+"""
+    )
+    loop.gdb.run("continue")
+    rounds = loop.gdb.python("result = gdb.breakpoints()[0].said")
+    assert len(rounds) == 5
+    for number, said in enumerate(rounds, 0x101):
+        assert f"{number:#x}"[2:] in said[f"pte $pc {hole}"]
+        for command, words in answers.items():
+            assert words.lower() in said[command].lower() and "refused" not in said[command], said[
+                command
+            ]
+    for command, words in refusals.items():
+        assert words in said[command] and said[command].endswith(": GDB has not stopped yet")
+    assert loop.gdb.python("result = len(gdb.breakpoints())") == 1
+    assert loop.gdb.packet(b"qqemu.PhyMemMode") == b"0"
     loop.ram[entry : entry + 4] = bytes(4)
 
 

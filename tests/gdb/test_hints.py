@@ -98,6 +98,19 @@ def test_symbols_that_have_not_moved(tmp_path: Path) -> None:
         assert rule["notes"][0].startswith("KASLR has moved the kernel")
 
 
-@pytest.mark.parametrize("command", ["ptmap", "pte", "ptmap find"])
-def test_an_option_without_its_dash(gdb: GdbSession, command: str) -> None:
-    refused(gdb, f"{command} pid 1", "the option is -pid; a symbol of that name is (pid)")
+@pytest.mark.parametrize(
+    "command, besides",
+    [
+        ("ptmap pid", "; a window that begins at a symbol of that name is (pid) END"),
+        ("pte pid 1", "; a symbol of that name is (pid)"),
+        ("ptmap find pid 1", "; a symbol of that name is (pid)"),
+        ("ptmap diff mode", "; a file of that name is ./mode"),
+        ("ptmap regs cpu", ""),
+        ("vdso load", ""),
+    ],
+)
+def test_an_option_without_its_dash(gdb: GdbSession, command: str, besides: str) -> None:
+    """It says only what works: `ptmap (pid)` would be half a window."""
+    name = command.replace(" 1", "").split()[-1]
+    said = refused(gdb, command, "the option is")
+    assert said.endswith(f": {name}: the option is -{name}{besides}")

@@ -185,7 +185,6 @@ def test_heap_and_stack(gdb: GdbSession) -> None:
 
 PER_CPU = """
 from types import SimpleNamespace
-from ptmap.debugger import lookup
 from ptmap.entry import kernel_entry
 from ptmap.linux import kernel
 linked = {{"__per_cpu_start": 0, "_text": 0xffffffff81000000, "{name}": 0x1C090}}
@@ -195,15 +194,11 @@ for cpu in range(3):
     memory[((cpu + 1) << 20) + 0x1C090] = 0xffffc90000000000 + (cpu << 14)
 class Linux(kernel.Kernel):
     memory = SimpleNamespace(unsigned=lambda at, size: memory[at])
+    symbols = SimpleNamespace(link_address=linked.get)
     pointer, _mask = 8, (1 << 64) - 1
     def __init__(self):
         self.symbol = {{"__per_cpu_offset": offsets}}.get
-real = lookup.link_address
-lookup.link_address = linked.get
-try:
-    result = [kernel_entry._top_of_stack(Linux(), cpu) for cpu in range(3)]
-finally:
-    lookup.link_address = real
+result = [kernel_entry._top_of_stack(Linux(), cpu) for cpu in range(3)]
 """
 
 

@@ -18,8 +18,8 @@ from qemu import Qemu
 from tables import KIB4, P, RW, US, Tables
 
 M64 = (1 << 64) - 1
-# Vectors are of these versions, the outermost that are decoded and one between.
-VERSIONS = ((4, 19), (6, 1), (6, 12))
+# Vectors are of these versions, the outermost that are decoded and some between.
+VERSIONS = ((4, 19), (5, 6), (6, 1), (6, 12), (7, 3))
 
 
 # The headers' arithmetic, as they have it
@@ -62,6 +62,22 @@ def swap(number: int, offset: int) -> dict[str, Any]:
     return {"what": "swap", "type": number, "offset": hex(offset)}
 
 
+def flags_of(mode: str, version: tuple[int, int]) -> Iterator[tuple[int, list[str]]]:
+    """Bits beside a swap entry: _PAGE_SWP_SOFT_DIRTY, _PAGE_SWP_UFFD_WP (5.7) in pgtable_types.h,
+    _PAGE_SWP_EXCLUSIVE in pgtable_64_types.h (5.19), pgtable-3level.h, pgtable-2level.h (6.3)."""
+    if mode in ("4-level", "5-level"):
+        yield 1 << 1, ["soft-dirty"]
+        yield 1 << 2, ["uffd-wp"] if version >= (5, 7) else []
+        yield 1 << 3, ["exclusive"] if version >= (5, 19) else []
+        if version >= (5, 19):
+            yield 0b1110, ["soft-dirty", "uffd-wp", "exclusive"]
+    else:
+        if mode == "pae":
+            yield 0b1110, []
+        if version >= (6, 3):
+            yield 1 << 7, ["exclusive"]
+
+
 def vectors() -> Iterator[Vector]:
     frames = {
         "4-level": (0, 0x1000, 0x1FEC9000, 0x3FFFFFFFF000),
@@ -82,9 +98,9 @@ def vectors() -> Iterator[Vector]:
                 raw = encode(number, offset)
                 assert not raw & 0x101
                 yield Vector(mode, version, 1, raw, swap(number, offset))
-                # Soft dirty and userfaultfd's mark are beside the entry.
-                if mode != "32-bit":
-                    yield Vector(mode, version, 1, raw | 6, swap(number, offset))
+                for bits, flags in flags_of(mode, version):
+                    expected = swap(number, offset) | ({"flags": flags} if flags else {})
+                    yield Vector(mode, version, 1, raw | bits, expected)
             yield Vector(mode, version, 1, 0, None)
     yield from large_vectors()
     yield from special_vectors()
@@ -125,8 +141,6 @@ def large_vectors() -> Iterator[Vector]:
     )
     yield Vector("4-level", (6, 1), 2, swap_wide(0, 5), {"what": "unknown"})
     yield Vector("4-level", (6, 1), 1, swap_wide(0, 5) | 0x80, {"what": "unknown"})
-    yield Vector("pae", (6, 12), 1, swap_wide(0, 5) | 0x80, swap(0, 5))  # E, since 6.3
-    yield Vector("32-bit", (6, 12), 1, swap_narrow(0, 5) | 0x80, swap(0, 5))
 
 
 def special_vectors() -> Iterator[Vector]:
@@ -141,12 +155,25 @@ def special_vectors() -> Iterator[Vector]:
         offset: int = pfn,
         mode: str = "4-level",
         known: tuple[int | None, dict[str, bool] | None] = (None, None),
+        markers: tuple[str, ...] = (),
     ) -> Vector:
         expected = {"what": what, "type": number, "offset": hex(offset)}
         expected |= {"access": access} if access else {}
         expected |= {"pa": frame} if has_frame else {}
+        expected |= {"markers": list(markers)} if markers else {}
         encode = swap_narrow if mode == "32-bit" else swap_wide
         return Vector(mode, version, 1, encode(number, offset), expected, *known)
+
+    def marker(
+        version: tuple[int, int],
+        number: int,
+        offset: int,
+        *names: str,
+        known: tuple[int | None, dict[str, bool] | None],
+        mode: str = "4-level",
+    ) -> Vector:
+        """PTE_MARKER_*, swapops.h"""
+        return one(version, number, "pte-marker", "", False, offset, mode, known, names)
 
     both = {"migrate_pages": True, "memory_failure": True}
     only_migration = {"migrate_pages": True, "memory_failure": False}
@@ -180,7 +207,7 @@ def special_vectors() -> Iterator[Vector]:
     for number, name in enumerate(names, lowest):
         what, _, access = name.partition(" ")
         yield one((6, 1), number, what, access, known=known)
-    yield one((6, 1), 30, "pte-marker", has_frame=False, offset=1, known=known)
+    yield marker((6, 1), 30, 1, "uffd-wp", known=known)
     yield one((6, 1), 31, "swapin-error", has_frame=False, known=known)
     # A and D of a page on the move are above its frame: SWP_MIG_YOUNG_BIT
     for mode, bits in (("4-level", 34), ("5-level", 40), ("pae", 24), ("32-bit", 20)):
@@ -190,10 +217,21 @@ def special_vectors() -> Iterator[Vector]:
     # 6.12: markers always, swapin-error is one of them
     known = (lowest_special(3, 1), only_migration)
     yield one((6, 12), 30, "migration", "write", known=known)
-    yield one((6, 12), 31, "pte-marker", has_frame=False, offset=2, known=known)
+    yield marker((6, 12), 31, 2, "poisoned", known=known)
+    yield marker((6, 12), 31, 4, known=known)
+    yield marker((6, 13), 31, 5, "uffd-wp", "guard", known=known)
+    yield marker((7, 3), 31, 6, "poisoned", "guard", known=known, mode="pae")
+    # 6.15: no reading and writing exclusively by a device any more; as Debian has it 23 .. 31
+    for version in ((6, 15), (7, 2), (7, 3)):
+        lowest = lowest_special(3, 3, 1, 1)
+        known = (lowest, both)
+        for number, name in enumerate((*names[:6], "device-exclusive"), lowest):
+            what, _, access = name.partition(" ")
+            yield one(version, number, what, access, known=known)
+        yield marker(version, 31, 4, "guard", known=known)
     # Without symbols only what all configurations agree on.
     yield one((6, 1), 31, "swapin-error", has_frame=False)
-    yield one((6, 12), 31, "pte-marker", has_frame=False)
+    yield one((6, 12), 31, "pte-marker", has_frame=False, markers=("uffd-wp",))
     yield one((6, 1), 30, "swap-or-special", has_frame=False)
     yield one((6, 1), 22, "swap-or-special", has_frame=False)
     yield one((6, 1), 21, "swap", has_frame=False)
@@ -220,7 +258,7 @@ def test_vectors() -> None:
         unknown = gdb.python(
             """
 from ptmap.linux import not_present as n
-result = [n.layout_of(mode, v) for v in ((4, 18), (2, 6), (6, 13), (7, 0))
+result = [n.layout_of(mode, v) for v in ((4, 18), (2, 6), (7, 4), (8, 0))
           for mode in ("4-level", "5-level", "pae", "32-bit")]
 """
         )
@@ -279,10 +317,14 @@ def explain(gdb: GdbSession, va: int) -> dict[str, Any]:
 # Real Linux
 
 
+SOFT_DIRTY = 1 << 55  # of pagemap
+
+
 class Stopped(NamedTuple):
     guest: Qemu
     gdb: GdbSession
     name: str
+    version: str
     areas: dict[str, tuple[int, int]]
     pagemap: dict[int, int]
 
@@ -292,7 +334,8 @@ class Stopped(NamedTuple):
 
 
 def stopped(name: str, symbols: bool) -> Iterator[Stopped]:
-    with boot(name, append="swap=1 pagemap=1", ram_file=True) as guest:
+    # Packaged kernels have the RAM disk to swap to in a module.
+    with boot(name, append="modules=1 swap=1 pagemap=1", ram_file=True) as guest:
         with GdbSession(script=ptmap_script()) as gdb:
             if symbols:
                 gdb.run(f"symbol-file {fetch(GUESTS[name].kernel).with_name('vmlinux')}")
@@ -300,12 +343,24 @@ def stopped(name: str, symbols: bool) -> Iterator[Stopped]:
             console = guest.console()
             rows = re.findall(r"^init: map (\S+) (0x\S+) (0x\S+)$", console, re.M)
             areas = {kind: (int(start, 16), int(size, 16)) for kind, start, size in rows}
-            yield Stopped(guest, gdb, name, areas, proc_files.parse_pagemap(console))
+            found = re.search(r"Linux version (\d+\.\d+)", console)
+            assert found
+            yield Stopped(guest, gdb, name, found[1], areas, proc_files.parse_pagemap(console))
 
 
 @pytest.fixture(
     scope="module",
-    params=["686", "686-pae-pti", "4-level", "5-level", "kgdb-64", "kgdb-64-5level", "kgdb-pae"],
+    params=[
+        "686",
+        "686-pae-pti",
+        "4-level",
+        "5-level",
+        "4-level-6.12-dbg",
+        "4-level-sid-dbg",
+        "kgdb-64",
+        "kgdb-64-5level",
+        "kgdb-pae",
+    ],
 )
 def stop(request: pytest.FixtureRequest) -> Iterator[Stopped]:
     yield from stopped(request.param, symbols=False)
@@ -325,7 +380,7 @@ def test_prot_none(stop: Stopped) -> None:
         one = explain(stop.gdb, va)
         linux = one["linux"]
         assert one["outcome"] == "not-present"
-        assert linux == {"what": "prot-none", "pa": linux["pa"], "version": "6.1"}
+        assert linux == {"what": "prot-none", "pa": linux["pa"], "version": stop.version}
         pa = int(linux["pa"], 16)
         assert int.from_bytes(ram[pa : pa + 4], "little") == va & 0xFFFFFFFF
         # pagemap calls such a page present, and has its frame.
@@ -338,6 +393,7 @@ def test_prot_none(stop: Stopped) -> None:
 def test_every_page_that_is_not_there(stop: Stopped) -> None:
     """Swapped out by pagemap is swapped out by ptmap, type and offset, and nothing else is."""
     swapped = other = 0
+    is_wide = not any(word in stop.name for word in ("686", "pae"))
     for kind in stop.areas:
         if kind in ("big", "none"):
             continue
@@ -346,19 +402,22 @@ def test_every_page_that_is_not_there(stop: Stopped) -> None:
             one = explain(stop.gdb, va)
             if entry & proc_files.SWAPPED:
                 number, offset = proc_files.swap_entry(entry)
+                flags = one["linux"].pop("flags", [])
                 assert one["linux"] == {
                     "what": "swap",
                     "type": number,
                     "offset": hex(offset),
-                    "version": "6.1",
+                    "version": stop.version,
                 }
+                assert ("soft-dirty" in flags) == bool(entry & SOFT_DIRTY)
+                # A page that only this process had.
+                assert ("exclusive" in flags) == is_wide
                 swapped += 1
             else:
                 assert "linux" not in one
                 assert (one["outcome"] == "mapped") == bool(entry & proc_files.PRESENT)
                 other += 1
-    # Debian's kernels have no RAM disk built in.
-    assert other > 40 and (swapped > 0) == ("swapped" in stop.areas) == ("kgdb" in stop.name)
+    assert other > 40 and swapped > 0
     print(f"{stop.name}: {swapped} swapped and {other} other pages, 0 differing")
 
 
@@ -369,14 +428,13 @@ def test_text(stop: Stopped) -> None:
     hint = " or a NUMA hint" if stop.gdb.eval("$efer") >> 10 & 1 else ""
     pa = explain(stop.gdb, va)["linux"]["pa"]
     lines = text.splitlines()
-    at = lines.index(f"  Linux 6.1: PROT_NONE{hint}, frame {pa}")
+    at = lines.index(f"  Linux {stop.version}: PROT_NONE{hint}, frame {pa}")
     assert lines[at - 1] == "  not present: the walk ends at the PTE (P=0)"
     assert text.isascii() and max(map(len, lines)) <= 80
-    if "swapped" in stop.areas:
-        va = stop.pages("swapped")[5]
-        number, offset = proc_files.swap_entry(stop.pagemap[va])
-        line = f"  Linux 6.1: swapped out: type {number}, offset {offset:#x}\n"
-        assert line in stop.gdb.run(f"pte {va:#x}")
+    va = stop.pages("swapped")[5]
+    number, offset = proc_files.swap_entry(stop.pagemap[va])
+    line = f"  Linux {stop.version}: swapped out: type {number}, offset {offset:#x}"
+    assert line in stop.gdb.run(f"pte {va:#x}")
     for nothing in (stop.pages("untouched")[3], stop.pages("rw")[0]):
         assert "Linux" not in stop.gdb.run(f"pte {nothing:#x}")
 

@@ -4,7 +4,8 @@
     tests/house/floors.py      prints every breach of the rules below
 
 A file may use its own folder and folders of lower floors; the folders of one floor know nothing of
-each other. Every import counts: absolute ones, those in functions and under TYPE_CHECKING,
+each other. A folder that may not import gdb may not import a folder that may: what it needs of GDB
+is handed in. Every import counts: absolute ones, those in functions and under TYPE_CHECKING,
 importlib and __import__; so does every #include. No file is outside a folder, and there are no
 circles of files.
 
@@ -58,13 +59,17 @@ def breaches(root: Path) -> list[str]:
     }
     found = {*_between(python, _PACKAGE, PYTHON), *_between(native, _NATIVE, NATIVE)}
     for file, uses in python.items():
-        if "gdb" in uses and file not in _ROOF and _folder(file, _PACKAGE) not in IMPORT_GDB:
-            found.add(f"{file} -> gdb")
+        if file not in _ROOF and _folder(file, _PACKAGE) not in IMPORT_GDB:
+            found |= {f"{file} -> {use}" for use in uses if _may_import_gdb(use)}
         if _COMPUTED in uses:
             found.add(f"{file} -> {_COMPUTED}")
     found |= {f"{file} -> pybind11" for file, uses in native.items() if "pybind11" in uses}
     found |= {"circle: " + " ".join(circle) for circle in (*_circles(python), *_circles(native))}
     return sorted(found)
+
+
+def _may_import_gdb(used: str) -> bool:
+    return used == "gdb" or _folder(used, _PACKAGE) in IMPORT_GDB
 
 
 def _files(root: Path, folder: str, pattern: str) -> list[str]:

@@ -101,6 +101,11 @@ BREACHES = {
         "gdb/ptmap/base/a.py -> gdb/ptmap/__init__.py",
     ),
     "gdb": ("gdb/ptmap/spaces/a.py", "def f():\n    import gdb", "gdb/ptmap/spaces/a.py -> gdb"),
+    "one that knows gdb": (
+        "gdb/ptmap/linux/a.py",
+        "from ..debugger.numbers import evaluate",
+        "gdb/ptmap/linux/a.py -> gdb/ptmap/debugger/numbers.py",
+    ),
     "no folder": ("gdb/ptmap/a.py", "", "gdb/ptmap/a.py has no floor"),
     "an unknown folder": ("gdb/ptmap/tools/a.py", "", "gdb/ptmap/tools/a.py has no floor"),
     "a circle": (

@@ -1,4 +1,5 @@
-"""What ptmap remembers is in base/lifetimes.py, by how long it lives, and nowhere else."""
+"""What ptmap remembers is in base/lifetimes.py, by how long it lives, and nowhere else. Values
+remember nothing."""
 
 from __future__ import annotations
 
@@ -64,6 +65,52 @@ def test_state_is_in_one_place() -> None:
 )
 def test_any_would_be_found(text: str, line: list[int]) -> None:
     assert state_in(text) == line
+
+
+def changes_of_values(text: str) -> list[int]:
+    """The lines where a frozen dataclass caches something, and where any object is changed behind
+    its class."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef) and any(map(_is_frozen, node.decorator_list)):
+            found += [one.lineno for one in ast.walk(node) if _is_cached(one)]
+        is_setter = isinstance(node, ast.Attribute) and node.attr == "__setattr__"
+        if is_setter or any("__dict__" in ast.unparse(one) for one in _targets(node)):
+            found.append(node.lineno)
+    return sorted(found)
+
+
+def _is_frozen(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Call) and "frozen=True" in map(ast.unparse, decorator.keywords)
+
+
+def _is_cached(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef) and any(
+        "cache" in ast.unparse(decorator) for decorator in node.decorator_list
+    )
+
+
+def test_a_value_is_a_value() -> None:
+    found = {
+        str(path.relative_to(PACKAGE)): lines
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if (lines := changes_of_values(path.read_text(encoding="utf-8")))
+    }
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "text, line",
+    [
+        ("@dataclass(frozen=True)\nclass A:\n  @cached_property\n  def a(self): pass\n", [4]),
+        ("@dataclass\nclass A:\n  @cached_property\n  def a(self): pass\n", []),
+        ("object.__setattr__(a, 'b', 1)\n", [1]),
+        ("a.__dict__['b'] = 1\n", [1]),
+        ("@dataclass(frozen=True)\nclass A:\n  @property\n  def a(self): pass\n", []),
+    ],
+)
+def test_any_change_of_a_value_would_be_found(text: str, line: list[int]) -> None:
+    assert changes_of_values(text) == line
 
 
 class Kept:

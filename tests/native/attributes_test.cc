@@ -271,6 +271,15 @@ TEST(Condition, RangesAndPagesAgreeRandomly) {
     EXPECT_GT(parsed_ones, 200u);
 }
 
+TEST(Condition, NamesAPageSize) {
+    const auto names = [](std::string_view text) {
+        return std::get<Condition>(parse_condition(text)).names_page_size();
+    };
+    for (const auto* text : {"4K", "no-2M", "large", "no-large", "user,write+1G"})
+        EXPECT_TRUE(names(text)) << text;
+    for (const auto* text : {"user", "no-global+UC-", "exec,WB"}) EXPECT_FALSE(names(text)) << text;
+}
+
 // A filter of make_map() keeps the ranges whose pages it is true of, where types are known.
 TEST(Condition, FiltersAndPagesAgreeRandomly) {
     std::mt19937 random(9);

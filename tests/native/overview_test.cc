@@ -99,6 +99,30 @@ TEST(Overview, NeverJoinsTheTwoParts) {
     EXPECT_EQ(rows[1].empty, 0u);
 }
 
+// A screen full of the kernel's labels leaves no row for the process, whose program and stack are
+// 127 TiB apart.
+TEST(Overview, NoRowHidesAWideHole) {
+    std::vector<Label> labels;
+    std::vector<Range> ranges{range(0x400000, 0x1000, user), range(0x402000, 0x1000, user),
+                              range(0x7ffff0000000, 0x1000, user)};
+    for (std::uint64_t at = upper; labels.size() < 4; at += 0x1000) {
+        labels.push_back({{{at}, {at + 0xfff}}, std::to_string(at), "read"});
+        ranges.push_back(range(at, 0x1000, kernel));
+    }
+    const auto rows = overview(map_of(ranges), labels, 4, 16);
+    ASSERT_EQ(rows.size(), 6u);
+    EXPECT_EQ(rows[0].interval.size(), 0x3000u);
+    EXPECT_EQ(rows[1].interval.first, VirtAddr{0x7ffff0000000});
+}
+
+TEST(Overview, WideHolesDoNotMakeItEndless) {
+    std::vector<Range> ranges;
+    for (std::uint64_t n = 0, at = 0; n < 14; at += ++n)  // ever wider
+        ranges.push_back(range(at << 40, 0x1000, user));
+    EXPECT_EQ(overview(map_of(ranges), {}, 20, 16).size(), 14u);
+    EXPECT_EQ(overview(map_of(ranges), {}, 3, 16).size(), 6u);
+}
+
 TEST(Overview, LabelsKeepTogetherAndApart) {
     const std::vector<Label> labels{{{{upper}, {upper + 0xfffff}}, "direct", "read"},
                                     {{{upper + 0x100000}, {upper + 0x1fffff}}, "heap", "read"}};
@@ -147,7 +171,7 @@ TEST(Overview, CellsOfOddSizes) {
     const auto odd = overview(map_of({range(0x1000, 0x1000, user)}), labels, 10, 16);
     ASSERT_EQ(odd.size(), 2u);
     EXPECT_EQ(odd[0].cells, "+");
-    const Map wide = map_of({range(0, 0x1000, user), range(0x7ffffffff000, 0x1000, user, 0, {30})});
+    const Map wide = map_of({range(0, 0x1000, user), range(0xfffffff000, 0x1000, user, 0, {30})});
     const auto rows = overview(wide, {}, 1, 16);
     EXPECT_EQ(rows[0].cells, "+..............*");
     EXPECT_EQ(overview(wide, {}, 1, 0)[0].cells, "+");

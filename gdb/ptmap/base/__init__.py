@@ -5,5 +5,6 @@
     native.py          the native module, loaded at first use
     option.py          options of commands
     private_folder.py  files of our own
+    symbols.py         what a debugger knows of symbols and types
     text.py            numbers and sizes in words
 """

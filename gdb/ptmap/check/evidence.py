@@ -13,7 +13,7 @@ from ..debugger.numbers import evaluate
 from ..context import hints
 from ..linux import kernel, recognition
 from ..machine.sources.source import INTERRUPTED
-from ..spaces import address_space, scanned
+from ..spaces import address_space, scanned, walks
 from ..spaces.address_space import AddressSpace
 from ..vdso import vdso
 from . import sections as elf
@@ -128,7 +128,7 @@ class Evidence:
     # Questions
 
     def walk(self, va: int) -> Walk:
-        return self.space.walk(va)
+        return walks.walk(self.space, va)
 
     def page(self, walk: Walk) -> PageAttributes:
         """The page of a walk; the walk must be mapped."""

@@ -272,9 +272,14 @@ def _each_mapping(evidence: Evidence, pa: int, predicate: Predicate) -> Finding:
 # Numbers
 
 _OPERATORS = {
-    "<": operator.lt, "<=": operator.le, "==": operator.eq, "!=": operator.ne,
-    ">=": operator.ge, ">": operator.gt, "=": operator.eq,
-}  # fmt: skip
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    ">": operator.gt,
+    "=": operator.eq,
+}
 _COUNTED = ("tables", "pages", "ranges")  # and each page size
 
 

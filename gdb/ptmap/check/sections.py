@@ -9,10 +9,10 @@ from typing import NamedTuple
 from ..base import native
 from ..base.errors import Refusal
 from ..base.text import printable
-from ..context import elf_sections
+from ..context import elf_sections, kernel_files
 from ..debugger import files, symbol_files
-from ..linux import symbols
 from ..linux.kernel import Kernel
+from ..spaces import kpti
 from ..spaces.address_space import AddressSpace
 
 _PAGE = 4096
@@ -115,7 +115,7 @@ def placed(space: AddressSpace, linux: Kernel | None, sections: list[Section]) -
     after boot and those of which each CPU has a copy. Error: Refusal if the place is not known."""
     if not any(section.kernel for section in sections):
         return Placed(sections, _of_both(sections))
-    if space.half == "user":
+    if kpti.half(space) == "user":
         raise Refusal("this is KPTI's user root, which does not map the kernel: -half kernel")
     if linux is None:
         raise Refusal("a Linux kernel's ELF file is loaded, but these tables have no Linux")
@@ -228,7 +228,7 @@ def _of_kernel(path: str, headers: list[_Header]) -> list[Section]:
 
 def _initial(path: str) -> range:
     try:
-        kernel = symbols.inspect(path)
+        kernel = kernel_files.inspect(path)
     except Refusal:  # it was stripped
         return range(0)
     return range(kernel.init_begin, kernel.init_end)

@@ -30,9 +30,10 @@ from .command import Command, Completions, beginning, json_members, write, write
 _COLUMNS = 80
 _WORDS = {OK: "ok", FAILED: "FAILED", UNDECIDED: "UNDECIDED", MALFORMED: "MALFORMED"}
 _SUMS = {
-    FAILED: ("failed", "failed"), UNDECIDED: ("is undecided", "are undecided"),
+    FAILED: ("failed", "failed"),
+    UNDECIDED: ("is undecided", "are undecided"),
     MALFORMED: ("is malformed", "are malformed"),
-}  # fmt: skip
+}
 _INTERRUPTED, _BUG = "interrupted: not all rules were checked", "a bug of ptmap's"
 _LISTED = 8  # lines in an error
 

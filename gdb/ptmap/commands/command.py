@@ -45,6 +45,9 @@ class Command(gdb.Command):
     name: str
     options: tuple[Option, ...] = ()
     takes: int = gdb.COMPLETE_EXPRESSION  # how words that are not options are completed
+    # What a word that is an option's name, {0}, may mean besides, and how to type that.
+    no_option = "a symbol of that name is ({0})"
+    makes_maps = False  # whether `ptmap diff` without operands compares with what it has read
 
     def __init__(self, name: str, prefix: bool = False) -> None:
         self.name = name
@@ -63,9 +66,9 @@ class Command(gdb.Command):
 
     def invoke(self, argument: str, from_tty: bool) -> None:
         try:
-            with question.of_command(), failures.told_by(self.name):
+            with failures.told_by(self.name), question.of_command():
                 progress.begin()
-                last_maps.new_command(self.name)
+                last_maps.new_command(self.name, self.makes_maps)
                 self._invoke(argument)
         finally:
             _output().file = None  # a command that this one is part of has none
@@ -117,11 +120,12 @@ class Command(gdb.Command):
 
     def _require_dashes(self, words: list[str]) -> None:
         """Refuses a bare option name before GDB looks for a symbol of that name, which takes long
-        in a kernel's symbols. `(pid)` is the symbol."""
+        in a kernel's symbols. `(pid)` is the symbol, where the command takes an expression."""
         names = {option.name for option in self.options}
         for word in words if self.takes == gdb.COMPLETE_EXPRESSION else ():
             if word in names:
-                raise Refusal(f"{word}: the option is -{word}; a symbol of that name is ({word})")
+                hint = "; " * bool(self.no_option) + self.no_option.format(word)
+                raise Refusal(f"{word}: the option is -{word}{hint}")
 
     @property
     def _known(self) -> tuple[Option, ...]:

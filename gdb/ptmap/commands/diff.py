@@ -73,6 +73,8 @@ class DiffCommand(Command):
       ptmap diff half=kernel half=user
       ptmap diff pid=1 root=init_mm.pgd"""
 
+    makes_maps = True
+    no_option = "a file of that name is ./{0}"
     options = (
         Option("phys", "", "lines end where frames stop being contiguous"),
         Option("mode", "MODE", "read live spaces in this paging mode", choices=MODES),

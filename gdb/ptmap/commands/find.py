@@ -11,7 +11,7 @@ from ..base.text import Part, Text, plural, printable, short_size, size_text
 from ..context import selection, space_labels
 from ..debugger import progress
 from ..debugger.numbers import PHYSICAL_END, evaluate, physical
-from ..spaces import labels, maps, scanned
+from ..spaces import kpti, labels, maps, scanned
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Plan
 from . import summary
@@ -146,7 +146,7 @@ class _Found:
         )
         lines.append(made.ranges_text(self.known.core(), progress.writing))
         lines += self._conflicts(size)
-        if space.half == "user":
+        if kpti.half(space) == "user":
             lines.append("this is KPTI's user root: -half kernel for the kernel's own mappings\n")
         return [*lines, *_end(made, self.scanned.cut)]
 

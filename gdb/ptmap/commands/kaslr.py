@@ -10,13 +10,11 @@ import gdb
 from ..base.errors import Refusal
 from ..base.option import JSON, Options
 from ..base.text import printable
-from ..context import selection
-from ..debugger import lookup
-from ..linux import layout, recognition, shape, symbols
+from ..context import kernel_files, selection
+from ..linux import layout, recognition, shape
 from ..linux.kernel import Kernel
-from ..machine import qemu_stub
+from ..machine import cpus, qemu_stub, question
 from ..machine.remote import takes_packets
-from ..machine import question
 from ..machine.sources import direct_map
 from ..spaces.address_space import AddressSpace
 from ..spaces.labels import Label, Part
@@ -56,6 +54,8 @@ class KaslrCommand(Command):
         if len(words) > 1:
             raise Refusal(f"takes one file, but {words[1]!r} was given too")
         path = os.path.expanduser(words[0]) if words else None
+        if path is not None:
+            cpus.require_stop("no symbols can be loaded")
         try:
             space = selection.resolve(options)
         except Refusal:
@@ -65,7 +65,7 @@ class KaslrCommand(Command):
             space, path = selection.resolve(options), None
         linux = _linux(space)
         if path is not None:
-            symbols.load(linux, path)
+            kernel_files.load(linux, path)
             question.begin_anew()
             linux = _linux(selection.resolve(options))
         found = _found(linux)
@@ -96,13 +96,13 @@ def _direct_map(linux: Kernel) -> Label | None:
 def _found(linux: Kernel) -> dict[str, str | None]:
     direct = _direct_map(linux)
     text = linux.image.text.start
-    linked = lookup.link_address("_text") if linux.offset is not None else None
+    linked = linux.symbols.link_address("_text") if linux.offset is not None else None
     source = "read"
     if linked is None:
         base = shape.IMAGE_64 if linux.pointer == 8 else direct.start if direct else 0
         linked, source = base + _PHYSICAL_START, "assumed"
     elif linux.offset == 0:
-        linked, source = symbols.linked_text() or linked, "read"
+        linked, source = kernel_files.linked_text() or linked, "read"
     return {
         "version": linux.banner,
         "text": hex(text),
@@ -150,7 +150,7 @@ def _load_by_reading(path: str) -> bool:
     connection = gdb.selected_inferior().connection
     if qemu_stub.is_qemu(connection) or not takes_packets(connection):
         return False
-    symbols.load_by_reading(direct_map.DirectMap(connection).virtual, direct_map.pc(), path)
+    kernel_files.load_by_reading(direct_map.DirectMap(connection).stub, direct_map.pc(), path)
     return True
 
 

@@ -14,7 +14,7 @@ from ..base.text import Part
 from ..context import space_labels
 from ..debugger import progress
 from ..debugger.numbers import evaluate
-from ..spaces import address_space, attributes, scanned, split
+from ..spaces import address_space, attributes, kpti, scanned, split, walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.scanned import ScannedPart
 from . import summary
@@ -63,7 +63,7 @@ class MapView:
         known = space_labels.of(space, window) if _is_upper(space, window) else None
         with space.memory.reading():
             part = scanned.of(space).whole if whole else _part(space, window)
-            walk = space.walk(options["at"]) if "at" in options else None
+            walk = walks.walk(space, options["at"]) if "at" in options else None
         known = known or space_labels.of(space, window)
         made = part.view(
             *window,
@@ -79,12 +79,12 @@ class MapView:
         members = dict(more or {})
         if "filter" in self.options:
             members["filter"] = self.options["filter"]  # it filters "ranges", not "pages"
-        kpti: dict[str, str | None] = {}
-        if pair := self.space.kpti_roots:
-            members["kpti"] = kpti
-            kpti["half"] = self.space.half
-            kpti["kernel_root"] = hex(pair.kernel)
-            kpti["user_root"] = hex(pair.user)
+        halves: dict[str, str | None] = {}
+        if pair := kpti.roots(self.space):
+            members["kpti"] = halves
+            halves["half"] = kpti.half(self.space)
+            halves["kernel_root"] = hex(pair.kernel)
+            halves["user_root"] = hex(pair.user)
         if self.known.kernel:
             members["regions"] = [
                 {
@@ -97,7 +97,7 @@ class MapView:
             ]
         if self.whole:
             if (sizes := split.shared(self.space)) is not None:
-                kpti |= {
+                halves |= {
                     "kernel_bytes": hex(sizes.kernel),
                     "in_user_root": hex(sizes.user),
                     "kernel_frames": hex(sizes.kernel_frames),
@@ -146,7 +146,7 @@ class MapView:
             labels,
             width=gdb.parameter("width") or width,
             height=gdb.parameter("height") or height,
-            other_lines=_OTHER_LINES + (self.space.kpti_roots is not None),
+            other_lines=_OTHER_LINES + (kpti.roots(self.space) is not None),
             pulse=progress.flattening,
         )
 

@@ -18,7 +18,7 @@ from ..debugger.numbers import evaluate
 from ..linux import not_present
 from ..machine import question
 from ..machine.sources.source import NotHere
-from ..spaces import address_space
+from ..spaces import address_space, walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Plan
 from . import watch
@@ -82,11 +82,12 @@ class PteCommand(Command):
 
     options = (
         *selection.OPTIONS,
-        Option("expect", "RULE", "an error unless this holds at each address",
-               words=predicate.words),
+        Option(
+            "expect", "RULE", "an error unless this holds at each address", words=predicate.words
+        ),
         Option("watch", "", "a watchpoint on the entry that maps VA"),
         JSON,
-    )  # fmt: skip
+    )
 
     def plan(self, options: Options, words: list[str]) -> Plan:
         is_brief = not any(option in options for option in _READ_MORE)
@@ -154,7 +155,7 @@ def _explained(
 
 def _walks(space: AddressSpace, addresses: list[int]) -> list[Walk]:
     with space.memory.reading():
-        return [space.walk(va) for va in addresses]
+        return [walks.walk(space, va) for va in addresses]
 
 
 def _note(space: AddressSpace, walk: Walk) -> tuple[str, str, str] | None:

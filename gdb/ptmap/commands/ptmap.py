@@ -45,7 +45,8 @@ class PtmapCommand(Command):
       -phys          ranges end where the frames stop being contiguous
       -filter ATTRS  ranges with these attributes; + is and, "," is or, no-
                      negates: user supervisor write read-only exec no-exec
-                     global large 4K 2M 4M 1G WB WC WT WP UC UC- PAT1 PAT5 PAT7
+                     global large 4K 2M 4M 1G WB WC WT WP UC UC- PAT1 PAT5 PAT7;
+                     if a page size is named, ranges also end where it changes
       -as user|kernel
                      rights as this mode has them now: WP, SMEP, SMAP counted
       -at VA         the grid of one table that translates VA, by default one
@@ -74,6 +75,8 @@ class PtmapCommand(Command):
       ptmap -at $pc -level PT
       ptmap -root 0x1000 -mode 32-bit -json map.json"""
 
+    makes_maps = True
+    no_option = "a window that begins at a symbol of that name is ({0}) END"
     options = (
         Option("ranges", "", "the merged ranges"),
         Option("phys", "", "ranges end where frames stop being contiguous"),

@@ -17,6 +17,7 @@ from ..context import selection
 from ..debugger import settings
 from ..entry.kernel_entry import Entry, entry_of
 from ..machine import cpus, remote, target
+from ..spaces import kpti, walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.registers import Registers
 from .command import Command, write, write_json
@@ -56,6 +57,7 @@ class RegsCommand(Command):
       ptmap regs -cpu 1
       ptmap regs -json -"""
 
+    no_option = ""
     options = (*(o for o in selection.OPTIONS if o.name == "cpu"), JSON)
 
     def run(self, options: Options, words: list[str]) -> None:
@@ -87,7 +89,7 @@ def _report(values: Registers) -> RegistersReport:
     no_memory = _no_memory(paged)
     entry = Entry(why_not=no_memory) if no_memory else entry_of(space, tables, cpus.current())
     tables = entry.registers or tables
-    pair = None if no_memory or paged is None else paged.kpti_roots
+    pair = None if no_memory or paged is None else kpti.roots(paged)
     return native.core.RegistersReport(
         registers=[
             (name, _value(values, name), _is_set(name), values.assumed.get(name.lower(), ()))
@@ -122,7 +124,7 @@ def _no_memory(space: AddressSpace | None) -> str:
     try:
         if space is not None:
             space.memory.is_ram(space.root, 1)
-            _ = space.kpti_roots  # it reads both roots whole, so that no entry is read singly
+            _ = kpti.roots(space)  # it reads both roots whole, so that no entry is read singly
     except Refusal as refusal:
         return str(refusal)
     return ""
@@ -133,7 +135,7 @@ def _outcome(space: AddressSpace | None, va: int | None) -> str:
     if space is None or va is None:
         return ""
     va &= (1 << (64 if space.paging.canonical else 32)) - 1
-    return native.core.outcome_text(space.walk(va))
+    return native.core.outcome_text(walks.walk(space, va))
 
 
 def register() -> None:

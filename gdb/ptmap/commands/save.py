@@ -42,6 +42,7 @@ class SaveCommand(Command):
       ptmap save before.ptmap
       ptmap diff before.ptmap"""
 
+    makes_maps = True
     options = (*selection.OPTIONS, JSON)
     takes = gdb.COMPLETE_FILENAME
 

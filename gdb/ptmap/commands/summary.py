@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..base import native
 from ..machine.sources.source import INTERRUPTED
+from ..spaces import kpti
 from ..spaces.address_space import AddressSpace
 from ..spaces.split import shared, split_of
 
@@ -17,7 +18,7 @@ def head(space: AddressSpace, linux: object) -> str:
     """The first line: mode, root, which of KPTI's roots it is, whether it is Linux."""
     return "".join(
         native.core.head_text(
-            space.mode, space.root, space.half or "", linux is not None, space.notes
+            space.mode, space.root, kpti.half(space) or "", linux is not None, space.notes
         )
     )
 
@@ -27,9 +28,9 @@ def parts(space: AddressSpace) -> list[Text]:
     core, lines = native.core, []
     if (begins := split_of(space)) is not None:
         lines.append(core.split_text(begins))
-    sizes, pair = shared(space), space.kpti_roots
+    sizes, pair = shared(space), kpti.roots(space)
     if sizes is not None and pair is not None:
-        lines.append(core.kpti_text(sizes, pair.kernel, pair.user, space.half or ""))
+        lines.append(core.kpti_text(sizes, pair.kernel, pair.user, kpti.half(space) or ""))
     return lines
 
 

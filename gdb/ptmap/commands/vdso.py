@@ -14,6 +14,7 @@ from ..base.option import JSON, Option, Options
 from ..base.text import plural, printable
 from ..context import selection
 from ..debugger import symbol_files
+from ..machine import cpus
 from ..spaces import address_space
 from ..spaces.reader import Plan
 from ..vdso import vdso
@@ -70,6 +71,7 @@ class VdsoCommand(Command):
       vdso -load
       vdso -pid 1 -dump /tmp/vdso.so"""
 
+    no_option = ""
     options = (
         *selection.OPTIONS,
         Option("dump", "FILE", "write its bytes to a file"),
@@ -83,6 +85,8 @@ class VdsoCommand(Command):
     def run(self, options: Options, words: list[str]) -> None:
         if words:
             raise Refusal(f"takes options only, but {words[0]!r} was given")
+        if "load" in options:
+            cpus.require_stop("-load: no symbols can be loaded")
         space = selection.resolve(options)
         if space.paging_is_off:
             raise Refusal("paging is off (CR0.PG=0): there is no address space to look in")

@@ -17,8 +17,8 @@ from ..base.errors import Refusal
 from ..base.text import printable
 from ..context import selection, space_labels
 from ..linux import recognition
-from ..machine import target
-from ..spaces import labels, maps, scanned
+from ..machine import cpus, target
+from ..spaces import kpti, labels, maps, scanned, walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.virtual_memory import VirtualMemory
 
@@ -47,7 +47,8 @@ def set_watch(space: AddressSpace, addresses: list[int]) -> str:
     if space.paging_is_off:
         raise Refusal("-watch: paging is off (CR0.PG=0): there is no entry to watch")
     _require_watchpoints(space)
-    walk = space.walk(addresses[0])
+    cpus.require_stop("-watch: no watchpoint can be set")
+    walk = walks.walk(space, addresses[0])
     if walk.outcome == "not-canonical":
         raise Refusal(f"-watch: {walk.va:#x} is not canonical: no entry maps it")
     step = walk.steps[-1]
@@ -57,7 +58,7 @@ def set_watch(space: AddressSpace, addresses: list[int]) -> str:
             f"cannot be read: {walk.why}"
         )
     running = _running(space)
-    alias = _alias(running.kernel, step, space.paging.entry_bytes)
+    alias = _alias(kpti.kernel_of(running), step, space.paging.entry_bytes)
     target.require_same()
     said = _set(alias.va, space.paging.entry_bytes)
     return "\n".join([said, *_lines(space, walk, alias, running)]) + "\n"

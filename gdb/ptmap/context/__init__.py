@@ -2,6 +2,7 @@
 
     hints.py          why an address is not mapped, if another address or root was meant
     elf_sections.py   labels from the ELF files that GDB has loaded
+    kernel_files.py   the kernel's ELF files whose symbols GDB has; loads one at its place
     last_maps.py      the last map of each root, for `ptmap diff` without operands
     selected_task.py  with kgdb: the space of the selected task
     selection.py      the space that registers and options select

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..linux import kernel, recognition
+from ..spaces import kpti
 from ..spaces.address_space import AddressSpace
 from ..spaces.virtual_memory import VirtualMemory
 
@@ -17,7 +18,7 @@ def of(space: AddressSpace, va: int) -> str | None:
     """
     if va < (space.paging.upper_part if space.paging.canonical else _LOWEST_SPLIT):
         return None  # a process's address
-    if kernel.is_in_image(va):
+    if kernel.is_in_image(space.reader.symbols, va):
         linux = recognition.find(space)
         if linux is not None and linux.offset:
             there = space.hex(linux.moved(va))
@@ -25,6 +26,7 @@ def of(space: AddressSpace, va: int) -> str | None:
                 "KASLR has moved the kernel and GDB's symbols have not moved: what is linked for "
                 f"this address is at {there} (`ptmap kaslr VMLINUX` moves the symbols)"
             )
-    if space.half == "user" and VirtualMemory(space.kernel).translate(va) is not None:
+    kernels = VirtualMemory(kpti.kernel_of(space))
+    if kpti.half(space) == "user" and kernels.translate(va) is not None:
         return "this is KPTI's user root; the kernel root maps the address (-half kernel)"
     return None

@@ -36,6 +36,7 @@ class _Command:
     """Lives as long as a command."""
 
     name = ""
+    makes_maps = False
 
 
 @dataclass
@@ -55,9 +56,11 @@ def _last() -> _OfOneTarget:
     return lifetimes.target.of(_OfOneTarget, (number, path if word in ("dump", "file") else None))
 
 
-def new_command(name: str) -> None:
-    """A command begins: the maps of the one before are earlier maps now."""
-    lifetimes.command.of(_Command).name = name
+def new_command(name: str, makes_maps: bool) -> None:
+    """A command begins: the maps of the one before are earlier maps now. MAKES_MAPS: whether what
+    it scans will be kept."""
+    this = lifetimes.command.of(_Command)
+    this.name, this.makes_maps = name, makes_maps
     last = lifetimes.target.kept(_OfOneTarget)
     if last is None:
         return
@@ -69,12 +72,14 @@ def new_command(name: str) -> None:
 
 
 def remember(space: AddressSpace, scanned: Tables) -> None:
-    """Keeps a scan of a whole space."""
+    """Keeps a scan of a whole space, if a command that makes maps has read it."""
+    this = lifetimes.command.of(_Command)
+    if not this.makes_maps:
+        return
     last, key = _last(), (space.mode, space.root)
     kept = scanned if scanned.tables <= _TABLES else None
     last.made.pop(key, None)
-    command = lifetimes.command.of(_Command).name
-    last.made[key] = LastMap(space, kept, scanned.tables, command)
+    last.made[key] = LastMap(space, kept, scanned.tables, this.name)
     _shrink(last.made)
 
 

@@ -13,7 +13,7 @@ from ..base.option import Option, Options
 from ..debugger.numbers import evaluate, value_of
 from ..linux import recognition
 from ..machine import cpus
-from ..spaces import maps, scanned
+from ..spaces import kpti, maps, scanned
 from ..spaces.address_space import AddressSpace
 from . import last_maps, selection, snapshots, space_labels
 
@@ -106,7 +106,8 @@ def live(name: str, options: Options, mode: str | None = None) -> Side:
 
 def _words(space: AddressSpace) -> list[str]:
     """What a live space is, in words."""
-    words = [f"KPTI's {space.half} root"] if space.half else []
+    half = kpti.half(space)
+    words = [f"KPTI's {half} root"] if half else []
     if recognition.find(space):
         words.append("Linux")
     return [*words, *space.notes]

@@ -1,10 +1,11 @@
-"""Symbols and types as GDB knows them. KASLR may have moved the kernel away from its symbols."""
+"""Symbols and types as GDB knows them: the `Symbols` of base/symbols.py. KASLR may have moved the
+kernel away from its symbols."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import gdb
+
+from ..base.symbols import Member
 
 
 def link_address(name: str) -> int | None:
@@ -39,15 +40,6 @@ def enumerators(name: str) -> dict[str, int]:
     except gdb.error:
         return {}
     return {field.name: field.enumval for field in kind.fields() if field.name}
-
-
-@dataclass(frozen=True)
-class Member:
-    """A member of a structure; bytes, from the structure's beginning."""
-
-    offset: int
-    size: int
-    elements: int | None  # if it is an array
 
 
 def has_structure(name: str) -> bool:

@@ -68,6 +68,11 @@ def searching(pages: int) -> None:
     show(f"{pages} pages looked at")
 
 
+def placing(tried: int, places: int) -> None:
+    """So many of all places where a kernel may be were tried."""
+    show(f"looking for the kernel: {tried} of {places} places")
+
+
 def flattening(ranges: int) -> None:
     """A _core Pulse: this many ranges of a map are made. Ctrl-C ends the work here, because here
     it is in Python."""

@@ -6,8 +6,8 @@ import os
 import shutil
 import struct
 import tempfile
-from contextlib import contextmanager
-from typing import Iterator
+from contextlib import contextmanager, suppress
+from typing import Iterator, Mapping
 
 import gdb
 
@@ -53,34 +53,66 @@ def unload() -> None:
     if given.path is None:
         return
     if _is_there(given.path):
-        gdb.execute(f"remove-symbol-file {quoted(given.path)}", to_string=True)
+        _run("remove-symbol-file", given.path)
     shutil.rmtree(os.path.dirname(given.path), ignore_errors=True)
     given.path = None
 
 
-def replace(path: str, offset: int, others: list[str], section: str = "") -> None:
-    """Gives GDB the symbols of PATH instead of those of its own symbol file and of OTHERS. The
-    sections move by OFFSET, except SECTION, which stays at 0. Other files that were added stay,
-    such as modules. Error: gdb.error."""
-    main = gdb.current_progspace().filename
+def replace(path: str, offset: int, loaded: Mapping[str, int], unmoved: str = "") -> None:
+    """Gives GDB the symbols of PATH instead of those of its own symbol file and of the others in
+    LOADED, which has how far each is above its link addresses. The sections of PATH move by OFFSET,
+    except UNMOVED, which stays. Other files that were added stay, such as modules.
+
+    Error: Refusal, gdb.error, KeyboardInterrupt; then GDB has the symbols that it had.
+    """
+    own = gdb.current_progspace().filename
+    others = [other for other in loaded if other != own]
+    restore = [f"symbol-file {quoted(own)} -o {loaded.get(own, 0)}"] if own else []
     with _unasked():
+        if unmoved:
+            # `symbol-file` takes no sections, and `symbol-file` alone forgets all that was added.
+            empty = _empty_file() if own else ""
+            _run("add-symbol-file", path, f"-o {offset} -s {unmoved} 0")
+            if own:
+                with _undone_by(f"remove-symbol-file {quoted(path)}", *restore):
+                    _run("symbol-file", empty)
+        else:
+            if path in others:  # GDB could not tell it from the new one
+                restore.append(f"add-symbol-file {quoted(path)} -o {loaded[path]}")
+            with _undone_by(*restore):
+                if path in others:
+                    others.remove(path)
+                    _run("remove-symbol-file", path)
+                _run("symbol-file", path, f"-o {offset}")
         for other in others:
-            if other != main:
-                gdb.execute(f"remove-symbol-file {quoted(other)}", to_string=True)
-        if not section:
-            gdb.execute(f"symbol-file {quoted(path)} -o {offset}", to_string=True)
-            return
-        # `symbol-file` takes no sections, and `symbol-file` alone forgets all that was added.
-        if main:
-            gdb.execute(f"symbol-file {quoted(_empty_file())}", to_string=True)
-        gdb.execute(f"add-symbol-file {quoted(path)} -o {offset} -s {section} 0", to_string=True)
+            _run("remove-symbol-file", other)
+
+
+def _run(command: str, path: str, more: str = "") -> None:
+    gdb.execute(f"{command} {quoted(path)} {more}", to_string=True)
+
+
+@contextmanager
+def _undone_by(*commands: str) -> Iterator[None]:
+    """On any error, Ctrl-C too, it gives GDB these commands. GDB drops its own symbol file before
+    it has read all of the new one."""
+    try:
+        yield
+    except BaseException:
+        for command in commands:
+            with suppress(gdb.error):
+                gdb.execute(command, to_string=True)
+        raise
 
 
 def _empty_file() -> str:
-    """An ELF file without symbols."""
-    path = os.path.join(private_folder.path(), "no-symbols")
-    with open(path, "wb") as file:
-        file.write(_EMPTY_ELF)
+    """An ELF file without symbols. Error: Refusal."""
+    try:
+        path = os.path.join(private_folder.path(), "no-symbols")
+        with open(path, "wb") as file:
+            file.write(_EMPTY_ELF)
+    except OSError as error:
+        raise Refusal(f"{error.filename}: {error.strerror}") from None
     return path
 
 
@@ -95,7 +127,7 @@ def _unasked() -> Iterator[None]:
 
 
 def _add(path: str, offset: int) -> None:
-    gdb.execute(f"add-symbol-file {quoted(path)} -o {offset:#x}", to_string=True)
+    _run("add-symbol-file", path, f"-o {offset:#x}")
 
 
 def paths() -> list[str]:

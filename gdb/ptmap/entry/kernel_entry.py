@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
-from ..debugger import lookup
 from ..linux import kernel, recognition
+from ..spaces import kpti
 from ..spaces.address_space import AddressSpace
 from ..spaces.registers import SystemRegisters
 from ..spaces.virtual_memory import Unreadable
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .._core import EntryNeeds, EntryPiece, EntryPieceState, EntryRow, _Access
 
 _PAGE = 0x1000
-_SCE = 1  # IA32_EFER: SYSCALL is on
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def entry_of(space: AddressSpace | None, registers: SystemRegisters | None, cpu:
         return Entry()
     if registers is None:
         return Entry(why_not="not known, because only QEMU's monitor shows GDTR, IDTR and TR")
-    needs = _needs(space.kernel, registers)
+    needs = _needs(kpti.kernel_of(space), registers)
     system_call, notes = _system_call(space, cpu)
     notes += [f"not all of the {name} can be read" for name in needs.unread]
     if "TSS" in needs.unread:
@@ -68,10 +67,10 @@ def _needs(space: AddressSpace, registers: SystemRegisters) -> EntryNeeds:
 
 def _row(space: AddressSpace, piece: EntryPiece) -> EntryRow:
     """A piece under the root that it needs, and under KPTI's user root if that is another one."""
-    pair, row = space.kpti_roots, native.core.EntryRow
+    pair, row = kpti.roots(space), native.core.EntryRow
     if not piece.before_switch:
-        return row(piece, _state(space.kernel, piece), None)
-    other = space.half == "kernel" and pair is not None
+        return row(piece, _state(kpti.kernel_of(space), piece), None)
+    other = kpti.half(space) == "kernel" and pair is not None
     user = space.below(pair.user, pair=pair) if other and pair is not None else None
     return row(piece, _state(space, piece), _state(user, piece) if user else None)
 
@@ -90,11 +89,12 @@ def _state(space: AddressSpace, piece: EntryPiece) -> EntryPieceState:
 def _system_call(space: AddressSpace, cpu: int) -> tuple[list[EntryPiece], list[str]]:
     """The entry point and the stack; notes on what is not known of them."""
     name = "SYSCALL" if space.paging.canonical else "SYSENTER"
-    if space.paging.canonical and not space.efer & _SCE:
+    if space.paging.canonical and not space.efer & native.core.register_mask("EFER", "SCE"):
         return [], ["SYSCALL is off (EFER.SCE=0)"]
     symbol = "entry_SYSCALL_64" if space.paging.canonical else "entry_SYSENTER_32"
     # Recognising the kernel reads its tables, so it is done only if GDB knows the symbol.
-    linux = recognition.find(space) if lookup.link_address(symbol) is not None else None
+    is_known = space.reader.symbols.link_address(symbol) is not None
+    linux = recognition.find(space) if is_known else None
     where = linux.symbol(symbol) if linux else None
     if linux is None or where is None:
         return [], [f"{name}: entry and stack not known (no symbols, no MSRs)"]

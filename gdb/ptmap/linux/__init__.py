@@ -4,11 +4,11 @@
     layout.py         the documented areas of its address space
     not_present.py    entries that are not present: swap, migration, PROT_NONE
     place.py          where a kernel is, by its symbols; for targets without control registers
+    placement.py      where the symbols of a kernel's file belong
     recognition.py    whether a space belongs to a Linux
     shape.py          what tells a Linux by its tables
     structures.py     fields of its structures, by vmlinux's types
     symbol_kernel.py  a kernel found by its symbols
-    symbols.py        gives GDB its symbols, at the right place
     tasks.py          processes
     user_stack.py     where a process's stack is
     vmas.py           what a process has mapped

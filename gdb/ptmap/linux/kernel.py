@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Iterator, Sequence
 
 from ..base.text import printable
-from ..debugger import lookup
+from ..base.symbols import Symbols
 from ..spaces import kpti, scanned
 from ..spaces.address_space import AddressSpace
+from ..spaces.registers import Roots
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from ..spaces.maps import pa
 from .place import Place
@@ -44,7 +45,7 @@ class Kernel:
     @cached_property
     def space(self) -> AddressSpace:
         """The kernel root's space."""
-        return self._given.kernel
+        return kpti.kernel_of(self._given)
 
     @cached_property
     def upper(self) -> UpperPart:
@@ -127,8 +128,9 @@ class Kernel:
     def offset(self) -> int | None:
         """How far the kernel is above the addresses of the loaded symbols (by KASLR, if GDB does
         not know of it); None without symbols of this very kernel."""
-        linked = lookup.link_address("linux_banner")
-        text = lookup.link_address("_text") or lookup.link_address("_stext")
+        link_address = self.symbols.link_address
+        linked = link_address("linux_banner")
+        text = link_address("_text") or link_address("_stext")
         if linked is None or text is None:
             return None
         for offset in (self.image.text.start - text, 0):
@@ -140,15 +142,20 @@ class Kernel:
         return None
 
     @property
+    def symbols(self) -> Symbols:
+        """Those that are loaded; this kernel's only if `offset` is known."""
+        return self._given.reader.symbols
+
+    @property
     def wrong_symbols(self) -> bool:
         """Whether symbols of another Linux are loaded."""
-        return lookup.link_address("linux_banner") is not None and self.offset is None
+        return self.symbols.link_address("linux_banner") is not None and self.offset is None
 
     def symbol(self, name: str) -> int | None:
         """A symbol's address in the running kernel."""
         if self.offset is None:
             return None
-        linked = lookup.link_address(name)
+        linked = self.symbols.link_address(name)
         return None if linked is None else self.moved(linked)
 
     def moved(self, linked: int) -> int:
@@ -171,7 +178,9 @@ class Kernel:
         The link address counts from __per_cpu_start, which is 0 on 64-bit before 6.15. If GDB knows
         of KASLR both have moved.
         """
-        linked, start, text = map(lookup.link_address, (name, "__per_cpu_start", "_text"))
+        linked, start, text = (
+            self.symbols.link_address(one) for one in (name, "__per_cpu_start", "_text")
+        )
         offsets = self.symbol("__per_cpu_offset")
         if linked is None or start is None or text is None:
             return None
@@ -183,7 +192,7 @@ class Kernel:
 
     # What only the symbols of a known kernel give: symbol_kernel.py
 
-    def pair(self, root: int) -> kpti.Roots | None:
+    def pair(self, root: int) -> Roots | None:
         """KPTI's roots for an mm_struct's root; None if only the tables tell."""
         return None
 
@@ -205,7 +214,7 @@ def is_special(walk: Walk) -> bool:
     return bool(walk.steps[-1].raw & _PAGE_SPECIAL)
 
 
-def is_in_image(linked: int) -> bool:
-    """Whether an address is in the kernel's image by GDB's symbols. If so KASLR moves it."""
-    text, end = lookup.link_address("_text"), lookup.link_address("_end")
+def is_in_image(symbols: Symbols, linked: int) -> bool:
+    """Whether an address is in the kernel's image by the symbols. If so KASLR moves it."""
+    text, end = symbols.link_address("_text"), symbols.link_address("_end")
     return text is not None and end is not None and text <= linked < end

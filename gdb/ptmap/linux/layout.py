@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
+from ..spaces import walks
 from ..spaces.labels import Label, Part
 from ..spaces.maps import pa
 from .kernel import Kernel
@@ -246,7 +247,7 @@ def _image_32(kernel: Kernel) -> list[Label]:
 def _has_highmem(kernel: Kernel, pkmap: int) -> bool:
     """A kernel with CONFIG_HIGHMEM has a page table for pkmap from boot on."""
     space = kernel.space
-    return len(space.walk(pkmap).steps) == len(space.paging.levels)
+    return len(walks.walk(space, pkmap).steps) == len(space.paging.levels)
 
 
 def _end_of_run(ranges: Sequence[Range], hole: int = 16 << 12) -> int:

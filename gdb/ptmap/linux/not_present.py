@@ -7,7 +7,7 @@ PROT_NONE and swap entries of the user's part, by these files of Linux:
     include/linux/swap.h, swapops.h: the highest swap types are not swap areas but kinds of
         special entries; which ones exist depends on the version and the configuration
 
-The source is Linux 6.1, and the changes to these files from 4.19 to 6.12. 4.19 is the first version
+The source is Linux 6.1, and the changes to these files from 4.19 to 7.3. 4.19 is the first version
 that has all of the inversion, which came as a defence against L1TF. Entries of other versions are
 not decoded.
 """
@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Sequence, cast
 
-from ..debugger import lookup
+from ..spaces import kpti
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from .kernel import Kernel
 from .recognition import find
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Version = tuple[int, int]
 
+_WIDE, _NARROW = ("4-level", "5-level"), ("pae", "32-bit")
 _PSE, _PROTNONE = 1 << 7, 1 << 8  # _PAGE_PROTNONE is the bit of G, asm/pgtable_types.h
 
 
@@ -35,6 +36,7 @@ _PSE, _PROTNONE = 1 << 7, 1 << 8  # _PAGE_PROTNONE is the bit of G, asm/pgtable_
 class Layout:
     """Which bits of a non-present entry hold what, in one paging mode."""
 
+    mode: str
     first: Version
     last: Version
     inverted: bool  # whether the frame of PROT_NONE and a swap entry's offset are stored inverted
@@ -47,16 +49,16 @@ class Layout:
 
 _TYPE_MASK = 0x1F  # SWP_TYPE_BITS is 5 in all of them
 _ENTRY_ADDRESS = (1 << 52) - 1  # __PHYSICAL_MASK
-_FIRST, _LAST = (4, 19), (6, 12)
+_FIRST, _LAST = (4, 19), (7, 3)
 _4K, _2M, _4M, _1G = 1 << 12, 1 << 21, 1 << 22, 1 << 30
 
-LAYOUTS: Mapping[str, tuple[Layout, ...]] = {
-    #            first   last  inverted type offset bits pfn bits (MAX_PHYSMEM_BITS - 12)
-    "4-level": (Layout(_FIRST, _LAST, True, 59, 9, 50, 46 - 12, {1: _4K, 2: _2M, 3: _1G}),),
-    "5-level": (Layout(_FIRST, _LAST, True, 59, 9, 50, 52 - 12, {1: _4K, 2: _2M, 3: _1G}),),
-    "pae": (Layout(_FIRST, _LAST, True, 59, 9, 50, 36 - 12, {1: _4K, 2: _2M}),),
-    "32-bit": (Layout(_FIRST, _LAST, False, 1, 9, 23, 32 - 12, {1: _4K, 2: _4M}),),
-}
+LAYOUTS = (
+    #      mode       first   last  inverted type offset bits pfn bits (MAX_PHYSMEM_BITS - 12)
+    Layout("4-level", _FIRST, _LAST, True, 59, 9, 50, 46 - 12, {1: _4K, 2: _2M, 3: _1G}),
+    Layout("5-level", _FIRST, _LAST, True, 59, 9, 50, 52 - 12, {1: _4K, 2: _2M, 3: _1G}),
+    Layout("pae", _FIRST, _LAST, True, 59, 9, 50, 36 - 12, {1: _4K, 2: _2M}),
+    Layout("32-bit", _FIRST, _LAST, False, 1, 9, 23, 32 - 12, {1: _4K, 2: _4M}),
+)
 
 
 class Kind(NamedTuple):
@@ -82,6 +84,7 @@ _HWPOISON = Group((Kind("hwpoison"),), symbol="memory_failure")  # CONFIG_MEMORY
 _MIGRATION_2 = Group(_kinds("migration", "read", "write"), symbol="migrate_pages")
 _MIGRATION_3 = Group(_kinds("migration", "read", "read-exclusive", "write"), symbol="migrate_pages")
 _DEVICE_2 = Group(_kinds("device-private", "write", "read"))  # CONFIG_DEVICE_PRIVATE
+_DEVICE_3 = Group((*_DEVICE_2.kinds, Kind("device-exclusive")))
 _DEVICE_4 = Group((*_DEVICE_2.kinds, *_kinds("device-exclusive", "write", "read")))
 _MARKER = Group((Kind("pte-marker"),))
 
@@ -91,10 +94,36 @@ SPECIALS: tuple[tuple[Version, Version, tuple[Group, ...]], ...] = (
     ((5, 14), (5, 18), (_HWPOISON, _MIGRATION_2, _DEVICE_4)),
     ((5, 19), (6, 1),
      (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER, Group((Kind("swapin-error"),), always=True))),
-    ((6, 2), (6, 12), (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER._replace(always=True))),
+    ((6, 2), (6, 14), (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER._replace(always=True))),
+    ((6, 15), _LAST, (_HWPOISON, _MIGRATION_3, _DEVICE_3, _MARKER._replace(always=True))),
 )  # fmt: skip
 _TYPES = 1 << 5  # 1 << MAX_SWAPFILES_SHIFT
 _WITH_FRAME = ("hwpoison", "migration", "device-private", "device-exclusive")
+
+
+class Bit(NamedTuple):
+    """A bit that some versions give a meaning."""
+
+    mask: int
+    name: str
+    first: Version
+    last: Version = _LAST
+    modes: tuple[str, ...] = _WIDE
+
+
+# Of a marker's offset: PTE_MARKER_*, swapops.h.
+MARKERS = (
+    Bit(1 << 0, "uffd-wp", (5, 19)),
+    Bit(1 << 1, "poisoned", (6, 2), modes=(*_WIDE, *_NARROW)),
+    Bit(1 << 2, "guard", (6, 13), modes=(*_WIDE, *_NARROW)),  # MADV_GUARD_INSTALL
+)
+# Beside a swap type and its offset: _PAGE_SWP_*, pgtable_types.h and the modes' own files.
+SWAP_FLAGS = (
+    Bit(1 << 1, "soft-dirty", _FIRST),
+    Bit(1 << 2, "uffd-wp", (5, 7)),
+    Bit(1 << 3, "exclusive", (5, 19)),  # anonymous and of this process only
+    Bit(1 << 7, "exclusive", (6, 3), modes=_NARROW),
+)
 
 
 @dataclass(frozen=True)
@@ -107,8 +136,8 @@ class Configuration:
 
 def layout_of(mode: str, version: Version) -> Layout | None:
     """None if nobody has read this version's headers."""
-    for layout in LAYOUTS.get(mode, ()):
-        if layout.first <= version <= layout.last:
+    for layout in LAYOUTS:
+        if layout.mode == mode and layout.first <= version <= layout.last:
             return layout
     return None
 
@@ -145,6 +174,15 @@ def _choices(group: Group, known: Configuration) -> Sequence[bool]:
     return (False, True)
 
 
+def _names(bits: Sequence[Bit], mode: str, version: Version, value: int) -> list[str]:
+    """Of the bits that are set and have a meaning in this mode and version."""
+    return [
+        bit.name
+        for bit in bits
+        if value & bit.mask and mode in bit.modes and bit.first <= version <= bit.last
+    ]
+
+
 def decode(
     layout: Layout, version: Version, level: int, raw: int, known: Configuration = Configuration()
 ) -> dict[str, object] | None:
@@ -170,6 +208,10 @@ def decode(
     one: dict[str, object] = {"what": what, "type": number, "offset": hex(offset)}
     if access:
         one["access"] = access
+    if what == "pte-marker" and (markers := _names(MARKERS, layout.mode, version, offset)):
+        one["markers"] = markers
+    elif what != "pte-marker" and (flags := _names(SWAP_FLAGS, layout.mode, version, raw)):
+        one["flags"] = flags
     if what in _WITH_FRAME:
         one["pa"] = hex((offset & (1 << layout.pfn_bits) - 1) << 12)
     return one
@@ -190,12 +232,16 @@ def text(one: Mapping[str, object], mode: str) -> str:
     if what == "unknown":
         return f"{head}not an entry that this version writes"
     place = f"type {one['type']}, offset {one['offset']}"
+    if flags := one.get("flags"):
+        place += f" ({', '.join(cast(list[str], flags))})"
     if what == "swap":
         return f"{head}swapped out: {place}"
     if what == "special":
         return f"{head}swap {place} (special)"
     if what == "swap-or-special":
         return f"{head}swap {place} (an area, or special)"
+    if markers := one.get("markers"):
+        return f"{head}{what} ({', '.join(cast(list[str], markers))}): swap {place}"
     access = f" ({one['access']})" if "access" in one else ""
     frame = f", frame {one['pa']}" if "pa" in one else ""
     return f"{head}{what}{access}{frame}: swap {place}"
@@ -269,7 +315,7 @@ def _look(space: AddressSpace) -> _Known | None:
 
 def _banner(space: AddressSpace, address: int) -> bytes | None:
     try:
-        return VirtualMemory(space.kernel).string(address, 64)
+        return VirtualMemory(kpti.kernel_of(space)).string(address, 64)
     except Unreadable:
         return None
 
@@ -279,5 +325,5 @@ def _configuration(kernel: Kernel) -> Configuration:
     if kernel.offset is None:
         return Configuration()
     names = {group.symbol for _, _, groups in SPECIALS for group in groups if group.symbol}
-    length = lookup.elements("swap_info")  # MAX_SWAPFILES, mm/swapfile.c
+    length = kernel.symbols.elements("swap_info")  # MAX_SWAPFILES, mm/swapfile.c
     return Configuration(length, {name: kernel.symbol(name) is not None for name in names})

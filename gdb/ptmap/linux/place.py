@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Callable, Iterator, Sequence
 
 from ..base import native
 from ..base.errors import Refusal
-from ..debugger import lookup, progress
-from ..debugger.lookup import link_address
+from ..base.symbols import Symbols
+from ..spaces.reader import Progress
 from .shape import IMAGE_64, MIB
 
 if TYPE_CHECKING:
@@ -35,13 +35,7 @@ _PAGE_OFFSETS = {
 }
 _PGDIR_SHIFT_5 = 48
 
-# The bits of CR4 and EFER that select a mode, and CR0 as Linux sets it (CR0_STATE in
-# arch/x86/include/uapi/asm/processor-flags.h).
-_PSE, _PAE, _LA57 = 1 << 4, 1 << 5, 1 << 12
-_SCE, _LME, _LMA, _NXE = 1, 1 << 8, 1 << 10, 1 << 11
-MODES = {"32-bit": (_PSE, 0), "pae": (_PAE, 0), "4-level": (_PAE, _SCE | _LME | _LMA),
-         "5-level": (_PAE | _LA57, _SCE | _LME | _LMA)}  # fmt: skip
-CR0 = 0x80050033
+_CR0 = 0x80050033  # CR0_STATE, arch/x86/include/uapi/asm/processor-flags.h
 
 _PTI_WORD, _PTI_BIT = 7, 11  # X86_FEATURE_PTI, arch/x86/include/asm/cpufeatures.h
 
@@ -50,6 +44,15 @@ _PTI_WORD, _PTI_BIT = 7, 11  # X86_FEATURE_PTI, arch/x86/include/asm/cpufeatures
 _E820_ENTRY, _E820_MAX, _E820_MEMORY = struct.Struct("<QQI"), 320, (1, 3, 4)
 _E820_READ = 20 * 20  # bytes at once
 _LOW = [(0, 0x9FFFF), (0xC0000, 0xFFFFF)]
+
+
+@dataclass(frozen=True)
+class Stub:
+    """A target that reads linear addresses only, and what the debugger knows of its kernel."""
+
+    read: Read
+    symbols: Symbols
+    progress: Progress
 
 
 class Disproof(Refusal):
@@ -76,8 +79,12 @@ class Place:
     ram: Sequence[tuple[int, int]]  # sorted (first, last)
 
     @property
-    def efer(self) -> int:
-        return MODES[self.mode][1] | (_NXE if self.nxe else 0)
+    def registers(self) -> tuple[int, int, int]:
+        """CR0, CR4 and EFER as Linux sets them, as far as they decide what an entry means."""
+        bits = ["SCE", "LME"] if self.pointer == 8 else []
+        bits += ["NXE"] if self.nxe else []
+        efer = native.core.register_mask("EFER", *bits)
+        return native.core.registers_for(self.mode, _CR0, 0, efer)
 
     @property
     def version(self) -> tuple[int, int]:
@@ -93,13 +100,14 @@ class Place:
             (self.page_offset, self.end, 0),
         ]
 
-    def is_same(self, read: Read) -> bool:
+    def is_same(self, stub: Stub) -> bool:
         """Whether the kernel is still there: no reboot, no other symbols."""
-        if link_address("linux_banner") != self.banner_at - self.offset & self._mask:
+        linked = stub.symbols.link_address("linux_banner")
+        if linked != self.banner_at - self.offset & self._mask:
             return False
-        if read(self.banner_at, len(self.banner)) != self.banner:
+        if stub.read(self.banner_at, len(self.banner)) != self.banner:
             return False
-        base = _variable(read, "page_offset_base", self.offset, self.pointer)
+        base = _Variables(stub, self.offset, self.pointer).value("page_offset_base")
         return base in (None, self.page_offset)
 
     @property
@@ -107,24 +115,42 @@ class Place:
         return (1 << 8 * self.pointer) - 1
 
 
-def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
+class _Variables:
+    """The kernel's variables, OFFSET above their link addresses."""
+
+    def __init__(self, stub: Stub, offset: int, pointer: int) -> None:
+        self.offset, self.pointer = offset, pointer
+        self._stub = stub
+
+    def address(self, name: str) -> int | None:
+        return address(self._stub.symbols, name, self.offset)
+
+    def value(self, name: str, size: int = 0) -> int | None:
+        """Of SIZE bytes, by default a pointer's; None if it is not known or not readable."""
+        at = self.address(name)
+        raw = self._stub.read(at, size or self.pointer) if at is not None else None
+        return int.from_bytes(raw, "little") if raw is not None else None
+
+
+def find(stub: Stub, pc: int | None, page_offset: int | None) -> Place:
     """PC: of a CPU that runs the kernel. PAGE_OFFSET: the direct map's address, if the user set it.
 
     Error: Refusal if there are no symbols, or not this kernel's; Disproof.
     """
-    linked = link_address("linux_banner")
+    symbols = stub.symbols
+    linked = symbols.link_address("linux_banner")
     if linked is None:
         raise Refusal("no kernel's symbols are loaded (`file VMLINUX` before `target remote`)")
-    text, end = link_address("_text"), link_address("_end")
+    text, end = symbols.link_address("_text"), symbols.link_address("_end")
     if text is None or end is None:
         raise Refusal("the symbols loaded have no _text and _end")
-    pointer = lookup.size_of_type("unsigned long") or 8
-    offset, banner = kaslr_offset(read, pc, text, end, linked) or (0, b"")
+    pointer = symbols.size_of_type("unsigned long") or 8
+    offset, banner = kaslr_offset(stub, pc, text, end, linked) or (0, b"")
     if not banner:
         raise Refusal("the symbols loaded are not this kernel's: no linux_banner where it would be")
     failed = ""
-    for place in _candidates(read, offset, banner, pointer, page_offset):
-        why = _disproof(place, read)
+    for place in _candidates(stub, _Variables(stub, offset, pointer), banner, page_offset):
+        why = _disproof(place, stub.read)
         if not why:
             return place
         failed = why
@@ -134,7 +160,7 @@ def find(read: Read, pc: int | None, page_offset: int | None) -> Place:
 
 
 def kaslr_offset(
-    read: Read, pc: int | None, text: int, end: int, linked_banner: int, banner: bytes | None = None
+    stub: Stub, pc: int | None, text: int, end: int, linked_banner: int, banner: bytes | None = None
 ) -> tuple[int, bytes] | None:
     """How far the kernel is above its link addresses, and the beginning of linux_banner there; None
     if it is not found.
@@ -159,34 +185,31 @@ def kaslr_offset(
         if offset in tried or not 0 <= at <= mask - _BANNER_SIZE:
             continue
         tried.add(offset)
-        progress.show(f"looking for the kernel: {len(tried)} of {_SLOTS} places")
-        found = read(at, len(banner) if banner else _BANNER_SIZE)
+        stub.progress.placing(len(tried), _SLOTS)
+        found = stub.read(at, len(banner) if banner else _BANNER_SIZE)
         if found is not None and (found == banner if banner else _BANNER.match(found)):
             return offset, found
     return None
 
 
 def _candidates(
-    read: Read, offset: int, banner: bytes, pointer: int, given: int | None
+    stub: Stub, variables: _Variables, banner: bytes, given: int | None
 ) -> Iterator[Place]:
     """The places that the variables allow; several if they do not tell the mode or direct map."""
-
-    def variable(name: str, size: int = pointer) -> int | None:
-        return _variable(read, name, offset, size)
-
-    text, end = address("_text", offset), address("_end", offset)
-    banner_at = address("linux_banner", offset) or 0
-    root = address("init_top_pgt", offset) or address("swapper_pg_dir", offset)
+    at, value, pointer = variables.address, variables.value, variables.pointer
+    text, end = at("_text"), at("_end")
+    banner_at = at("linux_banner") or 0
+    root = at("init_top_pgt") or at("swapper_pg_dir")
     if text is None or end is None or root is None:
         return
-    supported = variable("__supported_pte_mask", 8)
-    physical_end = variable("max_pfn" if pointer == 8 else "max_low_pfn") or 0
-    pages = variable("max_pfn") or 0
-    ram = _ram(read, offset, pointer) or [*_LOW, (1 << 20, (pages << 12) - 1)]
-    capability = variable(f"boot_cpu_data.x86_capability[{_PTI_WORD}]", 4)
-    for mode, page_offset, image in _modes(variable, pointer, physical_end, given):
+    supported = value("__supported_pte_mask", 8)
+    physical_end = value("max_pfn" if pointer == 8 else "max_low_pfn") or 0
+    pages = value("max_pfn") or 0
+    ram = _ram(stub.read, value("e820_table")) or [*_LOW, (1 << 20, (pages << 12) - 1)]
+    capability = value(f"boot_cpu_data.x86_capability[{_PTI_WORD}]", 4)
+    for mode, page_offset, image in _modes(stub.symbols, variables, physical_end, given):
         yield Place(
-            offset,
+            variables.offset,
             banner,
             banner_at,
             pointer,
@@ -196,7 +219,7 @@ def _candidates(
             image,
             text,
             end,
-            root - image,
+            root - image & (1 << 8 * pointer) - 1,
             nxe=mode != "32-bit" and bool((supported or 1 << 63) >> 63),
             pti=None if capability is None else bool(capability >> _PTI_BIT & 1),
             ram=ram,
@@ -204,27 +227,27 @@ def _candidates(
 
 
 def _modes(
-    variable: Callable[..., int | None], pointer: int, low_pages: int, given: int | None
+    symbols: Symbols, variables: _Variables, low_pages: int, given: int | None
 ) -> Iterator[tuple[str, int, int]]:
     """Mode, direct map, and linear minus physical address of the image."""
-    if pointer == 8:
+    if variables.pointer == 8:
         # Never changes after the kernel starts. Some versions free __pgtable_l5_enabled.
-        five = variable("pgdir_shift", 4) == _PGDIR_SHIFT_5
+        five = variables.value("pgdir_shift", 4) == _PGDIR_SHIFT_5
         mode = "5-level" if five else "4-level"
         # How much further KASLR moved the physical addresses than the linear ones; may be negative.
-        moved = variable("phys_base") or 0
+        moved = variables.value("phys_base") or 0
         image = IMAGE_64 - (moved - (1 << 64) if moved >> 63 else moved)
-        base = given if given is not None else variable("page_offset_base")
+        base = given if given is not None else variables.value("page_offset_base")
         for page_offset in _PAGE_OFFSETS[mode] if base is None else (base,):
             yield mode, page_offset, image
         return
     base = given
     if base is None:
-        high = variable("high_memory")
+        high = variables.value("high_memory")
         if high is None or not low_pages:
             return
         base = high - (low_pages << 12)
-    known = lookup.size_of_type("pte_t")
+    known = symbols.size_of_type("pte_t")
     for size in (4, 8) if known is None else (known,):  # without types _disproof() decides
         yield "pae" if size == 8 else "32-bit", base, base
 
@@ -249,13 +272,12 @@ def _disproof(place: Place, read: Read) -> str:
 
 def paging(place: Place) -> Paging:
     """A _core.Paging for init_mm."""
-    cr4, _ = MODES[place.mode]
-    return native.core.Paging(cr0=CR0, cr3=place.root, cr4=cr4, efer=place.efer, maxphyaddr=52)
+    cr0, cr4, efer = place.registers
+    return native.core.Paging(cr0=cr0, cr3=place.root, cr4=cr4, efer=efer, maxphyaddr=52)
 
 
-def _ram(read: Read, offset: int, pointer: int) -> list[tuple[int, int]]:
-    """By e820_table; [] if there is none (before Linux 4.12) or it is empty."""
-    table = _variable(read, "e820_table", offset, pointer)
+def _ram(read: Read, table: int | None) -> list[tuple[int, int]]:
+    """By the e820_table at TABLE; [] if there is none (before Linux 4.12) or it is empty."""
     count = int.from_bytes(read(table, 4) or b"", "little") if table else 0
     if not table or not 0 < count <= _E820_MAX:
         return []
@@ -272,15 +294,9 @@ def _ram(read: Read, offset: int, pointer: int) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def address(name: str, offset: int) -> int | None:
-    """A symbol's address, with KASLR's offset; None if GDB knows no such symbol."""
-    linked = link_address(name)
+def address(symbols: Symbols, name: str, offset: int) -> int | None:
+    """A symbol's address, with KASLR's offset; None if there is no such symbol."""
+    linked = symbols.link_address(name)
     if linked is None:
         return None
     return linked + offset & (1 << (32 if linked < 1 << 32 else 64)) - 1
-
-
-def _variable(read: Read, name: str, offset: int, size: int) -> int | None:
-    at = address(name, offset)
-    raw = read(at, size) if at is not None else None
-    return int.from_bytes(raw, "little") if raw is not None else None

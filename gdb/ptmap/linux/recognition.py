@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..spaces import scanned
+from ..spaces import kpti, scanned
 from ..spaces.address_space import AddressSpace
 from . import shape
 from .kernel import Kernel
@@ -26,5 +26,5 @@ def find(space: AddressSpace) -> Kernel | None:
     tables = scanned.of_kernel(space)
     look = tables.memo.of(_Look)
     if not look.is_done:  # kept, because many parts of a command ask this
-        look.seen, look.is_done = shape.look(space.kernel, tables), True
-    return Kernel(space.kernel, *look.seen) if look.seen is not None else None
+        look.seen, look.is_done = shape.look(kpti.kernel_of(space), tables), True
+    return Kernel(kpti.kernel_of(space), *look.seen) if look.seen is not None else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
+from ..spaces import walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.maps import pa
 from ..spaces.scanned import Scanned
@@ -77,7 +78,7 @@ def look(space: AddressSpace, scanned: Scanned) -> tuple[Image, UpperPart] | Non
 
 def _has_idt(space: AddressSpace) -> bool:
     """64-bit: whether a 4 KiB read-only supervisor page is where Linux has its IDT."""
-    walk = space.walk(CPU_ENTRY_AREA_64)
+    walk = walks.walk(space, CPU_ENTRY_AREA_64)
     return walk.outcome == "mapped" and walk.page_size == 0x1000 and not (walk.user or walk.write)
 
 
@@ -113,12 +114,26 @@ def _image_64(ranges: Sequence[Range]) -> Image | None:
     text = _first_run([r for r in image if r.exec])
     if not idt or text is None:
         return None
-    rodata = _first_run([r for r in image if r.va >= text.end and not r.exec and not r.write])
-    # Text, rodata and data each begin a page directory entry (arch/x86/kernel/vmlinux.lds.S).
-    after = -(-(rodata.end if rodata else text.end) // (2 * MIB)) * 2 * MIB
+    # Text, rodata and data each begin a page directory entry (arch/x86/kernel/vmlinux.lds.S). What
+    # is between them was freed after boot: a module may have it, read-only too.
+    rodata = _run_at(_next_entry(text.end), [r for r in image if not r.exec and not r.write])
+    after = _next_entry(rodata.end if rodata else text.end)
     # The kernel frees parts of its data after boot: holes of a few MiB. Modules begin far behind.
     data = _first_run([r for r in image if r.va + r.size > after], hole=32 * MIB)
     return Image(text, rodata, Span(max(data.start, after), data.end) if data else None)
+
+
+def _next_entry(address: int) -> int:
+    """The first address that begins a page directory entry, from this one on."""
+    return -(-address // (2 * MIB)) * 2 * MIB
+
+
+def _run_at(address: int, ranges: Sequence[Range]) -> Span | None:
+    """From an address to the first hole behind it; None if it is in none of the ranges."""
+    for span in _runs(ranges, hole=0):
+        if span.start <= address < span.end:
+            return Span(address, span.end)
+    return None
 
 
 def page_offset_32(ranges: Sequence[Range]) -> int | None:

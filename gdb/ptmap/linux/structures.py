@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ..base.errors import Refusal
-from ..debugger import lookup
-from ..debugger.lookup import Member
+from ..base.symbols import Member
 from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
 
@@ -20,6 +19,7 @@ class Structures:
 
     def __init__(self, kernel: Kernel) -> None:
         self._memory = kernel.memory
+        self._symbols = kernel.symbols
         self.pointer = kernel.pointer
         self._near = kernel.near
         self._members: dict[str, Member] = {}
@@ -79,9 +79,9 @@ class Structures:
         if field not in self._members:
             name, *path = field.split(".")
             try:
-                self._members[field] = lookup.member(name, path)
+                self._members[field] = self._symbols.member(name, path)
             except LookupError as error:
-                if lookup.has_structure(name):
+                if self._symbols.has_structure(name):
                     raise NoType(f"this kernel's struct {name} has no {error.args[0]}") from None
                 raise NoType(f"the symbols loaded have no struct {name}: {NO_TYPES}") from None
         return self._members[field]

@@ -8,9 +8,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Iterator
 
-from ..spaces import kpti
+from ..base.symbols import Symbols
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Reader
+from ..spaces.registers import Roots
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from . import place as places
 from .kernel import Kernel
@@ -31,7 +32,7 @@ class SymbolKernel(Kernel):
     place: Place
 
     def __init__(self, space: AddressSpace, place: Place) -> None:
-        super().__init__(space, _image(place))
+        super().__init__(space, _image(space.reader.symbols, place))
         self.place = place
 
     @cached_property
@@ -107,21 +108,21 @@ class SymbolKernel(Kernel):
 
     # KPTI
 
-    def pair(self, root: int) -> kpti.Roots | None:
+    def pair(self, root: int) -> Roots | None:
         """The pair of an mm_struct's root; None without KPTI, or if that is not known."""
         if not self.place.pti or self.place.mode == "32-bit":
             return None
-        return kpti.Roots(root & ~_USER_ROOT, root | _USER_ROOT)
+        return Roots(root & ~_USER_ROOT, root | _USER_ROOT)
 
 
 def init_mm(place: Place, reader: Reader) -> AddressSpace:
     """The kernel's own space."""
-    cr4, _ = places.MODES[place.mode]
+    cr0, cr4, efer = place.registers
     return AddressSpace(
-        cr0=places.CR0,
+        cr0=cr0,
         cr3=place.root,
         cr4=cr4,
-        efer=place.efer,
+        efer=efer,
         ac=False,
         mode=place.mode,
         root=place.root,
@@ -130,9 +131,9 @@ def init_mm(place: Place, reader: Reader) -> AddressSpace:
     )
 
 
-def _image(place: Place) -> Image:
+def _image(symbols: Symbols, place: Place) -> Image:
     def span(first: str, last: str) -> Span | None:
-        start, end = (places.address(name, place.offset) for name in (first, last))
+        start, end = (places.address(symbols, name, place.offset) for name in (first, last))
         return Span(start, -(-end // 0x1000) * 0x1000) if start and end else None
 
     text = span("_text", "_etext") or Span(place.text, place.image_end)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Iterator
 
-from ..base import lifetimes
 from ..base.errors import Refusal
 from ..base.text import plural, printable
+from ..spaces import kpti
 from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
 from .recognition import find
@@ -185,7 +185,7 @@ def space_of_task(space: AddressSpace, kernel: Kernel, task: Task, role: str = "
     root = _root(kernel, Structures(kernel), mm)
     if root is None or space.paging.root_of(root) != root:
         raise Refusal(f"{task}: its mm_struct at {mm:#x} has no valid page-table root")
-    lifetimes.session.of(_Hints).task_by_root[root] = task.address
+    kernel.space.memory.found.of(_Hints).task_by_root[root] = task.address
     return space.below(root, notes=(note,), pair=kernel.pair(root))
 
 
@@ -206,15 +206,16 @@ def _root(kernel: Kernel, structures: Structures, mm: int) -> int | None:
 
 @dataclass
 class _Hints:
-    """Lives as long as GDB. The task whose root was last looked up, by root: only a hint, checked
-    before use. It saves the list of all tasks, which takes long over a slow line."""
+    """Lives as long as the memory is the same. The task whose root was last looked up, by root:
+    only a hint, checked before use. It saves the list of all tasks, which takes long over a slow
+    line."""
 
     task_by_root: dict[int, int] = field(default_factory=dict)
 
 
 def _likely(kernel: Kernel, root: int) -> Iterator[Task]:
     """The tasks to try before the whole list, which is slow to read."""
-    hint = lifetimes.session.of(_Hints).task_by_root.get(root)
+    hint = kernel.space.memory.found.of(_Hints).task_by_root.get(root)
     if kernel.place is not None and hint is not None:
         try:
             yield task_at(kernel, hint)
@@ -229,7 +230,7 @@ def task_of_root(kernel: Kernel, root: int) -> Task | None:
     them, or if the symbols or the list do not tell."""
     if kernel.offset is None:
         return None
-    pair = kernel.space.kpti_roots
+    pair = kpti.roots(kernel.space)
     wanted = root & ~(pair.kernel ^ pair.user) if pair is not None else root
     if kernel.place is not None and wanted == kernel.place.root:
         return None  # init_mm belongs to no process

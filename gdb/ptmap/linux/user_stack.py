@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..spaces import scanned, split
+from ..spaces import kpti, scanned, split, walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.labels import Label, Part
 from ..spaces.registers import Registers
@@ -46,7 +46,7 @@ _STACK_REACH = 64 << 20  # how far from the stack pointer, up and down, the stac
 def _pointer(space: AddressSpace, registers: Registers) -> int | None:
     """The stack pointer, if the CPU is in user mode in this space and the pointer points to a user
     page, or just behind one."""
-    pair = space.kpti_roots
+    pair = kpti.roots(space)
     roots = (space.root,) if pair is None else (pair.kernel, pair.user)
     if registers.cs is None or registers.cs & 3 != 3 or registers.sp is None:
         return None
@@ -54,8 +54,8 @@ def _pointer(space: AddressSpace, registers: Registers) -> int | None:
         return None
     if not space.paging.translatable(registers.sp):
         return None
-    walks = (space.walk(va) for va in _at_pointer(registers.sp) if va >= 0)
-    has_page = any(walk.outcome == "mapped" and walk.user for walk in walks)
+    found = (walks.walk(space, va) for va in _at_pointer(registers.sp) if va >= 0)
+    has_page = any(walk.outcome == "mapped" and walk.user for walk in found)
     return registers.sp if has_page else None
 
 
@@ -119,7 +119,7 @@ def _whole(space: AddressSpace, linux: Kernel, made: Map, found: Range) -> Exten
     start, end = made.user_write_around(found.va, _GUARD_GAP - 1) or _extent(found)
     page, limit = end, end + _PROTECTED
     while page < min(limit, end + _HOLE + 1) and space.paging.translatable(page):
-        walk = space.walk(page)
+        walk = walks.walk(space, page)
         if walk.outcome == "mapped":
             if not walk.user or is_special(walk) or linux.image_address(walk.pa) is not None:
                 break

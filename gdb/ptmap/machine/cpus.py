@@ -18,6 +18,12 @@ class _Selected:
     index = 0  # only if CPUs are not GDB's threads
 
 
+class _Question:
+    """Lives as long as a command."""
+
+    in_stop = False  # see in_stop(); found when the question began
+
+
 _SHADOW = 0xFFFFFFFE  # kgdb: the remote thread id of CPU 0; that of CPU 1 is one less
 
 
@@ -27,6 +33,30 @@ def selected_thread() -> gdb.InferiorThread | None:
         return gdb.selected_thread()
     except SystemError:  # GDB 13's "could not find gdb thread object"
         raise Refusal("the selected thread has ended: `info threads` lists the others") from None
+
+
+def in_stop() -> bool:
+    """Whether GDB asks this while it decides whether to stop: in a condition, or in the stop() of a
+    gdb.Breakpoint."""
+    return lifetimes.command.of(_Question).in_stop
+
+
+def find_in_stop() -> bool:
+    """Finds that out. In that case the thread counts as running, and yet has registers."""
+    this, thread = lifetimes.command.of(_Question), selected_thread()
+    this.in_stop = thread is not None and thread.is_valid() and thread.is_running()
+    if this.in_stop:
+        try:
+            gdb.parse_and_eval("$pc").fetch_lazy()
+        except gdb.error:  # "Selected thread is running."
+            this.in_stop = False
+    return this.in_stop
+
+
+def require_stop(what: str) -> None:
+    """Error: Refusal if GDB still decides whether to stop. WHAT is what it could not bear then."""
+    if in_stop():
+        raise Refusal(f"{what} in a breakpoint's stop() or condition: GDB has not stopped yet")
 
 
 def shadow_cpu(thread: gdb.InferiorThread) -> int | None:
@@ -84,6 +114,7 @@ def selected(index: int) -> Iterator[None]:
         with _index_is(index):
             yield
     else:
+        require_stop("no other CPU can be selected")
         with thread_selected(_threads()[index]):
             yield
 

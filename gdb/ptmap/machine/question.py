@@ -1,12 +1,14 @@
 """How a question begins and ends. A command, a convenience function or a script asks it.
 
-For functions and scripts there are three cases:
+There are three cases:
 
-1. Inside one of our commands (`pte $ptmap_pa($pc)`) the question is part of the command's.
-2. From GDB's prompt it begins as a command does.
-3. In a condition, GDB is handling a stop that the user may never see. The thread still counts as
-   running, and no event has told of the stop. GDB is using its frames, so ptmap does not flush what
-   GDB keeps. It need not: GDB has just read it.
+1. From GDB's prompt.
+2. A function or a script inside one of our commands (`pte $ptmap_pa($pc)`): the question is part of
+   the command's.
+3. In a condition or a gdb.Breakpoint.stop(), GDB is handling a stop that the user may never see.
+   The thread still counts as running, and no event has told of the stop. GDB is using its frames,
+   so ptmap does not flush what GDB keeps, and selects no other thread. It need not: GDB has just
+   read it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Iterator
 
 from ..base import lifetimes
 from ..spaces.reader import Plan, Scans
-from . import target
+from . import cpus, target
 from .sources import choose
 
 
@@ -46,7 +48,7 @@ def _now() -> _Question:
 def of_command() -> Iterator[None]:
     """Surrounds a command of ours: functions and scripts inside it are part of its question."""
     _end_last()
-    choose.new_command()
+    choose.new_command(unseen=cpus.find_in_stop())
     _running().commands += 1
     try:
         yield
@@ -100,7 +102,7 @@ def begin(brief: bool = False) -> None:
             widen()
         return
     _end_last()
-    in_stop = target.find_in_stop()
+    in_stop = cpus.find_in_stop()
     choose.new_command(brief=brief and in_stop, unseen=in_stop)
     if not in_stop:
         target.require_stopped()
@@ -113,10 +115,5 @@ def widen() -> None:
 
 def end() -> None:
     """Call it before giving an answer. Error: Refusal if the machine ran while it was read."""
-    if not in_command() and not target.in_stop():
+    if not in_command():
         target.require_same()
-
-
-def in_stop() -> bool:
-    """Whether GDB still decides whether to stop, since begin()."""
-    return target.in_stop()

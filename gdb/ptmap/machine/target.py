@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import gdb
 
-from ..base import lifetimes
+from ..base import lifetimes, native
 from ..base.errors import Refusal
 from ..debugger import failures, settings
 from ..spaces.registers import Registers, SystemRegisters
@@ -14,14 +14,11 @@ from . import cpus, qemu_monitor, qemu_stub
 from .memory import Memory
 from .sources import choose
 
-_EFER_LMA = 1 << 10
-
 
 @dataclass
 class _Question:
     """Lives as long as a command."""
 
-    in_stop: bool = False  # see in_stop(); found when the question began
     used: dict[int, Registers] = field(default_factory=dict)  # registers read from QEMU, by thread
 
 
@@ -44,34 +41,19 @@ def require_stopped() -> None:
         if word == "file":
             return
         raise Refusal("no target: attach to one first, for example `target remote :1234`")
+    if cpus.in_stop():
+        return  # GDB is using its frames and has just read the registers
     if thread.is_running():
         raise Refusal("the target is running: interrupt it first")
     repair()
     look_again()
 
 
-def in_stop() -> bool:
-    """Whether GDB asks this while it decides whether to stop: in a condition."""
-    return _this().in_stop
-
-
-def find_in_stop() -> bool:
-    """Finds that out. In that case the thread counts as running, and yet has registers."""
-    this, thread = _this(), cpus.selected_thread()
-    this.in_stop = thread is not None and thread.is_valid() and thread.is_running()
-    if this.in_stop:
-        try:
-            gdb.parse_and_eval("$pc").fetch_lazy()
-        except gdb.error:  # "Selected thread is running."
-            this.in_stop = False
-    return this.in_stop
-
-
 def require_same() -> None:
     """Call it before an answer is given. Error: Refusal if the machine ran or was reset since its
     registers were read: then the answer mixes two states."""
     told = _this().used
-    if not told:
+    if not told or cpus.in_stop():
         return
     look_again()
     used = [thread for thread in gdb.selected_inferior().threads() if thread.num in told]
@@ -135,7 +117,7 @@ def architecture() -> gdb.Architecture:
     if efer is None:
         return gdb.selected_inferior().architecture()
     before = gdb.parameter("architecture")
-    name = "i386:x86-64" if efer & _EFER_LMA else "i386"
+    name = "i386:x86-64" if efer & native.core.register_mask("EFER", "LMA") else "i386"
     gdb.execute(f"set architecture {name}", to_string=True)
     try:
         return gdb.selected_inferior().architecture()
@@ -144,7 +126,7 @@ def architecture() -> gdb.Architecture:
 
 
 def _from_thread() -> Registers:
-    read = _read_in_stop if _this().in_stop else _read_of_frame
+    read = _read_in_stop if cpus.in_stop() else _read_of_frame
     return Registers(
         cr0=read("cr0"),
         cr2=read("cr2"),

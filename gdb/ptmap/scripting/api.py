@@ -35,22 +35,19 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, cast, overload
 import gdb
 
 from ..base import native
-from ..base.errors import Refusal as Error
-from ..context import last_maps, selection, snapshots
+from ..base.errors import Refusal
+from ..context import selection, snapshots
 from ..debugger import failures, numbers, progress, settings
 from ..machine import cpus, question, target
 from ..machine.sources import choose
-from ..spaces import address_space, attributes, maps
+from ..spaces import address_space, attributes, maps, walks
 from ..spaces.address_space import AddressSpace
 
 if TYPE_CHECKING:
     from .. import _core
     from .._core import Gap, Label, Range, Table, Walk
 
-__all__ = ["Differences", "Error", "Map", "Mapping", "Pages", "Registers", "Space", "Tables",
-           "diff", "load", "space", "USER", "WRITE", "EXEC", "GLOBAL", "READ", "PAGE_4K",
-           "PAGE_2M", "PAGE_4M", "PAGE_1G", "NO_PA", "memory_type"]  # fmt: skip
-
+Error = Refusal  # as scripts call it
 Address = Union[int, gdb.Value]
 
 # Flags of a row: the rights that all levels allow, the page sizes of a range, the memory type.
@@ -121,8 +118,6 @@ def space(
             raise Error(f"{name}={options[name]!r} is not one of {', '.join(words)}")
     with _refusing():
         question.begin()
-        if cpu is not None and question.in_stop():
-            raise Error("cpu= cannot be used in a condition: GDB must keep its selected thread")
         with cpus.selected(_number(cpu, "cpu")) if cpu is not None else nullcontext():
             if root is not None:
                 options["root"] = _root(root)
@@ -208,7 +203,7 @@ class Space:
         with _question(self):
             at = [_linear(self._space, va) for va in vas]
             with self._space.memory.reading():
-                return [self._space.walk(va) for va in at]
+                return [walks.walk(self._space, va) for va in at]
 
     def map(
         self,
@@ -304,8 +299,6 @@ def _question(of: Space) -> Iterator[None]:
         with _refusing():
             question.begin()
             progress.begin()
-            if not question.in_command():
-                last_maps.new_command("a script")
             if choose.key() != of._source:
                 raise Error(
                     "this space belongs to another target, or to an earlier `set ptmap memory`: "

@@ -16,7 +16,7 @@ from ..debugger.c_types import builtin
 from ..debugger.numbers import number_of
 from ..machine import question
 from ..machine.sources.source import NotHere
-from ..spaces import address_space
+from ..spaces import address_space, walks
 from ..spaces.address_space import AddressSpace
 
 if TYPE_CHECKING:
@@ -178,10 +178,10 @@ Examples:
 def _walk(space: AddressSpace, va: int) -> Walk:
     """Error: Refusal if an entry cannot be read."""
     try:
-        walk = space.walk(va)
+        walk = walks.walk(space, va)
     except NotHere:  # the quick way to memory cannot be used
         question.begin()
-        walk = space.walk(va)
+        walk = walks.walk(space, va)
     if walk.outcome == "unreadable":
         last = walk.steps[-1]
         raise Refusal(

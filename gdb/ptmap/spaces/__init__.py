@@ -10,4 +10,5 @@
     scanned.py         a space's tables, scanned once for each command
     split.py           the user's and the supervisor's part
     virtual_memory.py  linear memory through any root
+    walks.py           walks and scans: what reads a space's tables
 """

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..base import native
 from ..base.errors import Refusal
-from . import kpti
 from .reader import Memory, Reader
+from .registers import Roots
 
 if TYPE_CHECKING:
-    from .._core import Paging, Tables, Walk
+    from .._core import Paging
 
 MODES = ("32-bit", "pae", "4-level", "5-level")
-LEVELS = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5,
-          "PT": 1, "PD": 2, "PDPT": 3, "PML4": 4, "PML5": 5}  # fmt: skip
-
-_EFER_NXE = 1 << 11
-_CR4_PKE, _CR4_PKS = 1 << 22, 1 << 24
+_TABLES = ("PT", "PD", "PDPT", "PML4", "PML5")
+LEVELS = {str(level): level for level in range(1, 6)} | {
+    name: level for level, name in enumerate(_TABLES, 1)
+}
 
 
 @dataclass(frozen=True)
 class AddressSpace:
-    """Everything that decides what an address means, except the memory itself."""
+    """Everything that decides what an address means, except the memory itself. walks.py reads its
+    tables, kpti.py says which roots belong together."""
 
     cr0: int
     cr3: int
@@ -36,7 +34,7 @@ class AddressSpace:
     _paging: Paging | None  # None if paging is off
     assumed: tuple[str, ...] = ()  # what was assumed, in words
     notes: tuple[str, ...] = ()  # what the user should know about which space this is
-    pair: kpti.Roots | None = None  # KPTI's roots, if they are known without reading the tables
+    pair: Roots | None = None  # KPTI's roots, if they are known without reading the tables
     _reader: Reader | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -56,6 +54,12 @@ class AddressSpace:
         return self._reader
 
     @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for spaces with the same tables under the same rules: two CPUs may have the same
+        root and differ in EFER.NXE or CR4.PGE."""
+        return self.mode, self.root, self.cr0, self.cr4, self.efer
+
+    @property
     def memory(self) -> Memory:
         """The machine's physical memory. Error: Refusal if there is none."""
         return self.reader.memory()
@@ -64,50 +68,8 @@ class AddressSpace:
         """The same space, read through another reader."""
         return replace(self, _reader=reader)
 
-    def walk(self, va: int) -> Walk:
-        """One address from the root to its page, or to where the walk ends."""
-        memory = self.memory
-        with memory.reading():
-            walk: Walk = native.core.walk(self.paging, self.root, va, memory.core)
-        return walk
-
-    def scan(self, first: int, last: int, max_tables: int) -> Tables:
-        """Reads all tables for the offsets FIRST to LAST."""
-        memory = self.memory
-        with memory.reading():
-            tables: Tables = native.core.scan(
-                self.paging,
-                self.root,
-                memory.core,
-                first,
-                last,
-                max_tables=max_tables,
-                pulse=self.reader.progress.scanning,
-            )
-        return tables
-
-    @cached_property
-    def kpti_roots(self) -> kpti.Roots | None:
-        """The pair of KPTI roots, None without KPTI."""
-        if self.pair is not None or self.paging_is_off:
-            return self.pair
-        return kpti.roots(self.paging, self.root, self.memory)
-
-    @property
-    def half(self) -> str | None:
-        """Which of KPTI's roots this root is: "user" or "kernel"; None without KPTI."""
-        if self.kpti_roots is None:
-            return None
-        return "user" if self.root == self.kpti_roots.user else "kernel"
-
-    @cached_property
-    def kernel(self) -> AddressSpace:
-        """The space that has the kernel mapped: this one, or under KPTI the kernel root's."""
-        pair = self.kpti_roots
-        return self if pair is None else self.below(pair.kernel, pair=pair)
-
     def below(
-        self, root: int, notes: tuple[str, ...] = (), pair: kpti.Roots | None = None
+        self, root: int, notes: tuple[str, ...] = (), pair: Roots | None = None
     ) -> AddressSpace:
         """The space with the same registers and another root. PAIR: KPTI's roots, if known."""
         pair = pair or self.pair
@@ -118,14 +80,14 @@ class AddressSpace:
     @property
     def has_keys(self) -> bool:
         """Whether user or supervisor pages have protection keys (CR4.PKE, CR4.PKS)."""
-        return bool(self.cr4 & (_CR4_PKE | _CR4_PKS))
+        return self.paging.has_keys
 
     @property
     def no_nx(self) -> str | None:
         """Why every mapped page is executable here; None if a page can be no-exec."""
         if self.mode == "32-bit":
             return "32-bit paging has no NX"
-        return None if self.efer & _EFER_NXE else "NX is off (EFER.NXE=0)"
+        return None if self.paging.has_nx else "NX is off (EFER.NXE=0)"
 
     @property
     def digits(self) -> int:

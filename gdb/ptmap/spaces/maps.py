@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
+from . import walks
 from .address_space import AddressSpace
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def scan(space: AddressSpace, first: int, last: int) -> Tables:
     """Reads the tables for the offsets FIRST to LAST."""
-    scanned = space.scan(first, last, space.reader.max_tables)
+    scanned = walks.scan(space, first, last)
     if first == 0 and last == space.paging.last_offset:
         space.reader.scanned(space, scanned)
     return scanned
@@ -31,13 +32,13 @@ def flatten(
     wanted: Condition | None = None,
     ram: Sequence[tuple[int, int]] = (),
 ) -> Map:
-    """A map of these offsets; see _core.make_map."""
+    """A map of these offsets; see _core.make_map. A WANTED about page sizes splits by them."""
     return native.core.make_map(
         scanned,
         first,
         last,
         split_physical=split_physical,
-        split_sizes=split_sizes,
+        split_sizes=split_sizes or wanted is not None and wanted.names_page_size,
         pat=space.reader.pat,
         as_=as_,
         ac=space.ac,

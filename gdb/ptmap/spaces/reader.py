@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence
 
 from ..base.lifetimes import Lifetime
+from ..base.symbols import Symbols
+from .registers import Roots
 
 if TYPE_CHECKING:
     from .._core import ReadOnce
@@ -55,6 +57,12 @@ class Progress(Protocol):
     def flattening(self, ranges: int, /) -> None:
         ...
 
+    def searching(self, pages: int, /) -> None:
+        ...
+
+    def placing(self, tried: int, places: int, /) -> None:
+        ...
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -72,6 +80,7 @@ class Scans:
 
     plan: Plan = Plan()
     by_root: dict[tuple[object, ...], object] = field(default_factory=dict)
+    pairs: dict[tuple[object, ...], Roots | None] = field(default_factory=dict)  # see kpti.py
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,7 @@ class Reader:
 
     memory: Callable[[], Memory]  # the source is chosen at the first call; Refusal if there is none
     progress: Progress
+    symbols: Symbols  # that are loaded; they may be another kernel's
     max_tables: int  # that one scan may read
     max_ranges: int  # that one map may have
     pat: int | None  # IA32_PAT; None if it is not known

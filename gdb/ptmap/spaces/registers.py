@@ -33,6 +33,14 @@ class Registers:
 
 
 @dataclass(frozen=True)
+class Roots:
+    """KPTI's pair: the two roots of one process."""
+
+    kernel: int
+    user: int
+
+
+@dataclass(frozen=True)
 class Segment:
     """A register with a base and a limit (SDM vol. 3A, 2.4). GDTR and IDTR have no selector."""
 

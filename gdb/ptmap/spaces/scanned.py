@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..base import native
 from ..base.lifetimes import Lifetime
 from ..base.option import Options
+from . import kpti, walks
 from .reader import Plan
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class ScannedPart:
         """FIRST and LAST are offsets. Error: Refusal if there is no memory."""
         self.space, self.first, self.last = space, first, last
         self.exact, self._counts = plan.exact, plan.counts
-        self.tables: Tables = space.scan(first, last, space.reader.max_tables)
+        self.tables: Tables = walks.scan(space, first, last)
 
     @cached_property
     def flat(self) -> Map:
@@ -89,6 +90,7 @@ class ScannedPart:
     ) -> Map:
         """A map of these offsets, as _core.make_map makes it. WITH_RAM: it counts pages outside of
         RAM. Without COUNTED its numbers of pages and tables mean nothing."""
+        split_sizes = split_sizes or wanted is not None and wanted.names_page_size
         space, make = self.space, native.core.make_map
         limit = space.reader.max_ranges if max_ranges is None else max_ranges
         options: Options = {
@@ -177,7 +179,7 @@ class Scanned:
         part = self.part(first, last)
         if not part.is_limited:
             return part.view(first, last, split_physical=True, max_ranges=max_ranges, counted=False)
-        tables = self._space.scan(first, last, max_tables)
+        tables = walks.scan(self._space, first, last, max_tables)
         return native.core.make_map(tables, first, last, split_physical=True, max_ranges=max_ranges)
 
 
@@ -185,8 +187,7 @@ def of(space: AddressSpace, aside: bool = False) -> Scanned:
     """What this command has scanned of a space's root; more is scanned when it is asked for.
     ASIDE: the command is about another root and needs only a part of this one."""
     scans = space.reader.scans
-    # Two CPUs may have the same root under different rules (EFER.NXE, CR4.PGE).
-    key = space.mode, space.root, space.cr0, space.cr4, space.efer, space.reader.pat
+    key = *space.key, space.reader.pat
     scanned = scans.by_root.get(key)
     if not isinstance(scanned, Scanned):
         scanned = scans.by_root[key] = Scanned(space)
@@ -197,7 +198,7 @@ def of(space: AddressSpace, aside: bool = False) -> Scanned:
 
 def of_kernel(space: AddressSpace) -> Scanned:
     """The same for the space that has the kernel mapped."""
-    kernel = space.kernel
+    kernel = kpti.kernel_of(space)
     return of(kernel, aside=kernel.root != space.root)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..base import native
-from . import scanned
+from . import kpti, scanned
 from .address_space import AddressSpace
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def supervisor_part(space: AddressSpace) -> int | None:
 
 def shared(space: AddressSpace) -> KptiShare | None:
     """What the two roots share; None without KPTI, without a split, or if a table is unreadable."""
-    pair = space.kpti_roots
+    pair = kpti.roots(space)
     if pair is None:
         return None
     first = supervisor_part(space)

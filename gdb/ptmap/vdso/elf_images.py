@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Callable, Iterator
 
 from ..base import native
 from ..base.text import plural
-from ..debugger import progress
 from ..spaces import scanned
 from ..spaces.address_space import AddressSpace
 
@@ -46,12 +45,13 @@ class Image:
 
 def _user_executable(space: AddressSpace, whole: bool) -> _core.UserCode:
     """WHOLE: from all tables of the space; else it reads only the user's part."""
+    pulse = space.reader.progress.scanning
     if whole:
         tables = scanned.of(space).part(0, space.paging.last_offset).tables
         if not tables.cut:
-            return native.core.UserCode(tables, progress.scanning)
+            return native.core.UserCode(tables, pulse)
     with space.memory.reading():
-        return native.core.UserCode(space.paging, space.root, space.memory.core, progress.scanning)
+        return native.core.UserCode(space.paging, space.root, space.memory.core, pulse)
 
 
 class UserCode:
@@ -102,7 +102,7 @@ def search(code: UserCode) -> Search:
     space = code.space
     with space.memory.reading():
         found = native.core.search_images(
-            space.paging, code.core, space.memory.core, progress.searching
+            space.paging, code.core, space.memory.core, space.reader.progress.searching
         )
     return _search(code, found)
 

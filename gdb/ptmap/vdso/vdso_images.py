@@ -14,7 +14,6 @@ from ..base import native
 from ..linux.kernel import Kernel
 from ..spaces.virtual_memory import Unreadable
 from ..spaces.maps import pa
-from ..debugger import progress
 from .elf_images import PAGE
 
 if TYPE_CHECKING:
@@ -105,8 +104,9 @@ class Copies:
     def _searched(self) -> list[Copy]:
         """Those that begin a page with an ELF header."""
         parts = [(r.va, r.size, pa(r)) for r in self._linux.ranges if self._span.overlaps(r)]
+        pulse = self._linux.space.reader.progress.searching
         with self._linux.memory.reading() as memory:
-            found = native.core.linear_images(memory, parts, progress.searching)
+            found = native.core.linear_images(memory, parts, pulse)
         return [copy for image in found if (copy := _copy(image)) is not None]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..linux.kernel import Kernel
+from ..spaces import walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.virtual_memory import Unreadable
 
@@ -37,7 +38,7 @@ def of(space: AddressSpace, linux: Kernel | None) -> Vsyscall | None:
     """The page; None if the system or the paging mode has none."""
     if linux is None or not space.paging.canonical:
         return None
-    walk = space.walk(ADDRESS)
+    walk = walks.walk(space, ADDRESS)
     return Vsyscall(walk, _mode(linux, walk))
 
 

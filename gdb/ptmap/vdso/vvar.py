@@ -10,9 +10,10 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from ..debugger import lookup
+from ..base.symbols import Symbols
 from ..linux.kernel import Kernel, is_special
 from ..linux.structures import NoType, Structures
+from ..spaces import walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.virtual_memory import Unreadable
 from .elf_images import PAGE, Image
@@ -165,9 +166,9 @@ class _Known:
 def _known(linux: Kernel, copies: Copies, image: Image) -> _Known | None:
     structures = Structures(linux)
     kernels_data = partial(_kernels_data, linux)
-    by_image = _pages_by_image(structures, copies, image)
+    by_image = _pages_by_image(linux.symbols, structures, copies, image)
     # Types of another kernel say nothing of this one.
-    pages = by_image or (_pages_by_enumeration() if linux.offset is not None else None)
+    pages = by_image or (_pages_by_enumeration(linux.symbols) if linux.offset is not None else None)
     if pages is not None:
         fields = _fields_by_types(linux, structures)
         why = "no loaded type has its place"
@@ -181,7 +182,9 @@ def _known(linux: Kernel, copies: Copies, image: Image) -> _Known | None:
     return None
 
 
-def _pages_by_image(structures: Structures, copies: Copies, image: Image) -> tuple[str, ...] | None:
+def _pages_by_image(
+    symbols: Symbols, structures: Structures, copies: Copies, image: Image
+) -> tuple[str, ...] | None:
     """Until 6.14: struct vdso_image's sym_vvar_start and sym_*_page, offsets from the image."""
     found = next((copy.image for copy in copies.by_symbols if copy.elf.abi == image.elf.abi), None)
     if found is None:
@@ -193,7 +196,7 @@ def _pages_by_image(structures: Structures, copies: Copies, image: Image) -> tup
         if start % PAGE or not 0 < count <= 16:
             return None
         names = [""] * count
-        for field in lookup.members("vdso_image"):
+        for field in symbols.members("vdso_image"):
             if field.startswith("sym_") and field.endswith("_page"):
                 at = structures.read(found, f"vdso_image.{field}") - (1 << bits) - start
                 if at % PAGE == 0 and 0 <= at < count * PAGE:
@@ -204,9 +207,9 @@ def _pages_by_image(structures: Structures, copies: Copies, image: Image) -> tup
     return tuple(names) if "data" in names else None
 
 
-def _pages_by_enumeration() -> tuple[str, ...] | None:
+def _pages_by_enumeration(symbols: Symbols) -> tuple[str, ...] | None:
     """Since 6.15: enum vdso_pages, such as VDSO_TIMENS_PAGE_OFFSET = 1."""
-    values = lookup.enumerators("vdso_pages")
+    values = symbols.enumerators("vdso_pages")
     count = values.get("VDSO_NR_PAGES", 0)
     if not 0 < count <= 16:
         return None
@@ -230,7 +233,7 @@ def _guessed(space: AddressSpace, image: Image) -> list[VvarPage]:
 
 
 def _page(space: AddressSpace, va: int, name: str | None, special: bool = True) -> VvarPage:
-    return VvarPage(va, name, space.walk(va), special)
+    return VvarPage(va, name, walks.walk(space, va), special)
 
 
 # Their fields

@@ -17,7 +17,7 @@ from typing import Sequence
 import gdb
 
 from ...base.errors import Refusal
-from ...debugger import progress, settings
+from ...debugger import lookup, progress, settings
 from ...linux import place
 from ..remote import monitor, send, takes_packets
 from .source import INTERRUPTED, NOT_RAM, NotHere, Source, interrupted
@@ -75,6 +75,11 @@ class DirectMap(Source):
     def requests(self) -> int:
         return self._requests
 
+    @property
+    def stub(self) -> place.Stub:
+        """As linux/ reads it."""
+        return place.Stub(self.virtual, lookup, progress)
+
     def changed(self) -> None:
         self._has_changed = True
 
@@ -82,7 +87,7 @@ class DirectMap(Source):
         self._interrupted = False
         if not self._has_changed:
             return
-        if self.place is None or not self.place.is_same(self.virtual):
+        if self.place is None or not self.place.is_same(self.stub):
             self._find()
         self._has_changed = False
 
@@ -92,7 +97,7 @@ class DirectMap(Source):
             raise Refusal(f"`set ptmap direct-map {given:#x}`: a page begins at a multiple of 4096")
         self.place = None
         try:
-            self.place = place.find(self.virtual, pc(), given)
+            self.place = place.find(self.stub, pc(), given)
             self._base, self._doubt = self.place.page_offset, ""
         except place.Disproof as why:
             raise NotHere(str(why)) from None
