@@ -7,10 +7,6 @@
 #include "dump_samples.h"
 #include "machine/dump_spaces.h"
 
-// libkdumpfile 0.5.1 leaks where it does not open a file.
-extern "C" const char* __lsan_default_suppressions();
-extern "C" const char* __lsan_default_suppressions() { return "leak:libkdumpfile"; }
-
 namespace ptmap {
 namespace {
 
