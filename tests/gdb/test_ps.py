@@ -294,7 +294,7 @@ def test_find_all_refuses(listed: Listed) -> None:
         refused(
             listed.gdb, f"ptmap find -all {option} 0x1000", f"cannot go with {option.split()[0]}"
         )
-    assert "no process maps it" in listed.gdb.run("ptmap find -all 0xfffffffffff000")
+    assert "no process maps it" in listed.gdb.run("ptmap find -all 0xffffffffff000")
     with listed.changed(listed.field(1, "mm"), b"\x08\0\0\0"):
         text = listed.gdb.run("ptmap find -all 0x1000")
         assert "INCOMPLETE" in text and "has no valid page-table root" in text
