@@ -29,7 +29,7 @@ gc.set_threshold(1_000_000, 100, 100)
 
 # The groups of tests/run.sh: a test is in one of them. The default's guests stand for all: 32-bit
 # and 64-bit, without KPTI and with it.
-GROUPS = ("default", "long", "guests", "symbols", "kernels")
+GROUPS = ("default", "long", "guests", "symbols", "kernels", "boots")
 DEFAULT_GUESTS = {"686", "4-level-pti"}
 # What takes long on bare machines: of a file, or a test in it, the default run has only the cases
 # that have one of these words in their name.
@@ -106,6 +106,8 @@ def group_of(item: pytest.Item) -> str:
         words = SAMPLES.get(f"{item.path.name}::{name}", SAMPLES.get(item.path.name, ("",)))
         is_long = item.get_closest_marker("long") or not any(word in case for word in words)
         return "long" if is_long else "default"
+    if item.get_closest_marker("boots"):
+        return "boots"
     parameters = list(item.callspec.params.values()) if hasattr(item, "callspec") else []
     said = [mark.args for mark in item.iter_markers("linux")]
     guests = GUESTS.keys() & _words([*parameters, *said])

@@ -7,6 +7,7 @@
 #   tests/run.sh --group NAME    only this group; can be given several times
 #   tests/run.sh --list          the groups, and the minutes that each took here last
 #
+#   --without NAME               leaves out this group; can be given several times
 #   --within MINUTES             leaves out groups that would not end within MINUTES at the pace so
 #                                far, and says which
 #
@@ -27,6 +28,7 @@ guests     5       --packaged           every packaged Linux, from 6.1 to the ne
 symbols    3       amd64-6.12-dbg,amd64-sid-dbg  packaged kernels with their vmlinux and modules
 kernels    7       --built              kernels of our own: kgdb, symbols, the dump of their own tables
 roots      18      --packaged           the default run in bare roots of Debian 13 and unstable
+boots      8       amd64,amd64-dbg,amd64-6.12-dbg  20 starts of the same kernels with modules
 mutants    13      --packaged,--built   ptmap broken on purpose: does a test notice?
 newest     40      --packaged           kernels and roots newer than those kept; reports, never fails
 '
@@ -51,16 +53,17 @@ while read -r name first kernels what; do
     what_of[$name]=$what
 done <<<"$groups"
 
-wanted=() marks='' within=''
+require_group() {  # NAME
+    [ -n "$1" ] && [ -n "${minutes[$1]-}" ] ||
+        { echo "run.sh: no group '$1'; there are: ${names[*]}" >&2; exit 2; }
+}
+wanted=() unwanted=() marks='' within=''
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) wanted+=(default long) marks='not linux' ;;
         --all) for name in "${names[@]}"; do [ "$name" = $not_in_all ] || wanted+=("$name"); done ;;
-        --group)
-            [ -n "${2-}" ] && [ -n "${minutes[$2]-}" ] ||
-                { echo "run.sh: no group '${2-}'; there are: ${names[*]}" >&2; exit 2; }
-            wanted+=("$2")
-            shift ;;
+        --group) require_group "${2-}"; wanted+=("$2"); shift ;;
+        --without) require_group "${2-}"; unwanted+=("$2"); shift ;;
         --within) within=${2-}; [[ $within =~ ^[0-9]+$ ]] || usage; shift ;;
         --list)
             for name in "${names[@]}"; do
@@ -72,6 +75,10 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ ${#wanted[@]} -gt 0 ] || wanted=(default)
+for name in "${!wanted[@]}"; do
+    [[ " ${unwanted[*]} " != *" ${wanted[$name]} "* ]] || unset "wanted[$name]"
+done
+[ ${#wanted[@]} -gt 0 ] || { echo "run.sh: no group is left" >&2; exit 2; }
 is_wanted() { [[ " ${wanted[*]} " == *" $1 "* ]]; }
 
 passed=0 failed=0 skipped=0 downloading=0 left_out=() failures=()
@@ -176,6 +183,7 @@ group_default() {
 group_long() { tests long; }
 group_guests() { tests guests; }
 group_symbols() { tests symbols; }
+group_boots() { tests boots; }
 group_kernels() { tests kernels; }
 group_mutants() { run 'mutants' tests/mutants/run.py; }
 group_roots() {

@@ -47,6 +47,9 @@ void bind_formats(py::module_& m) {
         .def_property_readonly("canonical", [](const Paging& p) { return p.format().canonical; })
         .def_property_readonly("entry_bytes",
                                [](const Paging& p) { return p.format().entry_bytes; })
+        .def_property_readonly("has_nx", [](const Paging& p) { return has_nx(registers_of(p)); })
+        .def_property_readonly("has_keys",
+                               [](const Paging& p) { return has_keys(registers_of(p)); })
         .def_property_readonly(
             "levels",
             [](const Paging& p) {

@@ -87,6 +87,12 @@ class Paging:
     def entry_bytes(self) -> int:
         """4 or 8."""
     @property
+    def has_nx(self) -> bool:
+        """Whether a page can be no-exec."""
+    @property
+    def has_keys(self) -> bool:
+        """Whether user or supervisor pages have protection keys."""
+    @property
     def levels(self) -> list[Level]:
         """Root first."""
     @property
@@ -1154,6 +1160,15 @@ def draw_grid(
 ) -> Grid: ...
 def paging_mode(cr0: int, cr4: int, efer: int, /) -> str:
     """ "off", "32-bit", "pae", "4-level" or "5-level"."""
+
+def registers_for(
+    mode: str, cr0: int | None, cr4: int | None, efer: int | None, /
+) -> tuple[int, int, int]:
+    """CR0, CR4 and EFER in this mode, changed only as far as the mode needs. None: the register is
+    not known; then CR0.WP, CR4.PSE, CR4.PGE and EFER.NXE are set."""
+
+def register_mask(register: Literal["CR0", "CR4", "EFER"], /, *bits: str) -> int:
+    """The bits with these names: "NXE". ValueError if there is none."""
 
 def memory_types(pat: int | None, /) -> list[str]:
     """The types of the eight slots of IA32_PAT."""

@@ -31,4 +31,21 @@ Mode paging_mode(const ControlRegisters& r) {
     return r.cr4 & cr4::LA57 ? Mode::level5 : Mode::level4;
 }
 
+ControlRegisters switched_to(Mode mode, ControlRegisters r) {
+    const bool is_long = mode == Mode::level4 || mode == Mode::level5;
+    r.cr0 |= cr0::PG | cr0::PE;
+    r.cr4 &= ~(cr4::PAE | cr4::LA57);
+    r.cr4 |= mode == Mode::bits32 ? cr4::PSE : cr4::PAE;
+    if (mode == Mode::level5) r.cr4 |= cr4::LA57;
+    r.efer &= ~efer::LMA;
+    if (is_long) r.efer |= efer::LMA;
+    return r;
+}
+
+bool has_nx(const ControlRegisters& r) {
+    return paging_mode(r) != Mode::bits32 && r.efer & efer::NXE;
+}
+
+bool has_keys(const ControlRegisters& r) { return r.cr4 & (cr4::PKE | cr4::PKS); }
+
 }  // namespace ptmap

@@ -39,4 +39,18 @@ struct ControlRegisters {
 /// QEMU shows 64-bit ones to 32-bit guests.
 Mode paging_mode(const ControlRegisters& registers);
 
+/// What is taken for CR0, CR4 and EFER if a target does not show them.
+inline constexpr ControlRegisters usual_registers{
+    .cr0 = cr0::PE | cr0::WP | cr0::PG, .cr4 = cr4::PSE | cr4::PGE, .efer = efer::NXE};
+
+/// The registers in a mode other than `off`, changed only as far as the mode needs. 32-bit paging
+/// gets 4 MiB pages.
+ControlRegisters switched_to(Mode mode, ControlRegisters registers);
+
+/// Whether a page can be no-exec: EFER.NXE, and entries of 8 bytes.
+bool has_nx(const ControlRegisters& registers);
+
+/// Whether user or supervisor pages have protection keys.
+bool has_keys(const ControlRegisters& registers);
+
 }  // namespace ptmap

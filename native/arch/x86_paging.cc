@@ -12,7 +12,7 @@ Features features_of(const ControlRegisters& registers) {
     features.set(Need::pse, registers.cr4 & cr4::PSE);
     features.set(Need::pge, registers.cr4 & cr4::PGE);
     features.set(Need::nxe, registers.efer & efer::NXE);
-    features.set(Need::keys, registers.cr4 & (cr4::PKE | cr4::PKS));
+    features.set(Need::keys, has_keys(registers));
     return features;
 }
 

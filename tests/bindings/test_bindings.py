@@ -145,6 +145,34 @@ def test_vectors(case: Case) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_masks_by_name() -> None:
+    assert core.register_mask("CR0", "PG", "PE") == 0x80000001
+    assert core.register_mask("CR4", "PSE") == 0x10
+    assert core.register_mask("EFER", "SCE", "LME", "LMA", "NXE") == 0xD01
+    assert core.register_mask("EFER") == 0
+    for wrong in (("CR4", "NXE"), ("CR3", "PCD"), ("EFER", "")):
+        with pytest.raises(ValueError, match="no such bit"):
+            core.register_mask(*wrong)
+
+
+@pytest.mark.parametrize(
+    "mode, expected",
+    [
+        ("32-bit", (0x80010001, 0x90, 0x800)),
+        ("pae", (0x80010001, 0xB0, 0x800)),
+        ("4-level", (0x80010001, 0xB0, 0xC00)),
+        ("5-level", (0x80010001, 0x10B0, 0xC00)),
+    ],
+)
+def test_registers_for_a_mode(mode: str, expected: tuple[int, int, int]) -> None:
+    """PE, WP, PG; PSE, PAE, PGE, LA57; LMA, NXE."""
+    assert core.registers_for(mode, None, None, None) == expected
+    assert core.paging_mode(*core.registers_for(mode, 0, 0, 0)) == mode
+    for wrong in ("off", "", "PAE"):
+        with pytest.raises(ValueError):
+            core.registers_for(wrong, 0, 0, 0)
+
+
 CASE = next(case for case in vectors.cases() if str(case) == "4-level.txt: a 4 KiB page")
 
 

@@ -35,6 +35,7 @@ from typing import Callable
 
 TESTS_IN_GDB = [f"tests/gdb/test_{name}.py" for name in ("commands", "lab32", "lab64")]
 SLOW = "*Randomly*"  # of the native tests: they run after the others
+NATIVE_TESTS = "ptmap_native_tests"  # the program with all of them
 NATIVE, COMPILER = "native ", "the compiler: "  # how the names of those that notice begin
 NOTED = r"^noticed by: (.*)$"
 SKIPPED = "skipped, as are all tests that could notice it"
@@ -113,7 +114,7 @@ class Tree:
             if _is_native(patch):
                 loaded = self.build
                 try:
-                    self.make("ptmap_native_tests")
+                    self.make(NATIVE_TESTS)
                     if by := self.native_tests(*_library_tests(patch)):
                         return by
                     self.make("all")
@@ -130,8 +131,10 @@ class Tree:
             return None
         try:
             if name.startswith(NATIVE):
-                self.make("ptmap_native_tests")
-                return self.native_tests(name.removeprefix(NATIVE))
+                test = name.removeprefix(NATIVE)
+                program = self.program_of(test)
+                self.make(program)
+                return self.native_tests(test, program=program)
             if _is_native(patch):
                 self.make("ptmap_module")
             by = self.tests_in_gdb(self.build if _is_native(patch) else self.python, name)
@@ -139,12 +142,20 @@ class Tree:
         except (subprocess.CalledProcessError, RuntimeError):  # it does not compile; no such test
             return None
 
-    def native_tests(self, *filters: str) -> str | None:
+    def program_of(self, test: str) -> str:
+        """The program with only the tests of that test's file."""
+        suite = test.split(".")[0].split("/")[-1]
+        for file in (self.source / "tests/native").glob("*_test.cc"):
+            if re.search(rf"^TEST(_F|_P)?\({suite}, ", file.read_text(), re.M):
+                return file.stem
+        return NATIVE_TESTS
+
+    def native_tests(self, *filters: str, program: str = NATIVE_TESTS) -> str | None:
         """The first that fails. `filters` are GoogleTest's, asked one after the other."""
         for names in filters:
             try:
                 self.run(
-                    self.build / "tests/native/ptmap_native_tests",
+                    self.build / "tests/native" / program,
                     "--gtest_fail_fast",
                     f"--gtest_filter={names}",
                 )
@@ -237,7 +248,7 @@ def _fails_anyway(tree: Tree, by: dict[Path, str | None]) -> str | None:
     compiled, in_gdb = names(native=True), names(native=False)
     failed = None
     if in_native := {name for name in compiled if name.startswith(NATIVE)}:
-        tree.make("ptmap_native_tests")
+        tree.make(NATIVE_TESTS)
         failed = tree.native_tests(":".join(name.removeprefix(NATIVE) for name in in_native))
     if not failed and (in_module := compiled - in_native):
         tree.make("all")
@@ -264,8 +275,6 @@ def _wrong(patches: list[Path], where: Path, noting: bool) -> tuple[list[str], i
             key=lambda patch: "linux" not in _tests_of(patch),
         )
     )
-    if native:
-        trees[0].make("ptmap_native_tests")
     with ThreadPoolExecutor() as pool:
         lanes = [
             pool.submit(_take_all, trees[0], native.popleft, python.pop),

@@ -38,6 +38,43 @@ TEST(Registers, SelectTheMode) {
                 }
 }
 
+constexpr Mode modes[]{Mode::bits32, Mode::pae, Mode::level4, Mode::level5};
+
+TEST(Registers, SwitchToEachModeFromAny) {
+    for (const Mode from : modes)
+        for (const Mode to : modes) {
+            const ControlRegisters r = switched_to(to, switched_to(from, {}));
+            EXPECT_EQ(name(paging_mode(r)), name(to)) << name(from);
+        }
+}
+
+TEST(Registers, SwitchChangesOnlyWhatTheModeNeeds) {
+    const std::uint64_t cr0 = 0x80000001, cr4 = 0x1030, efer = 0x400;
+    for (const Mode to : modes)
+        for (const std::uint64_t old : {std::uint64_t{0}, ~std::uint64_t{0}}) {
+            const ControlRegisters r = switched_to(to, {.cr0 = old, .cr4 = old, .efer = old});
+            EXPECT_EQ(r.cr0 & ~cr0, old & ~cr0);
+            EXPECT_EQ(r.cr4 & ~cr4, old & ~cr4);
+            EXPECT_EQ(r.efer & ~efer, old & ~efer);
+        }
+    EXPECT_EQ(switched_to(Mode::bits32, {}).cr4, 0x10);  // 4 MiB pages
+    EXPECT_EQ(switched_to(Mode::pae, {}).cr4, 0x20);
+    EXPECT_EQ(switched_to(Mode::pae, {.cr4 = 0x10}).cr4, 0x30);
+}
+
+TEST(Registers, NoExecNeedsEntriesOf8Bytes) {
+    for (const Mode mode : modes) {
+        EXPECT_EQ(has_nx(switched_to(mode, {.efer = 0x800})), mode != Mode::bits32) << name(mode);
+        EXPECT_FALSE(has_nx(switched_to(mode, {}))) << name(mode);
+    }
+}
+
+TEST(Registers, KeysAreOfUserOrSupervisorPages) {
+    EXPECT_TRUE(has_keys({.cr4 = 0x400000}));
+    EXPECT_TRUE(has_keys({.cr4 = 0x1000000}));
+    EXPECT_FALSE(has_keys({.cr4 = 0x10FF}));
+}
+
 TEST(Registers, ModeNames) {
     for (const std::string_view word : {"off", "32-bit", "pae", "4-level", "5-level"}) {
         ASSERT_TRUE(mode_named(word)) << word;

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import gdb
 
+from ..base import native
 from ..base.errors import Refusal
 from ..linux import tasks
-from ..linux.place import CR0, MODES
 from ..linux.structures import NoType, Structures
 from ..linux.symbol_kernel import SymbolKernel
 from ..machine import cpus
@@ -22,25 +22,26 @@ from ..spaces.address_space import AddressSpace
 from ..spaces.registers import Registers
 from ..spaces.virtual_memory import Unreadable
 
-# place.py knows the bits that select the mode.
-_MODE_CR4 = MODES["32-bit"][0] | MODES["5-level"][0]
-
 
 def registers(kernel: SymbolKernel, known: Registers, assumed: list[str]) -> Registers:
     """The known registers and those that were missing. CR3 is init_mm's."""
     place = kernel.place
+    cr0, cr4, efer = place.registers
     if known.cr0 is None:
         assumed.append("CR0.WP=1")
     if known.cr4 is None:
         copy = _cr4(kernel)
         if copy is None:
             assumed.append("CR4.SMEP=SMAP=PKE=0")
-        known = replace(known, cr4=(copy or 0) & ~_MODE_CR4 | MODES[place.mode][0])
+        else:  # it has CR4.PSE in every mode
+            copy &= ~native.core.register_mask("CR4", "PSE")
+            _, cr4, _ = native.core.registers_for(place.mode, cr0, copy, efer)
+        known = replace(known, cr4=cr4)
     return replace(
         known,
-        cr0=CR0 if known.cr0 is None else known.cr0,
+        cr0=cr0 if known.cr0 is None else known.cr0,
         cr3=place.root,
-        efer=place.efer if known.efer is None else known.efer,
+        efer=efer if known.efer is None else known.efer,
     )
 
 

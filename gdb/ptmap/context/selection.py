@@ -30,12 +30,6 @@ OPTIONS = (
     Option("comm", "NAME", "of the Linux process with this name (needs vmlinux)"),
 )
 
-# The bits that select a mode (SDM vol. 3A, 4.1.1), and those assumed if the target shows none.
-_CR0_PG, _CR0_USUAL = 1 << 31, 1 << 31 | 1 << 16 | 1  # PG, WP, PE
-_CR4_PSE, _CR4_PAE, _CR4_PGE, _CR4_LA57 = 1 << 4, 1 << 5, 1 << 7, 1 << 12
-_EFER_LMA, _EFER_NXE = 1 << 10, 1 << 11
-_MODE_CR4 = {"32-bit": 0, "pae": _CR4_PAE, "4-level": _CR4_PAE, "5-level": _CR4_PAE | _CR4_LA57}
-
 ASSUMED_MAXPHYADDR = 52
 
 
@@ -104,7 +98,7 @@ def _base(
         raise _missing("cr4")
     if cr3 is None and root is None:
         raise _missing("cr3")
-    if efer is None and cr4 & _CR4_PAE:
+    if efer is None and cr4 & native.core.register_mask("CR4", "PAE"):
         raise _missing("efer")
     core = native.core
     control: dict[str, Any] = {"cr0": cr0, "cr3": cr3 or 0, "cr4": cr4, "efer": efer or 0}
@@ -216,22 +210,14 @@ def _root_rule(mode: str) -> str:
 def _select(registers: Registers, mode: str, assumed: list[str]) -> Registers:
     """The registers, changed only as far as the mode needs."""
     cr0, cr4, efer = registers.cr0, registers.cr4, registers.efer
+    if cr0 is not None and cr4 is not None and efer is not None:
+        if mode == native.core.paging_mode(cr0, cr4, efer):
+            return registers
     if cr0 is None:
-        cr0 = _CR0_USUAL
         assumed.append("CR0.WP=1")
     if cr4 is None:
-        cr4 = _CR4_PSE | _CR4_PGE
         assumed.append("CR4.PSE=PGE=1, SMEP=SMAP=PKE=0")
-    if efer is None:
-        efer = _EFER_NXE
-        if mode != "32-bit":
-            assumed.append("EFER.NXE=1")
-    elif mode == native.core.paging_mode(cr0, cr4, efer):
-        return registers
-    long_mode = _EFER_LMA if mode in ("4-level", "5-level") else 0
-    return replace(
-        registers,
-        cr0=cr0 | _CR0_USUAL & (_CR0_PG | 1),
-        cr4=cr4 & ~(_CR4_PAE | _CR4_LA57) | _MODE_CR4[mode] | (_CR4_PSE if mode == "32-bit" else 0),
-        efer=efer & ~_EFER_LMA | long_mode,
-    )
+    if efer is None and mode != "32-bit":
+        assumed.append("EFER.NXE=1")
+    cr0, cr4, efer = native.core.registers_for(mode, cr0, cr4, efer)
+    return replace(registers, cr0=cr0, cr4=cr4, efer=efer)

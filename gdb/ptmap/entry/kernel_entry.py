@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .._core import EntryNeeds, EntryPiece, EntryPieceState, EntryRow, _Access
 
 _PAGE = 0x1000
-_SCE = 1  # IA32_EFER: SYSCALL is on
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _state(space: AddressSpace, piece: EntryPiece) -> EntryPieceState:
 def _system_call(space: AddressSpace, cpu: int) -> tuple[list[EntryPiece], list[str]]:
     """The entry point and the stack; notes on what is not known of them."""
     name = "SYSCALL" if space.paging.canonical else "SYSENTER"
-    if space.paging.canonical and not space.efer & _SCE:
+    if space.paging.canonical and not space.efer & native.core.register_mask("EFER", "SCE"):
         return [], ["SYSCALL is off (EFER.SCE=0)"]
     symbol = "entry_SYSCALL_64" if space.paging.canonical else "entry_SYSENTER_32"
     # Recognising the kernel reads its tables, so it is done only if GDB knows the symbol.

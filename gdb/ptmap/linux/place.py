@@ -35,13 +35,7 @@ _PAGE_OFFSETS = {
 }
 _PGDIR_SHIFT_5 = 48
 
-# The bits of CR4 and EFER that select a mode, and CR0 as Linux sets it (CR0_STATE in
-# arch/x86/include/uapi/asm/processor-flags.h).
-_PSE, _PAE, _LA57 = 1 << 4, 1 << 5, 1 << 12
-_SCE, _LME, _LMA, _NXE = 1, 1 << 8, 1 << 10, 1 << 11
-MODES = {"32-bit": (_PSE, 0), "pae": (_PAE, 0), "4-level": (_PAE, _SCE | _LME | _LMA),
-         "5-level": (_PAE | _LA57, _SCE | _LME | _LMA)}  # fmt: skip
-CR0 = 0x80050033
+_CR0 = 0x80050033  # CR0_STATE, arch/x86/include/uapi/asm/processor-flags.h
 
 _PTI_WORD, _PTI_BIT = 7, 11  # X86_FEATURE_PTI, arch/x86/include/asm/cpufeatures.h
 
@@ -85,8 +79,12 @@ class Place:
     ram: Sequence[tuple[int, int]]  # sorted (first, last)
 
     @property
-    def efer(self) -> int:
-        return MODES[self.mode][1] | (_NXE if self.nxe else 0)
+    def registers(self) -> tuple[int, int, int]:
+        """CR0, CR4 and EFER as Linux sets them, as far as they decide what an entry means."""
+        bits = ["SCE", "LME"] if self.pointer == 8 else []
+        bits += ["NXE"] if self.nxe else []
+        efer = native.core.register_mask("EFER", *bits)
+        return native.core.registers_for(self.mode, _CR0, 0, efer)
 
     @property
     def version(self) -> tuple[int, int]:
@@ -221,7 +219,7 @@ def _candidates(
             image,
             text,
             end,
-            root - image,
+            root - image & (1 << 8 * pointer) - 1,
             nxe=mode != "32-bit" and bool((supported or 1 << 63) >> 63),
             pti=None if capability is None else bool(capability >> _PTI_BIT & 1),
             ram=ram,
@@ -274,8 +272,8 @@ def _disproof(place: Place, read: Read) -> str:
 
 def paging(place: Place) -> Paging:
     """A _core.Paging for init_mm."""
-    cr4, _ = MODES[place.mode]
-    return native.core.Paging(cr0=CR0, cr3=place.root, cr4=cr4, efer=place.efer, maxphyaddr=52)
+    cr0, cr4, efer = place.registers
+    return native.core.Paging(cr0=cr0, cr3=place.root, cr4=cr4, efer=efer, maxphyaddr=52)
 
 
 def _ram(read: Read, table: int | None) -> list[tuple[int, int]]:

@@ -114,12 +114,26 @@ def _image_64(ranges: Sequence[Range]) -> Image | None:
     text = _first_run([r for r in image if r.exec])
     if not idt or text is None:
         return None
-    rodata = _first_run([r for r in image if r.va >= text.end and not r.exec and not r.write])
-    # Text, rodata and data each begin a page directory entry (arch/x86/kernel/vmlinux.lds.S).
-    after = -(-(rodata.end if rodata else text.end) // (2 * MIB)) * 2 * MIB
+    # Text, rodata and data each begin a page directory entry (arch/x86/kernel/vmlinux.lds.S). What
+    # is between them was freed after boot: a module may have it, read-only too.
+    rodata = _run_at(_next_entry(text.end), [r for r in image if not r.exec and not r.write])
+    after = _next_entry(rodata.end if rodata else text.end)
     # The kernel frees parts of its data after boot: holes of a few MiB. Modules begin far behind.
     data = _first_run([r for r in image if r.va + r.size > after], hole=32 * MIB)
     return Image(text, rodata, Span(max(data.start, after), data.end) if data else None)
+
+
+def _next_entry(address: int) -> int:
+    """The first address that begins a page directory entry, from this one on."""
+    return -(-address // (2 * MIB)) * 2 * MIB
+
+
+def _run_at(address: int, ranges: Sequence[Range]) -> Span | None:
+    """From an address to the first hole behind it; None if it is in none of the ranges."""
+    for span in _runs(ranges, hole=0):
+        if span.start <= address < span.end:
+            return Span(address, span.end)
+    return None
 
 
 def page_offset_32(ranges: Sequence[Range]) -> int | None:

@@ -117,12 +117,12 @@ class SymbolKernel(Kernel):
 
 def init_mm(place: Place, reader: Reader) -> AddressSpace:
     """The kernel's own space."""
-    cr4, _ = places.MODES[place.mode]
+    cr0, cr4, efer = place.registers
     return AddressSpace(
-        cr0=places.CR0,
+        cr0=cr0,
         cr3=place.root,
         cr4=cr4,
-        efer=place.efer,
+        efer=efer,
         ac=False,
         mode=place.mode,
         root=place.root,

@@ -6,15 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import gdb
 
-from ..base import lifetimes
+from ..base import lifetimes, native
 from ..base.errors import Refusal
 from ..debugger import failures, settings
 from ..spaces.registers import Registers, SystemRegisters
 from . import cpus, qemu_monitor, qemu_stub
 from .memory import Memory
 from .sources import choose
-
-_EFER_LMA = 1 << 10
 
 
 @dataclass
@@ -111,7 +109,7 @@ def architecture() -> gdb.Architecture:
     if efer is None:
         return gdb.selected_inferior().architecture()
     before = gdb.parameter("architecture")
-    name = "i386:x86-64" if efer & _EFER_LMA else "i386"
+    name = "i386:x86-64" if efer & native.core.register_mask("EFER", "LMA") else "i386"
     gdb.execute(f"set architecture {name}", to_string=True)
     try:
         return gdb.selected_inferior().architecture()

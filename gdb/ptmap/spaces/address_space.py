@@ -18,9 +18,6 @@ LEVELS = {str(level): level for level in range(1, 6)} | {
     name: level for level, name in enumerate(_TABLES, 1)
 }
 
-_EFER_NXE = 1 << 11
-_CR4_PKE, _CR4_PKS = 1 << 22, 1 << 24
-
 
 @dataclass(frozen=True)
 class AddressSpace:
@@ -83,14 +80,14 @@ class AddressSpace:
     @property
     def has_keys(self) -> bool:
         """Whether user or supervisor pages have protection keys (CR4.PKE, CR4.PKS)."""
-        return bool(self.cr4 & (_CR4_PKE | _CR4_PKS))
+        return self.paging.has_keys
 
     @property
     def no_nx(self) -> str | None:
         """Why every mapped page is executable here; None if a page can be no-exec."""
         if self.mode == "32-bit":
             return "32-bit paging has no NX"
-        return None if self.efer & _EFER_NXE else "NX is off (EFER.NXE=0)"
+        return None if self.paging.has_nx else "NX is off (EFER.NXE=0)"
 
     @property
     def digits(self) -> int:
