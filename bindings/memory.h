@@ -8,10 +8,11 @@
 
 /// Memory that a Python callable reads:
 ///
-///     fetch([(address, length), ...]) -> [bytes | str, ...]
+///     fetch([(address, length), ...]) -> [bytes | str | Interrupted, ...]
 ///
-/// answers each read with its bytes or with the reason why there are none. It is called once for
-/// many tables. An exception that it raises crosses the core unchanged.
+/// answers each read with its bytes or with the reason why there are none, Interrupted() if Ctrl-C
+/// came before it. It is called once for many tables. An exception that it raises crosses the core
+/// unchanged.
 class PythonMemory : public ptmap::PhysicalMemory {
 public:
     explicit PythonMemory(pybind11::function fetch) : fetch_(std::move(fetch)) {}

@@ -31,7 +31,8 @@ std::tuple<std::uint64_t, std::uint64_t, std::uint64_t> registers_for(std::strin
 
 std::uint64_t register_mask(std::string_view reg, const std::vector<std::string>& names) {
     std::uint64_t mask = 0;
-    const auto bits = register_bits(reg);
+    const auto known = control_register_named(reg);
+    const auto bits = known ? register_bits(*known) : std::span<const RegisterBit>{};
     for (const std::string& name : names) {
         const auto row = std::ranges::find(bits, name, &RegisterBit::name);
         if (row == bits.end()) throw py::value_error("no such bit: " + name);

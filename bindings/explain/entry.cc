@@ -1,5 +1,7 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bind.h"
 #include "explain/descriptors.h"
 #include "explain/entry_piece.h"
@@ -26,21 +28,33 @@ Access access_of(std::string_view word) {
 
 EntryPiece make_piece(std::string name, std::string short_name, std::uint64_t address,
                       const std::vector<std::uint64_t>& pages, std::string_view access,
-                      bool before_switch) {
+                      bool before_switch, bool is_stack) {
     EntryPiece piece{.name = std::move(name),
                      .short_name = std::move(short_name),
                      .address = {address},
                      .access = access_of(access),
-                     .before_switch = before_switch};
+                     .before_switch = before_switch,
+                     .kind = is_stack ? EntryPieceKind::stack : EntryPieceKind::other};
     for (const std::uint64_t page : pages) piece.pages.push_back({page});
     return piece;
+}
+
+std::vector<std::string_view> unread_names(const EntryNeeds& needs) {
+    std::vector<std::string_view> names;
+    for (const SystemTable table : needs.unread) names.push_back(ptmap::name(table));
+    return names;
+}
+
+bool knows_stacks(const EntryNeeds& needs) {
+    return std::ranges::find(needs.unread, SystemTable::tss) == needs.unread.end();
 }
 
 void bind_piece(py::module_& m) {
     py::class_<EntryPiece>(m, "EntryPiece", "Something that the processor needs to enter a kernel.")
         .def(py::init(&make_piece), py::arg("name"), py::arg("short"), py::arg("address"),
-             py::arg("pages"), py::arg("access"), py::arg("before_switch") = true)
-        .def_readonly("name", &EntryPiece::name)
+             py::arg("pages"), py::arg("access"), py::arg("before_switch") = true,
+             py::arg("is_stack") = false)
+        .def_property_readonly("name", &EntryPiece::full_name)
         .def_property_readonly("address", [](const EntryPiece& p) { return p.address.value; })
         .def_property_readonly("pages", [](const EntryPiece& p) { return numbers(p.pages); })
         .def_readonly("before_switch", &EntryPiece::before_switch);
@@ -75,7 +89,8 @@ void bind_entry(py::module_& m) {
 
     py::class_<EntryNeeds>(m, "EntryNeeds", "What entering the kernel of one CPU needs.")
         .def_readonly("pieces", &EntryNeeds::pieces)
-        .def_readonly("unread", &EntryNeeds::unread)
+        .def_property_readonly("unread", &unread_names)
+        .def_property_readonly("knows_stacks", &knows_stacks)
         .def_property_readonly("ldtr_base", [](const EntryNeeds& n) { return n.ldtr_base.value; })
         .def_property_readonly("tr_base", [](const EntryNeeds& n) { return n.tr_base.value; });
 

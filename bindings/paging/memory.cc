@@ -13,7 +13,14 @@ using namespace ptmap;
 
 namespace {
 
+struct NotRead {};  // an answer: Ctrl-C came before the read
+
 void take(Fetch& read, const py::object& answer) {
+    if (py::isinstance<NotRead>(answer)) {
+        read.why = "interrupted";
+        read.interrupted = true;
+        return;
+    }
     if (py::isinstance<py::str>(answer)) {
         read.why = answer.cast<std::string>();
         return;
@@ -130,6 +137,9 @@ void bind_memory(py::module_& m) {
             PyErr_SetNone(PyExc_KeyboardInterrupt);
         }
     });
+
+    py::class_<NotRead>(m, "Interrupted", "An answer of a source: Ctrl-C came before the read.")
+        .def(py::init<>());
 
     py::class_<PhysicalMemory>(m, "PhysicalMemory")
         .def("__call__", &call, py::arg("wanted"),

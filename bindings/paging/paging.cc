@@ -80,6 +80,11 @@ void bind_step(py::module_& m) {
     def_rights(step, [](const Step& s) { return s.rights; });
 }
 
+Walk walk_of(const Paging& paging, std::uint64_t root, std::uint64_t va, const py::object& given) {
+    MemoryArgument memory(given);
+    return walk(paging, {root}, {va}, *memory);
+}
+
 void bind_walk(py::module_& m) {
     py::class_<Walk> walk_class(m, "Walk",
                                 "One address, root to leaf, as the processor translates it.");
@@ -115,13 +120,7 @@ void bind_walk(py::module_& m) {
     });
     def_rights(walk_class, [](const Walk& w) { return w.rights; });
 
-    m.def(
-        "walk",
-        [](const Paging& paging, std::uint64_t root, std::uint64_t va, const py::object& given) {
-            MemoryArgument memory(given);
-            return walk(paging, {root}, {va}, *memory);
-        },
-        py::arg("paging"), py::arg("root"), py::arg("va"), py::arg("memory"));
+    m.def("walk", &walk_of, py::arg("paging"), py::arg("root"), py::arg("va"), py::arg("memory"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "bind.h"
+#include "interval.h"
 #include "machine/dump_spaces.h"
 #include "sources/flat_file.h"
 #include "sources/interrupt.h"
@@ -24,18 +25,16 @@ std::vector<FilePiece> pieces_of(
     return pieces;
 }
 
-// (first, last) each.
-std::vector<std::pair<std::uint64_t, std::uint64_t>> pairs(const std::vector<PhysInterval>& ram) {
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> pairs;
-    for (const PhysInterval& one : ram) pairs.emplace_back(one.first.value, one.last.value);
-    return pairs;
+std::unique_ptr<Dump> open_from_python(const std::string& path) {
+    try {
+        return open_dump(path);
+    } catch (const Interrupted&) {
+        PyErr_SetNone(PyExc_KeyboardInterrupt);
+        throw py::error_already_set();
+    }
 }
 
-}  // namespace
-
-void bind_dump(py::module_& m) {
-    py::register_exception<FileError>(m, "FileError");
-
+void bind_cpu_registers(py::module_& m) {
     py::class_<CpuRegisters>(m, "CpuRegisters", "Of a CPU, from a dump's notes.")
         .def_readonly("cr0", &CpuRegisters::cr0)
         .def_readonly("cr2", &CpuRegisters::cr2)
@@ -55,21 +54,20 @@ void bind_dump(py::module_& m) {
                 return std::pair(efer.value, efer.assumed);
             },
             "(EFER as it has to be or None, what is assumed).");
+}
+
+}  // namespace
+
+void bind_dump(py::module_& m) {
+    py::register_exception<FileError>(m, "FileError");
+    bind_cpu_registers(m);
 
     py::class_<Dump, PhysicalMemory>(m, "Dump", "A dump file; see native/sources/dump.h.")
         .def(
-            py::init([](const std::string& path) {
-                try {
-                    return open_dump(path);
-                } catch (const Interrupted&) {
-                    PyErr_SetNone(PyExc_KeyboardInterrupt);
-                    throw py::error_already_set();
-                }
-            }),
-            py::arg("path"),
+            py::init(&open_from_python), py::arg("path"),
             "FileError if it is not one. KeyboardInterrupt if SIGINT is pending, as it is blocked.")
         .def_property_readonly("format", &Dump::format)
-        .def_property_readonly("ram", [](const Dump& d) { return pairs(d.ram()); })
+        .def_property_readonly("ram", &Dump::ram)
         .def_property_readonly("requests", &Dump::requests)
         .def_property_readonly("cut", &Dump::cut, "Whether the file ends before its memory does.")
         .def_property_readonly("cpus", [](const Dump& d) { return d.notes().cpus; })
@@ -82,7 +80,7 @@ void bind_dump(py::module_& m) {
                          const std::vector<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>>&
                              pieces) { return open_ram_file(path, pieces_of(pieces)); }),
              py::arg("path"), py::arg("pieces"), "Pieces are (address, size, offset).")
-        .def_property_readonly("ram", [](const FileMemory& f) { return pairs(f.ram()); })
+        .def_property_readonly("ram", &FileMemory::ram)
         .def_property_readonly("size", [](const FileMemory& f) { return f.file().size(); })
         .def_property_readonly("requests", &FileMemory::requests)
         .def_property_readonly("replaced", [](const FileMemory& f) { return f.file().replaced(); });

@@ -5,6 +5,7 @@
 
 #include "arch/formats.h"
 #include "bind.h"
+#include "interval.h"
 #include "lists.h"
 #include "page_sizes.h"
 #include "rights.h"
@@ -45,14 +46,11 @@ py::dict dict_of(const std::array<DiffCounts::Count, size>& counts,
     return all;
 }
 
-Sharing make_share(const Tables& before, const Tables& after,
-                   const std::vector<std::pair<std::uint64_t, std::uint64_t>>& parts,
+Sharing make_share(const Tables& before, const Tables& after, const std::vector<Interval>& parts,
                    std::size_t max_steps, const Pulse& pulse) {
     if (mode_of(before.paging().format()) != mode_of(after.paging().format()))
         throw py::value_error("spaces of different modes");
-    std::vector<Interval> windows;
-    for (const auto& [first, last] : parts) windows.push_back({first, last});
-    return share(before, after, windows, max_steps, pulse);
+    return share(before, after, parts, max_steps, pulse);
 }
 
 void bind_side(py::module_& m) {
@@ -97,6 +95,20 @@ void bind_difference(py::module_& m) {
         .def_property_readonly("after", [](const Difference& d) { return side_of(d, false); });
 }
 
+TextPieces text_of(const Differences& d, unsigned digits, const std::vector<Label>& before,
+                   const std::vector<Label>& after, const Pulse& pulse, bool roles) {
+    return pieces(
+        [&](const Sink& sink) {
+            put_diff_text(sink, d.all, digits, {before, after}, pulse);
+        },
+        roles);
+}
+
+TextPieces json_of(const Differences& d, const std::vector<Label>& before,
+                   const std::vector<Label>& after, const Pulse& pulse) {
+    return pieces([&](const Sink& sink) { put_diff_json(sink, d.all, {before, after}, pulse); });
+}
+
 void bind_differences(py::module_& m) {
     py::class_<Differences>(m, "Differences", "By rising address.")
         .def("__len__", [](const Differences& d) { return d.all.size(); })
@@ -115,29 +127,12 @@ void bind_differences(py::module_& m) {
             py::arg("pulse") = Pulse{},
             "({\"added\": (stretches, bytes), ...}, {\"rights\": ..., ...}), the second of what is "
             "changed.")
-        .def(
-            "text",
-            [](const Differences& d, unsigned digits, const std::vector<Label>& before,
-               const std::vector<Label>& after, const Pulse& pulse, bool roles) {
-                return pieces(
-                    [&](const Sink& sink) {
-                        put_diff_text(sink, d.all, digits, {before, after}, pulse);
-                    },
-                    roles);
-            },
-            py::arg("digits"), py::arg("before") = std::vector<Label>{},
-            py::arg("after") = std::vector<Label>{}, py::arg("pulse") = Pulse{},
-            py::arg("roles") = false, "With the labels of either side, in pieces.")
-        .def(
-            "json",
-            [](const Differences& d, const std::vector<Label>& before,
-               const std::vector<Label>& after, const Pulse& pulse) {
-                return pieces([&](const Sink& sink) {
-                    put_diff_json(sink, d.all, {before, after}, pulse);
-                });
-            },
-            py::arg("before") = std::vector<Label>{}, py::arg("after") = std::vector<Label>{},
-            py::arg("pulse") = Pulse{}, "The elements of a list, in pieces.");
+        .def("text", &text_of, py::arg("digits"), py::arg("before") = std::vector<Label>{},
+             py::arg("after") = std::vector<Label>{}, py::arg("pulse") = Pulse{},
+             py::arg("roles") = false, "With the labels of either side, in pieces.")
+        .def("json", &json_of, py::arg("before") = std::vector<Label>{},
+             py::arg("after") = std::vector<Label>{}, py::arg("pulse") = Pulse{},
+             "The elements of a list, in pieces.");
 
     m.def("diff", &make_diff, py::arg("before"), py::arg("after"),
           py::arg("split_physical") = false, py::arg("pulse") = Pulse{},
@@ -152,10 +147,7 @@ void bind_sharing(py::module_& m) {
         .def_readonly("shared", &PartShare::shared, "The same table or page, the same rights.")
         .def_readonly("other_rights", &PartShare::other_rights, "The same with other rights.");
 
-    py::class_<VirtInterval>(m, "Extent", "Linear memory.")
-        .def_property_readonly("va", [](const VirtInterval& e) { return e.first.value; })
-        .def_property_readonly("size", &VirtInterval::size, "Bytes.");
-    bind_list<VirtInterval>(m, "Extents");
+    bind_list<VirtInterval>(m, "Intervals");
 
     py::class_<Sharing>(m, "Sharing", "What two spaces have physically in common.")
         .def_readonly("parts", &Sharing::parts)

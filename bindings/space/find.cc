@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include "bind.h"
+#include "interval.h"
 #include "lists.h"
 #include "space/aliases.h"
 #include "text/aliases_text.h"
@@ -34,12 +35,8 @@ void bind_groups(py::module_& m) {
     py::class_<SharedGroup::Mapping>(m, "AliasMapping")
         .def_property_readonly("va", [](const SharedGroup::Mapping& a) { return a.va.value; })
         .def_readonly("range", &SharedGroup::Mapping::range, "Index in the map.")
-        .def_property_readonly(
-            "run",
-            [](const SharedGroup::Mapping& a) {
-                return py::make_tuple(a.run.first.value, a.run.size());
-            },
-            "(start, bytes) of the neighbouring ranges with equal attributes.");
+        .def_readonly("run", &SharedGroup::Mapping::run,
+                      "(first, last) of the neighbouring ranges with equal attributes.");
 
     py::class_<SharedGroup>(m, "AliasGroup")
         .def_property_readonly("conflicts", [](const SharedGroup& g) { return names(g.conflict); })

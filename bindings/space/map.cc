@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include "bind.h"
+#include "interval.h"
 #include "lists.h"
 #include "page_sizes.h"
 #include "rights.h"
@@ -25,7 +26,13 @@ Privilege privilege_named(std::string_view word) {
     throw py::value_error("privilege: kernel or user");
 }
 
-using Intervals = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+LabelSource source_of(std::string_view word) {
+    const auto source = label_source_named(word);
+    if (!source) throw py::value_error("label: read, deduced or documented");
+    return *source;
+}
+
+using Intervals = std::vector<PhysInterval>;
 
 MapOptions map_options(std::uint64_t first, std::uint64_t last, bool split_physical,
                        bool split_sizes, std::optional<std::uint64_t> pat,
@@ -34,7 +41,7 @@ MapOptions map_options(std::uint64_t first, std::uint64_t last, bool split_physi
                        bool counted) {
     MapOptions options;
     options.counted = counted;
-    for (const auto& [begin, end] : ram) options.ram.push_back({{begin}, {end}});
+    options.ram = ram;
     options.window = {first, last};
     options.split_physical = split_physical;
     options.split_sizes = split_sizes;
@@ -108,13 +115,13 @@ void bind_range(py::module_& m) {
 void bind_label(py::module_& m) {
     py::class_<Label>(m, "Label")
         .def(py::init([](std::uint64_t first, std::uint64_t last, std::string name_,
-                         std::string source, bool apart) {
-                 return Label{{{first}, {last}}, std::move(name_), std::move(source), apart};
+                         std::string_view source, bool apart) {
+                 return Label{{{first}, {last}}, std::move(name_), source_of(source), apart};
              }),
              py::arg("first"), py::arg("last"), py::arg("name"), py::arg("source"),
              py::arg("apart") = true)
         .def_readonly("name", &Label::name)
-        .def_readonly("source", &Label::source);
+        .def_property_readonly("source", [](const Label& l) { return ptmap::name(l.source); });
 }
 
 void bind_gap(py::module_& m) {
@@ -123,7 +130,8 @@ void bind_gap(py::module_& m) {
         .def_readonly("size", &Gap::size)
         .def_property_readonly("table", [](const Gap& g) { return g.table.value; })
         .def_readonly("level", &Gap::level, "Of that table: 1 is PT, 5 is PML5.")
-        .def_readonly("why", &Gap::why, "\"not RAM\", \"reserved bit 52\".");
+        .def_readonly("why", &Gap::why, "\"not RAM\", \"reserved bit 52\".")
+        .def_readonly("interrupted", &Gap::interrupted);
 
     bind_list<Gap>(m, "Gaps");
 }
@@ -173,15 +181,12 @@ void def_queries(py::class_<Map>& map_class) {
             "The last range that begins in [first, end) and that the user may write, or None.")
         .def(
             "user_write_around",
-            [](const Map& map, std::uint64_t va,
-               std::uint64_t hole) -> std::optional<std::pair<std::uint64_t, std::uint64_t>> {
-                const auto found = user_write_around(map, {va}, hole);
-                if (!found) return std::nullopt;
-                return std::pair(found->first.value, found->last.value + 1);
+            [](const Map& map, std::uint64_t va, std::uint64_t hole) {
+                return user_write_around(map, {va}, hole);
             },
             py::arg("va"), py::arg("hole"),
-            "All that the user may write around an address, over holes of so many bytes: (start, "
-            "end), or None.");
+            "All that the user may write around an address, over holes of so many bytes: (first, "
+            "last), or None.");
 }
 
 void def_texts(py::class_<Map>& map_class) {

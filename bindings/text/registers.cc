@@ -18,6 +18,12 @@ using ShownTuple =
 using TablesTuple = std::tuple<TableTuple, TableTuple, SegmentTuple, SegmentTuple>;
 using RootsTuple = std::pair<std::uint64_t, std::uint64_t>;  // the kernel's, the user's
 
+ControlRegister register_of(std::string_view word) {
+    const auto reg = control_register_named(word);
+    if (!reg) throw py::value_error("register: CR0, CR2, CR3, CR4 or EFER");
+    return *reg;
+}
+
 RegistersReport make_report(const std::vector<ShownTuple>& shown,
                             const std::optional<std::string>& mode, const Paging* paging,
                             std::optional<std::uint64_t> root,
@@ -28,8 +34,8 @@ RegistersReport make_report(const std::vector<ShownTuple>& shown,
                            .rows = std::move(rows),
                            .notes = std::move(notes),
                            .why_not = std::move(why_not)};
-    for (const auto& [name, value, is_set, assumed] : shown)
-        report.registers.push_back({name, value, is_set, assumed});
+    for (const auto& [word, value, is_set, assumed] : shown)
+        report.registers.push_back({register_of(word), value, is_set, assumed});
     if (mode) report.mode = mode_named(*mode);
     if (paging) report.paging.emplace(registers_of(*paging));
     if (root) report.root = PhysAddr{*root};

@@ -36,53 +36,53 @@ std::vector<std::pair<std::string_view, std::string_view>> spans(const TextPiece
     return spans;
 }
 
+std::optional<Half> half_of(const std::optional<std::string_view>& word) {
+    if (!word) return std::nullopt;
+    for (const Half half : {Half::kernel, Half::user})
+        if (*word == ptmap::name(half)) return half;
+    throw py::value_error("half: kernel or user");
+}
+
+TextPieces head_text(std::string_view mode, std::uint64_t root,
+                     const std::optional<std::string_view>& half, bool is_linux,
+                     const std::vector<std::string>& notes, bool roles) {
+    const SpaceHead head{mode_of(mode), {root}, half_of(half), is_linux, notes};
+    return piece([&](Text& text) { put_head(text, head); }, roles);
+}
+
+TextPieces split_text(std::uint64_t split, bool roles) {
+    return piece([&](Text& text) { put_split(text, {split}); }, roles);
+}
+
+TextPieces kpti_text(const KptiShare& share, std::uint64_t kernel, std::uint64_t user,
+                     std::string_view half, bool roles) {
+    const KptiRoots roots{{kernel}, {user}};
+    return piece([&](Text& text) { put_kpti(text, share, roots, *half_of(half)); }, roles);
+}
+
+TextPieces counts_text(const Map& map, bool roles) {
+    return piece([&](Text& text) { put_counts(text, map); }, roles);
+}
+
+TextPieces missing_text(const Map& map, bool tables_cut, std::size_t indent, bool roles) {
+    return piece([&](Text& text) { put_missing(text, map, {tables_cut, indent}); }, roles);
+}
+
+TextPieces missing_json(const Map& map, bool indented) {
+    const JsonLayout layout = indented ? JsonLayout::indented : JsonLayout::one_line;
+    return piece([&](Text& text) { put_missing_json(text, map, layout); }, false);
+}
+
 void bind_summary(py::module_& m) {
-    m.def(
-        "head_text",
-        [](std::string_view mode, std::uint64_t root, std::string_view half, bool is_linux,
-           const std::vector<std::string>& notes, bool roles) {
-            const SpaceHead head{mode_of(mode), {root}, half, is_linux, notes};
-            return piece([&](Text& text) { put_head(text, head); }, roles);
-        },
-        py::arg("mode"), py::arg("root"), py::arg("half"), py::arg("is_linux"), py::arg("notes"),
-        py::arg("roles") = false);
-    m.def(
-        "split_text",
-        [](std::uint64_t split, bool roles) {
-            return piece([&](Text& text) { put_split(text, {split}); }, roles);
-        },
-        py::arg("split"), py::arg("roles") = false);
-    m.def(
-        "kpti_text",
-        [](const KptiShare& share, std::uint64_t kernel, std::uint64_t user, std::string_view half,
-           bool roles) {
-            const KptiRoots roots{{kernel}, {user}};
-            return piece([&](Text& text) { put_kpti(text, share, roots, half); }, roles);
-        },
-        py::arg("share"), py::arg("kernel"), py::arg("user"), py::arg("half"),
-        py::arg("roles") = false);
-    m.def(
-        "counts_text",
-        [](const Map& map, bool roles) {
-            return piece([&](Text& text) { put_counts(text, map); }, roles);
-        },
-        py::arg("map"), py::arg("roles") = false);
-    m.def(
-        "missing_text",
-        [](const Map& map, bool tables_cut, std::string_view interrupted, std::size_t indent,
-           bool roles) {
-            const MissingOptions options{tables_cut, interrupted, indent};
-            return piece([&](Text& text) { put_missing(text, map, options); }, roles);
-        },
-        py::arg("map"), py::arg("tables_cut"), py::arg("interrupted"), py::arg("indent") = 0,
-        py::arg("roles") = false);
-    m.def(
-        "missing_json",
-        [](const Map& map, bool indented) {
-            const JsonLayout layout = indented ? JsonLayout::indented : JsonLayout::one_line;
-            return piece([&](Text& text) { put_missing_json(text, map, layout); }, false);
-        },
-        py::arg("map"), py::arg("indented") = false);
+    m.def("head_text", &head_text, py::arg("mode"), py::arg("root"), py::arg("half"),
+          py::arg("is_linux"), py::arg("notes"), py::arg("roles") = false);
+    m.def("split_text", &split_text, py::arg("split"), py::arg("roles") = false);
+    m.def("kpti_text", &kpti_text, py::arg("share"), py::arg("kernel"), py::arg("user"),
+          py::arg("half"), py::arg("roles") = false);
+    m.def("counts_text", &counts_text, py::arg("map"), py::arg("roles") = false);
+    m.def("missing_text", &missing_text, py::arg("map"), py::arg("tables_cut"),
+          py::arg("indent") = 0, py::arg("roles") = false);
+    m.def("missing_json", &missing_json, py::arg("map"), py::arg("indented") = false);
 }
 
 void bind_views(py::module_& m) {

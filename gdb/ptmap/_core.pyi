@@ -6,8 +6,9 @@ Most of it is for the commands; scripts use what ptmap.Space returns: Walk, Step
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Union, overload
 
-# A callable as _Memory. It returns the bytes, or why not, for each (physical address, length).
-_Fetch = Callable[[list[tuple[int, int]]], Sequence[Union[bytes, str]]]
+# A callable as _Memory. For each (physical address, length) it returns the bytes, or why not;
+# Interrupted() if Ctrl-C came before it.
+_Fetch = Callable[[list[tuple[int, int]]], Sequence[Union[bytes, str, "Interrupted"]]]
 _Memory = Union["PhysicalMemory", _Fetch]
 # Long work calls it with the amount done; an exception from it ends the work.
 _Pulse = Callable[[int], object]
@@ -18,7 +19,13 @@ _Right = Literal["user", "write", "exec"]
 # What a part of a text is, so that it can have a colour.
 _Role = Literal["plain", "address", "rights", "label", "heading", "reason"]
 _Conflict = Literal["write+exec", "user+kernel"]
+_Interval = tuple[int, int]  # first, last: both inclusive
 _Total = tuple[int, int]  # bytes, stretches
+
+class Interrupted:
+    """An answer of a source: Ctrl-C came before the read."""
+
+    def __init__(self) -> None: ...
 
 class PhysicalMemory:
     def __call__(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
@@ -226,9 +233,8 @@ class Tables:
 class Label:
     """A name for the addresses FIRST to LAST."""
 
-    def __init__(
-        self, first: int, last: int, name: str, source: str, apart: bool = True
-    ) -> None: ...
+    def __init__(self, first: int, last: int, name: str, source: str, apart: bool = True) -> None:
+        """ValueError if `source` is not read, deduced or documented."""
     @property
     def name(self) -> str: ...
     @property
@@ -299,6 +305,9 @@ class Gap:
     @property
     def why(self) -> str:
         """For example "not RAM", "reserved PS"."""
+    @property
+    def interrupted(self) -> bool:
+        """Whether only Ctrl-C kept the table from being read."""
 
 class Gaps:
     """A sequence; its elements are copies."""
@@ -348,9 +357,9 @@ class Map:
         """The range that holds an address, or None."""
     def last_user_write(self, first: int, end: int) -> Range | None:
         """The last range that begins in [first, end) and that the user may write, or None."""
-    def user_write_around(self, va: int, hole: int) -> tuple[int, int] | None:
-        """The memory around an address that the user may write, over holes of up to HOLE bytes:
-        (start, end), or None."""
+    def user_write_around(self, va: int, hole: int) -> _Interval | None:
+        """The memory around an address that the user may write, over holes of up to HOLE bytes, or
+        None."""
     def json(
         self,
         labels: Sequence[Label] = ...,
@@ -425,8 +434,8 @@ class AliasMapping:
     def range(self) -> int:
         """Index of its range in the map."""
     @property
-    def run(self) -> tuple[int, int]:
-        """(start, bytes) of the neighbouring ranges with equal attributes."""
+    def run(self) -> _Interval:
+        """The neighbouring ranges with equal attributes."""
 
 class AliasGroup:
     """Stretches of physical memory that the same runs of linear memory map."""
@@ -568,24 +577,15 @@ class PartShare:
     def other_rights(self) -> int:
         """Entries that name the same table or page, with different rights."""
 
-class Extent:
-    """Linear memory."""
-
-    @property
-    def va(self) -> int: ...
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-class Extents:
+class Intervals:
     """A sequence; its elements are copies."""
 
     def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[Extent]: ...
+    def __iter__(self) -> Iterator[_Interval]: ...
     @overload
-    def __getitem__(self, index: int, /) -> Extent: ...
+    def __getitem__(self, index: int, /) -> _Interval: ...
     @overload
-    def __getitem__(self, index: slice, /) -> list[Extent]: ...
+    def __getitem__(self, index: slice, /) -> list[_Interval]: ...
 
 class Sharing:
     """What two spaces have physically in common."""
@@ -600,7 +600,7 @@ class Sharing:
     def tables(self) -> int:
         """The sum of `levels`."""
     @property
-    def below(self) -> Extents:
+    def below(self) -> Intervals:
         """Memory that the same tables translate below different entries of the root."""
     @property
     def cut(self) -> bool:
@@ -718,7 +718,7 @@ class Dump(PhysicalMemory):
     @property
     def format(self) -> str: ...
     @property
-    def ram(self) -> list[tuple[int, int]]: ...
+    def ram(self) -> list[_Interval]: ...
     @property
     def requests(self) -> int: ...
     @property
@@ -735,7 +735,7 @@ class FlatFile(PhysicalMemory):
 
     def __init__(self, path: str | bytes, pieces: _Blocks = ...) -> None: ...
     @property
-    def ram(self) -> list[tuple[int, int]]: ...
+    def ram(self) -> list[_Interval]: ...
     @property
     def size(self) -> int: ...
     @property
@@ -771,9 +771,12 @@ class EntryPiece:
         pages: Sequence[int],
         access: _Access,
         before_switch: bool = True,
-    ) -> None: ...
+        is_stack: bool = False,
+    ) -> None:
+        """The name of a stack is without that word."""
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """For example "GDT", "RSP0 stack"."""
     @property
     def address(self) -> int: ...
     @property
@@ -809,6 +812,9 @@ class EntryNeeds:
     @property
     def unread(self) -> list[str]:
         """Tables that could not be read whole: "GDT", "IDT", "LDT", "TSS"."""
+    @property
+    def knows_stacks(self) -> bool:
+        """Whether the TSS could be read, so that its stacks are known."""
     @property
     def ldtr_base(self) -> int:
         """The whole base; the given one may be only its low 32 bits."""
@@ -895,9 +901,14 @@ def size_words(bytes: int) -> str:
 # Texts: native/text/summary_text.h, grid_text.h and overview_text.h.
 
 def head_text(
-    mode: str, root: int, half: str, is_linux: bool, notes: Sequence[str], roles: bool = False
+    mode: str,
+    root: int,
+    half: str | None,
+    is_linux: bool,
+    notes: Sequence[str],
+    roles: bool = False,
 ) -> Text:
-    """Which space it is. `half` is "user", "kernel", or "" without KPTI."""
+    """Which space it is. `half` is "user", "kernel", or None without KPTI."""
 
 def split_text(split: int, roles: bool = False) -> Text: ...
 def kpti_text(share: KptiShare, kernel: int, user: int, half: str, roles: bool = False) -> Text:
@@ -906,10 +917,8 @@ def kpti_text(share: KptiShare, kernel: int, user: int, half: str, roles: bool =
 def counts_text(map: Map, roles: bool = False) -> Text:
     """Tables and pages."""
 
-def missing_text(
-    map: Map, tables_cut: bool, interrupted: str, indent: int = 0, roles: bool = False
-) -> Text:
-    """What the map lacks. `interrupted` is the reason of tables left unread by Ctrl-C."""
+def missing_text(map: Map, tables_cut: bool, indent: int = 0, roles: bool = False) -> Text:
+    """What the map lacks."""
 
 def missing_json(map: Map, indented: bool = False) -> Text:
     """The same as members of a JSON object that has others before them: "complete", "truncated",
@@ -1042,7 +1051,7 @@ def make_map(
     ac: bool = False,
     wanted: Condition | None = None,
     max_ranges: int = ...,
-    ram: Sequence[tuple[int, int]] = ...,
+    ram: Sequence[_Interval] = ...,
     pulse: _Pulse | None = None,
     split_from: int = 0,
     counted: bool = True,
@@ -1060,7 +1069,7 @@ def view(
     ac: bool = False,
     wanted: Condition | None = None,
     max_ranges: int = ...,
-    ram: Sequence[tuple[int, int]] = ...,
+    ram: Sequence[_Interval] = ...,
     pulse: _Pulse | None = None,
     counted: bool = True,
 ) -> Map:
@@ -1107,11 +1116,11 @@ def diff(
 def share(
     before: Tables,
     after: Tables,
-    parts: Sequence[tuple[int, int]],
+    parts: Sequence[_Interval],
     max_steps: int = ...,
     pulse: _Pulse | None = None,
 ) -> Sharing:
-    """Which tables two spaces have in common. `parts` has (first, last) offsets. `max_steps` limits
+    """Which tables two spaces have in common. `parts` are offsets. `max_steps` limits
     the pairs of entries that are compared for Sharing.below. ValueError for spaces of two modes."""
 
 def write_snapshot(

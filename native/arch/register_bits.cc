@@ -60,6 +60,8 @@ constexpr std::array efer_bits{
     RegisterBit{11, "NXE", "XD forbids fetches"},
 };
 
+constexpr std::array<std::string_view, 5> names{"CR0", "CR2", "CR3", "CR4", "EFER"};
+
 constexpr bool rise(std::span<const RegisterBit> bits) {
     for (std::size_t i = 0; i < bits.size(); ++i)
         if (bits[i].bit > 63 || (i && bits[i - 1].bit >= bits[i].bit)) return false;
@@ -69,10 +71,22 @@ static_assert(rise(cr0_bits) && rise(cr4_bits) && rise(efer_bits));
 
 }  // namespace
 
-std::span<const RegisterBit> register_bits(std::string_view name) {
-    if (name == "CR0") return cr0_bits;
-    if (name == "CR4") return cr4_bits;
-    if (name == "EFER") return efer_bits;
+std::string_view name(ControlRegister reg) { return names[static_cast<std::size_t>(reg)]; }
+
+std::optional<ControlRegister> control_register_named(std::string_view word) {
+    const auto at = std::ranges::find(names, word);
+    if (at == names.end()) return std::nullopt;
+    return static_cast<ControlRegister>(at - names.begin());
+}
+
+std::span<const RegisterBit> register_bits(ControlRegister reg) {
+    switch (reg) {
+        case ControlRegister::cr0: return cr0_bits;
+        case ControlRegister::cr4: return cr4_bits;
+        case ControlRegister::efer: return efer_bits;
+        case ControlRegister::cr2:
+        case ControlRegister::cr3: break;
+    }
     return {};
 }
 

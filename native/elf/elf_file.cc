@@ -4,10 +4,16 @@
 
 namespace ptmap::elf {
 
-FileHandle open_elf_file(int file) {
+FileHandle try_open_elf_file(int file) {
     elf_version(EV_CURRENT);
     FileHandle elf(elf_begin(file, ELF_C_READ, nullptr));
-    if (!elf || elf_kind(elf.get()) != ELF_K_ELF) throw std::invalid_argument("not an ELF file");
+    if (elf && elf_kind(elf.get()) != ELF_K_ELF) elf.reset();
+    return elf;
+}
+
+FileHandle open_elf_file(int file) {
+    FileHandle elf = try_open_elf_file(file);
+    if (!elf) throw std::invalid_argument("not an ELF file");
     return elf;
 }
 

@@ -16,4 +16,7 @@ using FileHandle = std::unique_ptr<::Elf, EndFile>;
 /// a file that gets shorter meanwhile would end GDB by SIGBUS. Error: std::invalid_argument.
 FileHandle open_elf_file(int file);
 
+/// The same; null if that is not an ELF file.
+FileHandle try_open_elf_file(int file);
+
 }  // namespace ptmap::elf

@@ -12,24 +12,9 @@
 #include "elf/elf_file.h"
 #include "elf/image.h"
 #include "elf/problems.h"
+#include "paging/file_part.h"
 
 namespace ptmap::elf {
-
-/// Some bytes of an image.
-struct Place {
-    std::uint64_t offset, size;
-};
-
-/// Whether they share a byte. Neither may wrap around at 2^64.
-constexpr bool overlap(const Place& a, const Place& b) {
-    return a.offset < b.offset + b.size && b.offset < a.offset + a.size;
-}
-
-/// Whether all of `inner`, which may be anything, is in `outer`.
-constexpr bool contains(const Place& outer, const Place& inner) {
-    return inner.offset >= outer.offset && inner.offset - outer.offset <= outer.size &&
-           inner.size <= outer.size - (inner.offset - outer.offset);
-}
 
 /// The headers of an image and typed access to its bytes. Offsets and sizes are in bytes and may be
 /// anything; whatever is not wholly within the given bytes counts as missing.

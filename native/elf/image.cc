@@ -97,10 +97,10 @@ public:
     }
 
     std::uint64_t count() const { return count_; }
-    const std::optional<Place>& place() const { return place_; }
+    const std::optional<FilePart>& place() const { return place_; }
 
     /// `tables`: the parts of the image that are not code.
-    std::vector<Function> functions(const Versions& versions, std::span<const Place> tables,
+    std::vector<Function> functions(const Versions& versions, std::span<const FilePart> tables,
                                     Problems& problems) const {
         std::vector<Function> functions;
         if (!data_ || !strings_ || !usable_) {
@@ -166,19 +166,19 @@ private:
 
     // Whether all of it is in an executable segment, and in a section of code if sections are
     // known, and none of it overlaps a table.
-    bool is_code(const Place& code, std::span<const Place> tables) const {
+    bool is_code(const FilePart& code, std::span<const FilePart> tables) const {
         const auto holds = [&](const GElf_Phdr& s) {
             return s.p_type == PT_LOAD && (s.p_flags & PF_X) &&
                    contains({s.p_offset, s.p_filesz}, code);
         };
-        const auto is_over = [&](const Place& table) { return overlap(code, table); };
+        const auto is_over = [&](const FilePart& table) { return overlap(code, table); };
         // All of Linux's functions have a size. A size or offset of 0 is a missing byte.
         return code.size > 0 && std::ranges::any_of(file_.segments(), holds) &&
                std::ranges::none_of(tables, is_over) && sections_allow(code);
     }
 
     // st_shndx is not used: a program that strips section headers may leave it wrong.
-    bool sections_allow(const Place& code) const {
+    bool sections_allow(const FilePart& code) const {
         bool any = false;
         for (const GElf_Shdr& section : file_.sections()) {
             if (section.sh_type != SHT_PROGBITS || !(section.sh_flags & SHF_EXECINSTR)) continue;
@@ -200,14 +200,14 @@ private:
     const HashTables& hashes_;
     Elf_Data* data_ = nullptr;
     std::uint64_t count_ = 0;
-    std::optional<Place> place_;
+    std::optional<FilePart> place_;
     bool usable_ = false;
 };
 
 // The places of the headers and tables, except DT_VERSYM's.
-std::vector<Place> places(const File& file, const Dynamic& dynamic, const HashTables& hashes,
-                          const Symbols& symbols) {
-    std::vector<Place> places{{0, file.headers_end()}};
+std::vector<FilePart> places(const File& file, const Dynamic& dynamic, const HashTables& hashes,
+                             const Symbols& symbols) {
+    std::vector<FilePart> places{{0, file.headers_end()}};
     for (const GElf_Phdr& segment : file.segments())
         if (segment.p_type == PT_DYNAMIC) places.push_back({segment.p_offset, segment.p_filesz});
     if (symbols.place()) places.push_back(*symbols.place());

@@ -11,7 +11,7 @@ constexpr std::string_view damaged = "symbol versions are damaged or missing";
 }  // namespace
 
 Versions::Versions(const File& file, const Dynamic& dynamic, const Strings& strings,
-                   std::uint64_t symbols, std::span<const Place> others, Problems& problems) {
+                   std::uint64_t symbols, std::span<const FilePart> others, Problems& problems) {
     const auto names = dynamic.offset(DT_VERDEF), count = dynamic.value(DT_VERDEFNUM);
     const auto indices = dynamic.offset(DT_VERSYM);
     if (!names && !count && !indices) return;
@@ -68,8 +68,8 @@ bool Versions::take_definition(Elf_Data* data, std::uint64_t offset, const GElf_
 }
 
 bool Versions::take_indices(const File& file, std::uint64_t offset, std::uint64_t symbols,
-                            std::span<const Place> others) {
-    const auto over = [&](const Place& p) { return overlap({offset, 2 * symbols}, p); };
+                            std::span<const FilePart> others) {
+    const auto over = [&](const FilePart& p) { return overlap({offset, 2 * symbols}, p); };
     const auto indices = file.integers<std::uint16_t>(offset, symbols);
     // Symbol 0 is the null symbol, so that a table with another first index is another table.
     if (indices.empty() || indices[0] != VER_NDX_LOCAL || over(definitions_) ||

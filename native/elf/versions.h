@@ -18,7 +18,7 @@ class Versions {
 public:
     /// `others`: places of the image's other tables. A table that overlaps one is not DT_VERSYM.
     Versions(const File& file, const Dynamic& dynamic, const Strings& strings,
-             std::uint64_t symbols, std::span<const Place> others, Problems& problems);
+             std::uint64_t symbols, std::span<const FilePart> others, Problems& problems);
 
     /// The version of a global symbol; empty if it has none. If it is not certain, also empty, with
     /// a problem.
@@ -33,12 +33,12 @@ private:
     bool take_definition(Elf_Data* data, std::uint64_t offset, const GElf_Verdef& definition,
                          const Strings& strings);
     bool take_indices(const File& file, std::uint64_t offset, std::uint64_t symbols,
-                      std::span<const Place> others);
+                      std::span<const FilePart> others);
 
     std::span<const std::uint16_t> indices_;  // by symbol; of the File
     std::map<unsigned, std::string> names_;   // by index; empty if it is defined twice
     std::optional<std::string> base_;
-    Place definitions_{0, 0};  // the place of DT_VERDEF
+    FilePart definitions_{0, 0};  // the place of DT_VERDEF
 };
 
 }  // namespace ptmap::elf

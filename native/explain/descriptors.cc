@@ -174,7 +174,7 @@ private:
     }
 
     std::vector<Gate> read_gates() {
-        const auto table = available("IDT", registers_.idtr.base, idt_size());
+        const auto table = available(SystemTable::idt, registers_.idtr.base, idt_size());
         std::vector<Gate> gates;
         for (unsigned vector = 0; (vector + 1) * gate_bytes() <= table.size(); ++vector) {
             const std::size_t at = vector * gate_bytes();
@@ -226,7 +226,8 @@ private:
                                      .pages = {{page}},
                                      .access = Access::fetch,
                                      .vectors = vectors_of(to_page),
-                                     .rare = all_rare(to_page)});
+                                     .rare = all_rare(to_page),
+                                     .kind = EntryPieceKind::handlers});
     }
 
     // The TSSs that task gates switch to (SDM vol. 3A, 8.2.5). Such a task then runs on the CR3 in
@@ -264,8 +265,9 @@ private:
     void add_stacks(const std::vector<Gate>& gates) {
         const TssLayout& layout = tss_layout();
         const SystemSegment& tr = registers_.tr;
-        const auto tss = available("TSS", tr.base, size_of(tr.limit, layout.size));
-        if (std::ranges::count(needs_.unread, "TSS")) return;  // its stacks are not known then
+        const auto tss = available(SystemTable::tss, tr.base, size_of(tr.limit, layout.size));
+        if (std::ranges::count(needs_.unread, SystemTable::tss))
+            return;  // its stacks are not known then
         std::array<bool, 4> entered{true};
         for (const Gate& gate : gates)
             if (gate.type != task_gate) entered[level_of(gate)] = true;
@@ -305,11 +307,12 @@ private:
                    std::uint64_t pointer) {
         const TssLayout& layout = tss_layout();
         const VirtAddr stack_top{(base + (pointer & -layout.align)) & last_address_};
-        needs_.pieces.push_back({.name = name + " stack",
+        needs_.pieces.push_back({.name = name,
                                  .short_name = std::move(short_name),
                                  .address = stack_top,
                                  .pages = {page_of(stack_top.value - layout.pointer)},
-                                 .access = Access::write});
+                                 .access = Access::write,
+                                 .kind = EntryPieceKind::stack});
     }
 
     // The privilege level that a gate leads to: its code segment's DPL, if that segment is there
@@ -335,11 +338,13 @@ private:
         const TableRegister table = local ? TableRegister{ldtr.base, ldtr.limit} : registers_.gdtr;
         if (!(selector & ~3u) || (local && ldtr.is_null()) || at + 7 > table.limit)
             return std::nullopt;
-        return number(available(local ? "LDT" : "GDT", {table.base.value + at}, 8), 0, 8);
+        return number(
+            available(local ? SystemTable::ldt : SystemTable::gdt, {table.base.value + at}, 8), 0,
+            8);
     }
 
     // Those bytes, zeros if there are none.
-    std::vector<std::byte> available(std::string_view table, VirtAddr base, std::uint64_t size) {
+    std::vector<std::byte> available(SystemTable table, VirtAddr base, std::uint64_t size) {
         std::vector<std::byte> data(size);
         for (std::size_t done = 0; done < size;) {
             const VirtAddr at{(base.value + done) & last_address_};
@@ -382,6 +387,11 @@ private:
 
 EntryNeeds entry_needs(const SystemRegisters& registers, LinearMemory& linear) {
     return DescriptorTables(registers, linear).needs();
+}
+
+std::string_view name(SystemTable table) {
+    static constexpr std::array<std::string_view, 4> names{"GDT", "IDT", "LDT", "TSS"};
+    return names[static_cast<std::size_t>(table)];
 }
 
 std::string vector_name(unsigned vector) {

@@ -10,6 +10,7 @@
 // be read are taken as zeros, which is never a present descriptor.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,12 +21,16 @@
 
 namespace ptmap {
 
+enum class SystemTable : std::uint8_t { gdt, idt, ldt, tss };
+
+/// "GDT", "TSS".
+std::string_view name(SystemTable table);
+
 /// What entering the kernel of one CPU needs.
 struct EntryNeeds {
     std::vector<EntryPiece> pieces;  ///< tables, handlers by rising address, stacks, other tasks
-    /// Tables that could not be read whole: "GDT", "IDT", "LDT", "TSS". If it is the TSS no stacks
-    /// are known.
-    std::vector<std::string_view> unread;
+    /// Tables that could not be read whole. If it is the TSS no stacks are known.
+    std::vector<SystemTable> unread;
     /// LDTR's and TR's whole base. While CS is a 32-bit segment QEMU cuts them to 32 bits; the
     /// descriptor from which they were loaded (SDM vol. 3A, Figure 8-4) has the rest.
     VirtAddr ldtr_base, tr_base;

@@ -14,9 +14,12 @@
 
 namespace ptmap {
 
+/// What a piece is, if text depends on it.
+enum class EntryPieceKind : std::uint8_t { other, handlers, stack };
+
 /// A piece that must be mapped, and the processor's first access to it.
 struct EntryPiece {
-    std::string name;
+    std::string name;        ///< a stack's without that word: "RSP0"
     std::string short_name;  ///< for a column
     VirtAddr address;
     std::vector<VirtAddr> pages;  ///< all pages that the processor touches
@@ -24,6 +27,10 @@ struct EntryPiece {
     std::vector<std::uint8_t> vectors;  ///< handlers and IST stacks: the gates that lead to it
     bool before_switch = true;          ///< needed before entry code could load another CR3
     bool rare = false;  ///< needed only for vectors that an ordinary machine never raises
+    EntryPieceKind kind = EntryPieceKind::other;
+
+    /// As it is shown: "RSP0 stack".
+    std::string full_name() const { return kind == EntryPieceKind::stack ? name + " stack" : name; }
 };
 
 /// How one root maps a piece.

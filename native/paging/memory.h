@@ -10,12 +10,13 @@
 namespace ptmap {
 
 /// One read: `to.size()` bytes at `address`. Each is answered by itself: `ok` and all bytes, or the
-/// reason why not ("not RAM").
+/// reason why not ("not RAM"), and whether that is only that Ctrl-C came before it.
 struct Fetch {
     PhysAddr address;
     std::span<std::byte> to;
     bool ok = false;
     std::string why;
+    bool interrupted = false;
 };
 
 /// A machine's physical memory. Many reads come at once, so that a source can group them; one that

@@ -38,7 +38,8 @@ void ReadOnce::ask(std::span<Fetch> reads) {
             bytes = {at, read.to.size()};
             at += read.to.size();
         }
-        answers_.insert_or_assign(read.address.value, Answer{read.ok, bytes, read.why});
+        answers_.insert_or_assign(read.address.value,
+                                  Answer{read.ok, bytes, read.why, read.interrupted});
     }
 }
 
@@ -59,6 +60,7 @@ bool ReadOnce::answer(Fetch& read) const {
         if (!known.ok && begin == address) {
             read.ok = false;
             read.why = known.why;
+            read.interrupted = known.interrupted;
             return true;
         }
     }

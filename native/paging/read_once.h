@@ -42,6 +42,7 @@ private:
         bool ok;
         std::span<const std::byte> bytes;  // in kept_
         std::string why;
+        bool interrupted;
     };
 
     bool answer(Fetch& read) const;

@@ -95,8 +95,8 @@ private:
                 tables_.contents_.push_back(reads[i].to);
             } else {
                 tables_.cut_ |= i >= reads.size();
-                table = {false,
-                         reason(i < reads.size() ? reads[i].why : "limit of tables reached")};
+                table = {false, i < reads.size() ? reason({reads[i].why, reads[i].interrupted})
+                                                 : reason({"limit of tables reached"})};
             }
         }
         pulse_(0);
@@ -107,7 +107,7 @@ private:
         return tables_.read_.back().get();
     }
 
-    std::uint32_t reason(const std::string& why) {
+    std::uint32_t reason(const Tables::Reason& why) {
         const auto known = std::ranges::find(tables_.reasons_, why);
         if (known == tables_.reasons_.end()) {
             tables_.reasons_.push_back(why);

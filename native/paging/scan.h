@@ -90,7 +90,9 @@ public:
     const Node& child(const Node& node, unsigned index) const;
     std::uint32_t child_index(const Node& node, unsigned index) const;
     /// Why a node is not readable: "not RAM".
-    const std::string& why(const Node& node) const { return reasons_[node.bytes]; }
+    const std::string& why(const Node& node) const { return reasons_[node.bytes].why; }
+    /// Whether that is only that Ctrl-C came before it.
+    bool interrupted(const Node& node) const { return reasons_[node.bytes].interrupted; }
 
 private:
     friend Tables scan(const Paging&, PhysAddr, PhysicalMemory&, const Interval&, std::size_t,
@@ -107,7 +109,12 @@ private:
     std::vector<std::span<const std::byte>> contents_;
     // The tables' memory: a block for each fetch, of up to 16 MiB.
     Disposed<std::vector<Block>, 8> read_;
-    std::vector<std::string> reasons_;
+    struct Reason {
+        std::string why;
+        bool interrupted = false;
+        bool operator==(const Reason&) const = default;
+    };
+    std::vector<Reason> reasons_;
     bool cut_ = false;
 };
 

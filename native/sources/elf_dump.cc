@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "elf/elf_file.h"
+#include "paging/file_part.h"
 #include "sources/dump.h"
 
 namespace ptmap {
@@ -13,15 +15,10 @@ namespace {
 // Notes of more than this would be of some 80,000 CPUs.
 constexpr std::uint64_t max_notes = 64 << 20;
 
-struct EndElf {
-    void operator()(::Elf* elf) const { elf_end(elf); }
-};
-
 std::vector<GElf_Phdr> segments_of(const InputFile& file) {
-    elf_version(EV_CURRENT);
-    const std::unique_ptr<::Elf, EndElf> elf(elf_begin(file.descriptor(), ELF_C_READ, nullptr));
+    const elf::FileHandle elf = elf::try_open_elf_file(file.descriptor());
     GElf_Ehdr header;
-    if (!elf || elf_kind(elf.get()) != ELF_K_ELF || !gelf_getehdr(elf.get(), &header))
+    if (!elf || !gelf_getehdr(elf.get(), &header))
         throw FileError("the ELF header is damaged or cut off");
     if (header.e_ident[EI_DATA] != ELFDATA2LSB ||
         (header.e_machine != EM_386 && header.e_machine != EM_X86_64))
@@ -80,9 +77,8 @@ DumpNotes notes_of(const std::vector<GElf_Phdr>& segments, InputFile& file) {
         if (s.p_filesz > max_notes - area.size())
             throw FileError("its notes have no sensible size");
         const std::size_t at = area.size();
-        const FilePlace place{s.p_offset, s.p_filesz};
         const std::uint64_t there =
-            place.within(file.size())
+            contains({0, file.size()}, {s.p_offset, s.p_filesz})
                 ? s.p_filesz
                 : file.size() - std::min<std::uint64_t>(file.size(), s.p_offset);
         cut = cut || there < s.p_filesz;

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "paging/file_part.h"
 #include "sources/interrupt.h"
 
 namespace ptmap {
@@ -97,8 +98,7 @@ std::shared_ptr<InputFile> rearranged(InputFile& file) {
         std::uint64_t size = big_endian(std::span(record).last<8>());
         if (offset == end_mark && size == end_mark) break;
         constexpr std::uint64_t last_offset = std::numeric_limits<off_t>::max();
-        if (!FilePlace{at, size}.within(file.size()) ||
-            !FilePlace{offset, size}.within(last_offset))
+        if (!contains({0, file.size()}, {at, size}) || !contains({0, last_offset}, {offset, size}))
             throw cut;
         while (size > 0) {
             if (interrupt_pending()) throw Interrupted();

@@ -57,12 +57,4 @@ private:
     std::uint64_t requests_ = 0;
 };
 
-/// Bytes of a file.
-struct FilePlace {
-    std::uint64_t offset, size;
-
-    /// Whether all of it lies before `end`. The fields may be anything.
-    bool within(std::uint64_t end) const { return offset <= end && size <= end - offset; }
-};
-
 }  // namespace ptmap

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 
+#include "paging/file_part.h"
 #include "sources/dump.h"
 #include "sources/interrupt.h"
 
@@ -41,7 +42,7 @@ constexpr std::uint32_t compressed = 0x1 | 0x2 | 0x4 | 0x20;  // zlib, lzo, snap
 
 struct Header {
     std::uint64_t bitmap, descriptors;  // their offsets
-    FilePlace notes;
+    FilePart notes;
 };
 
 template <typename Integer>
@@ -51,7 +52,7 @@ Integer field(std::span<const std::byte> bytes, std::size_t at) {
     return value;
 }
 
-FilePlace place(std::span<const std::byte> bytes, std::size_t at, unsigned size_bytes) {
+FilePart part_at(std::span<const std::byte> bytes, std::size_t at, unsigned size_bytes) {
     return {field<std::uint64_t>(bytes, at), size_bytes == 4 ? field<std::uint32_t>(bytes, at + 8)
                                                              : field<std::uint64_t>(bytes, at + 8)};
 }
@@ -83,9 +84,9 @@ Header read_header(InputFile& file) {
 
     Header header{bitmap, descriptors, {0, 0}};
     const auto check = [&](unsigned at) {
-        const FilePlace what = place(second, at, layout->size_bytes);
+        const FilePart what = part_at(second, at, layout->size_bytes);
         const bool sensible = what.size == 0 || (what.size <= max_notes && what.offset >= block);
-        if (!sensible || !what.within(file.size())) throw damaged;
+        if (!sensible || !contains({0, file.size()}, what)) throw damaged;
         return what;
     };
     if (word(header_version) >= 3) check(layout->vmcoreinfo);
@@ -94,7 +95,7 @@ Header read_header(InputFile& file) {
     return header;
 }
 
-DumpNotes read_notes(InputFile& file, const FilePlace& where) {
+DumpNotes read_notes(InputFile& file, const FilePart& where) {
     std::vector<std::byte> area(where.size);
     area.resize(file.read(where.offset, area));
     return read_dump_notes(area);
@@ -237,8 +238,7 @@ private:
         // A page is compressed only if that makes it smaller. libkdumpfile has no room for more.
         if (packed ? page.size == 0 || page.size >= block : page.size != block)
             return "damaged in the dump: its size is not a page's";
-        const FilePlace data{page.offset, page.size};
-        return data.within(size_) ? "" : dump_ended;
+        return contains({0, size_}, {page.offset, page.size}) ? "" : dump_ended;
     }
 
     // Pages are in the file by rising address, except those that are equal to an earlier one. So

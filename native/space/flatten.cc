@@ -78,7 +78,7 @@ public:
     void take(std::uint64_t base, const Entries& entries, const Interval& part) {
         if (entries.kind == Kind::malformed)
             gap(map_.malformed, base, entries.node, part,
-                reserved_bits(tables_.paging(), entries.level, entries.raw));
+                reserved_bits(tables_.paging(), entries.level, entries.raw), false);
         if (entries.kind != Kind::page) return;
         each_piece(entries, part, [&](const Place& piece) {
             take(base + entries.part().first, piece);
@@ -87,7 +87,7 @@ public:
     }
 
     void unreadable(std::uint64_t base, const Node& node, const Interval& part) {
-        gap(map_.unreadable, base, node, part, tables_.why(node));
+        gap(map_.unreadable, base, node, part, tables_.why(node), tables_.interrupted(node));
     }
 
     bool done() const { return sink_.full(); }
@@ -168,11 +168,11 @@ private:
     }
 
     void gap(std::vector<Gap>& gaps, std::uint64_t base, const Node& node, const Interval& part,
-             std::string why) {
+             std::string why, bool interrupted) {
         const std::uint64_t offset = base + part.first;
         sink_.gap(gaps, offset,
                   {tables_.paging().address_of(offset), part.size(), node.table,
-                   tables_.level(node).level->number, std::move(why)});
+                   tables_.level(node).level->number, std::move(why), interrupted});
     }
 
     const Tables& tables_;

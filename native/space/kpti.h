@@ -16,13 +16,21 @@
 // 32-bit paging without PAE has no KPTI.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "paging/address.h"
 #include "paging/memory.h"
 #include "paging/paging.h"
 
 namespace ptmap {
+
+/// One of the two roots.
+enum class Half : std::uint8_t { kernel, user };
+
+/// "kernel", "user".
+constexpr std::string_view name(Half half) { return half == Half::user ? "user" : "kernel"; }
 
 /// Two physical addresses, a page apart.
 struct KptiRoots {

@@ -1,8 +1,22 @@
 #include "space/labels.h"
 
 #include <algorithm>
+#include <array>
 
 namespace ptmap {
+namespace {
+
+constexpr std::array<std::string_view, 3> source_names{"documented", "deduced", "read"};
+
+}  // namespace
+
+std::string_view name(LabelSource source) { return source_names[static_cast<std::size_t>(source)]; }
+
+std::optional<LabelSource> label_source_named(std::string_view word) {
+    const auto at = std::ranges::find(source_names, word);
+    if (at == source_names.end()) return std::nullopt;
+    return static_cast<LabelSource>(at - source_names.begin());
+}
 
 std::span<const Label> labels_in(std::span<const Label> labels, VirtInterval interval) {
     const auto first = [](const Label& label) -> const VirtAddr& { return label.interval.first; };

@@ -41,6 +41,7 @@ struct Gap {
     PhysAddr table;      ///< unreadable: that table; malformed: the table that holds the entry
     unsigned level;      ///< of that table, 1 is PT
     std::string why;     ///< "not RAM", "reserved PS"
+    bool interrupted = false;  ///< only Ctrl-C kept the table from being read
 
     VirtInterval interval() const { return VirtInterval::of_size(va, size); }
 };

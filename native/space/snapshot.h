@@ -13,8 +13,7 @@
 //     tables, pages    distinct tables read; leaves of 4K, 2M, 4M, 1G
 //     sorts            a list: rights | global << 3 | memory type << 4 | page size << 8
 //     ranges           a list: sort << 2 | apart << 1 | many; if apart, the distance from the end
-//     of
-//                      the range before, in 4 KiB; if many, its number of pages less one; the
+//                      of the range before, in 4 KiB; if many, its number of pages less one; the
 //                      distance of its frames from the end of the frames before, in 4 KiB: 0, -1,
 //                      1, -2, ... as 0, 1, 2, 3
 //     reasons          a list of texts
@@ -22,8 +21,7 @@
 //                      two lists: distance from the end of the gap before, and size, both in 4 KiB;
 //                      table / 32; level; reason
 //     labels           a list: distance from the end of the label before, size less one, apart,
-//     name,
-//                      source
+//                      name, source (a text: read, deduced or documented)
 //
 // A list is its length and its elements. Sorts and reasons are in the order of their first use. So
 // a map has exactly one form, and read_snapshot() takes only what write_snapshot() makes.

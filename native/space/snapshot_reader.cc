@@ -295,7 +295,9 @@ private:
             interval.last = {interval.first.value + more};
             label.apart = apart != 0;
             label.name = text();
-            label.source = text();
+            const auto source = label_source_named(text());
+            require(source.has_value(), "invalid label");
+            label.source = *source;
             va = interval.last.value + 1;
             into_.labels.push_back(std::move(label));
         }

@@ -84,13 +84,14 @@ private:
         out_ += static_cast<char>(value);
     }
 
-    static std::string printable(std::string text) {
+    static std::string printable(std::string_view words) {
+        std::string text(words);
         std::ranges::replace_if(
             text, [](char c) { return !is_printable(c); }, '?');
         return text;
     }
 
-    void text(const std::string& words) {
+    void text(std::string_view words) {
         number(words.size());
         out_ += printable(words);
     }
@@ -145,7 +146,7 @@ private:
             number(label.interval.last.value - label.interval.first.value);
             number(label.apart);
             text(label.name);
-            text(label.source);
+            text(name(label.source));
             va = label.interval.last.value + 1;
         }
     }

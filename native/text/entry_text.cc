@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bitset>
+#include <utility>
 #include <vector>
 
 #include "arch/formats.h"
@@ -22,7 +23,8 @@ std::string vectors_of(Run rows) {
     return vectors_text(all);
 }
 
-bool is_handler(const EntryPiece& piece) { return piece.name == "handlers"; }
+bool is_handler(const EntryPiece& piece) { return piece.kind == EntryPieceKind::handlers; }
+bool is_stack(const EntryPiece& piece) { return piece.kind == EntryPieceKind::stack; }
 
 // Whether a row begins where the row before it ends.
 bool continues(const EntryRow& before, const EntryRow& row) {
@@ -59,8 +61,7 @@ Line line_of(Run run, const EntryView& view, bool has_user_column) {
     std::size_t pages = 0;
     for (const EntryRow& row : run) pages += row.piece.pages.size();
     // A stack is shown as the page below its pointer.
-    const bool is_stack = piece.access == Access::write && !piece.pages.empty();
-    const VirtAddr address = is_stack ? piece.pages.front() : piece.address;
+    const VirtAddr address = is_stack(piece) ? piece.pages.front() : piece.address;
     Line line{
         {piece.short_name, hex(address.value, format_of(view.mode).canonical ? 16 : 8),
          std::to_string(pages * page_bytes >> 10) + 'K', here.frame ? hex(here.frame->value) : "-"},
@@ -68,7 +69,7 @@ Line line_of(Run run, const EntryView& view, bool has_user_column) {
         here.ok() ? "" : vectors_of(run),
         has_user_column ? "-" : "",
         here.ok()};
-    if (!piece.before_switch && view.half == "user") line.verdict += " (kernel's)";
+    if (!piece.before_switch && view.half == Half::user) line.verdict += " (kernel's)";
     if (run[0].user) line.user = word(*run[0].user);
     return line;
 }
@@ -113,26 +114,23 @@ void put_lines(Text& text, const EntryView& view) {
 // For example "GDT, IDT, 3 handler pages, TSS, RSP0/IST1 stacks": each name once; all stacks are at
 // the place of the first.
 std::string names_of(std::span<const EntryPiece* const> pieces) {
-    static constexpr std::string_view stack = " stack";
-    std::vector<std::string> names;
+    std::vector<const EntryPiece*> named;  // the first of each name
     std::string stacks;
-    std::size_t handlers = 0, stack_count = 0, stacks_at = 0;
+    std::size_t handlers = 0, stack_count = 0;
     for (const EntryPiece* piece : pieces) {
         handlers += is_handler(*piece);
-        if (std::ranges::find(names, piece->name) != names.end()) continue;
-        if (piece->name.ends_with(stack)) {
-            if (stack_count++ == 0) stacks_at = names.size();
-            stacks.append(stacks.empty() ? "" : "/");
-            stacks.append(piece->name, 0, piece->name.size() - stack.size());
-        }
-        names.push_back(piece->name);
+        if (std::ranges::find(named, piece->full_name(), &EntryPiece::full_name) != named.end())
+            continue;
+        named.push_back(piece);
+        if (is_stack(*piece)) stacks.append(stack_count++ ? "/" : "").append(piece->name);
     }
     std::string text;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        std::string name = names[i];
-        if (name == "handlers") name = plural(handlers, "handler page");
-        if (name.ends_with(stack)) {
-            if (i != stacks_at) continue;
+    bool has_stacks = false;
+    for (const EntryPiece* piece : named) {
+        std::string name = piece->full_name();
+        if (is_handler(*piece)) name = plural(handlers, "handler page");
+        if (is_stack(*piece)) {
+            if (std::exchange(has_stacks, true)) continue;
             name = stacks + (stack_count > 1 ? " stacks" : " stack");
         }
         text.append(text.empty() ? "" : ", ").append(name);
@@ -220,8 +218,8 @@ std::string entry_answer(std::span<const EntryRow> rows, const std::optional<Kpt
 
 void put_entry(Text& text, const EntryView& view) {
     std::string head = "Entering the kernel needs, under the root " + hex(view.root.value);
-    if (!view.half.empty()) head.append(", KPTI's ").append(view.half).append(" root");
-    if (view.pair && view.half == "kernel")
+    if (view.half) head.append(", KPTI's ").append(name(*view.half)).append(" root");
+    if (view.pair && view.half == Half::kernel)
         head += "\n(and in the last column, whether under the user root " +
                 hex(view.pair->user.value) + " too)";
     text.heading(head + ':');

@@ -34,7 +34,7 @@ struct EntryView {
     Mode mode;
     PhysAddr root;
     std::optional<KptiRoots> pair;
-    std::string_view half;  ///< which of them the root is, "" without KPTI
+    std::optional<Half> half;  ///< which of them the root is; nothing without KPTI
     std::span<const EntryRow> rows;
     std::span<const std::string> notes;  ///< what is not known
 };

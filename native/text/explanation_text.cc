@@ -140,16 +140,18 @@ private:
             case Outcome::not_present:
                 line({"  not present: the walk ends at the ", last->step.level->entry_name,
                       " (P=0)"});
-                if (address_.note)
-                    for (const std::string& part :
-                         wrap(address_.note->text, {.width = screen_columns - 2}))
-                        line({"  ", part});
-                return;
+                return note();
             case Outcome::unreadable:
                 return line({"  unreadable: the ", last->step.level->entry_name, " at ",
                              hex(last->step.entry_address.value), ": ", e_.why});
             case Outcome::reserved_bit: return reserved_bit(*last);
         }
+    }
+
+    void note() {
+        if (!address_.note) return;
+        for (const std::string& part : wrap(address_.note->text, {.width = screen_columns - 2}))
+            line({"  ", part});
     }
 
     void reserved_bit(const ExplainedStep& step) {
@@ -172,6 +174,7 @@ private:
             line({"           no ", name(denial.right), ": ", step.level->entry_name, " ",
                   std::to_string(step.index), " ", denial_text(denial.right)});
         }
+        note();
         assumed_maxphyaddr();
     }
 

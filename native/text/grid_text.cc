@@ -77,8 +77,12 @@ void put_parts(Text& text, const Map& map, std::span<const Label> labels,
 }
 
 std::string_view source_mark(const Label& label) {
-    if (label.source == "read") return " =";
-    return label.source == "deduced" ? " ~" : "";
+    switch (label.source) {
+        case LabelSource::read: return " =";
+        case LabelSource::deduced: return " ~";
+        case LabelSource::documented: break;
+    }
+    return "";
 }
 
 }  // namespace ptmap

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "arch/formats.h"
-#include "arch/register_bits.h"
 #include "text/entry_text.h"
 #include "text/json_writer.h"
 #include "text/wrap.h"
@@ -13,7 +12,8 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-std::string small_letters(std::string text) {
+std::string small_letters(std::string_view words) {
+    std::string text(words);
     for (char& c : text)
         if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     return text;
@@ -21,9 +21,9 @@ std::string small_letters(std::string text) {
 
 constexpr unsigned value_digits(std::uint64_t value) { return value >> 32 ? 16 : 8; }
 
-Words set_bits(std::string_view name, std::uint64_t value) {
+Words set_bits(ControlRegister reg, std::uint64_t value) {
     Words words;
-    for (const RegisterBit& bit : register_bits(name))
+    for (const RegisterBit& bit : register_bits(reg))
         if (value >> bit.bit & 1) words.emplace_back(bit.name);
     return words;
 }
@@ -50,10 +50,13 @@ Words cr3_fields(const Paging& paging, std::uint64_t value) {
 }
 
 Words words_of(const ShownRegister& shown, std::uint64_t value, const RegistersReport& report) {
-    Words words = set_bits(shown.name, value);
-    if (shown.name == "CR3" && report.paging) words = cr3_fields(*report.paging, value);
-    if (shown.name == "CR2" && !report.cr2_now.empty()) words = {"now " + report.cr2_now};
-    if (shown.is_set) words.push_back("(set by `set ptmap " + small_letters(shown.name) + "`)");
+    Words words = set_bits(shown.reg, value);
+    if (shown.reg == ControlRegister::cr3 && report.paging)
+        words = cr3_fields(*report.paging, value);
+    if (shown.reg == ControlRegister::cr2 && !report.cr2_now.empty())
+        words = {"now " + report.cr2_now};
+    if (shown.is_set)
+        words.push_back("(set by `set ptmap " + small_letters(name(shown.reg)) + "`)");
     for (const std::string& what : shown.assumed) words.push_back("(assuming " + what + ")");
     return words;
 }
@@ -64,7 +67,7 @@ void put_name(Text& text, std::string_view name) {
 }
 
 void put_register(Text& text, const ShownRegister& shown, const RegistersReport& report) {
-    put_name(text, shown.name);
+    put_name(text, name(shown.reg));
     if (!shown.value) {
         text.out += "not known\n";
         return;
@@ -138,10 +141,11 @@ void put_register_json(JsonWriter& json, const ShownRegister& shown,
     json.object([&] {
         json.key("value").hex(*shown.value);
         json.key("bits").list([&] {
-            for (const std::string& name : set_bits(shown.name, *shown.value)) json.text(name);
+            for (const std::string& name : set_bits(shown.reg, *shown.value)) json.text(name);
         });
         if (shown.is_set) json.key("set").boolean(true);
-        if (shown.name == "CR2" && !report.cr2_now.empty()) json.key("now").text(report.cr2_now);
+        if (shown.reg == ControlRegister::cr2 && !report.cr2_now.empty())
+            json.key("now").text(report.cr2_now);
         if (shown.assumed.empty()) return;
         json.key("assumed").list([&] {
             for (const std::string& what : shown.assumed) json.text(what);
@@ -169,7 +173,7 @@ void put_state_members(JsonWriter& json, const EntryPieceState& state) {
 
 void put_row_json(JsonWriter& json, const EntryRow& row) {
     json.object([&] {
-        json.key("name").text(row.piece.name);
+        json.key("name").text(row.piece.full_name());
         json.key("va").hex(row.piece.address.value);
         json.key("access").text(name(row.piece.access));
         json.key("vectors").list([&] {
@@ -214,9 +218,9 @@ void put_descriptors_json(JsonWriter& json, const RegistersReport& report) {
 
 }  // namespace
 
-std::string_view RegistersReport::half() const {
-    if (!pair || !root) return "";
-    return *root == pair->user ? "user" : "kernel";
+std::optional<Half> RegistersReport::half() const {
+    if (!pair || !root) return std::nullopt;
+    return *root == pair->user ? Half::user : Half::kernel;
 }
 
 std::string outcome_text(const Walk& walk) {
@@ -260,7 +264,7 @@ std::string registers_json(const RegistersReport& report) {
         report.root ? json.hex(report.root->value) : json.null();
         json.key("registers").object([&] {
             for (const ShownRegister& shown : report.registers)
-                put_register_json(json.key(small_letters(shown.name)), shown, report);
+                put_register_json(json.key(small_letters(name(shown.reg))), shown, report);
         });
         put_descriptors_json(json.key("descriptors"), report);
     });

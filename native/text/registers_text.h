@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "arch/register_bits.h"
 #include "arch/system_registers.h"
 #include "arch/x86_paging.h"
 #include "explain/entry_piece.h"
@@ -17,7 +18,7 @@ namespace ptmap {
 
 /// A control register to show.
 struct ShownRegister {
-    std::string name;                    ///< "CR0"
+    ControlRegister reg;
     std::optional<std::uint64_t> value;  ///< nothing if it is not known
     bool is_set = false;                 ///< the user gave it, not the target
     std::vector<std::string> assumed;    ///< assumed bits: "CR4.PSE=1"
@@ -37,8 +38,8 @@ struct RegistersReport {
     std::vector<std::string> notes;  ///< parts that are not known
     std::string why_not;
 
-    /// Which of KPTI's roots the root is: "user" or "kernel", "" without KPTI.
-    std::string_view half() const;
+    /// Which of KPTI's roots the root is; nothing without KPTI.
+    std::optional<Half> half() const;
 };
 
 /// "supervisor read at physical 0x1000", "not present: the walk ends at the PDE".

@@ -16,7 +16,7 @@ void put_labels(std::string& out, std::span<const Label> labels) {
     for (const Label& label : labels) {
         if (before && before->name == label.name && before->source == label.source) continue;
         names.append(before ? ", " : "").append(label.name);
-        sources.append(before ? ", " : "").append(label.source);
+        sources.append(before ? ", " : "").append(ptmap::name(label.source));
         before = &label;
     }
     put_text_member(out, "label", names);
@@ -160,7 +160,7 @@ std::string heading(std::span<const Label> labels, const VirtInterval& interval)
     std::string text = cover(here, interval) ? "" : "partly ";
     std::string before;
     for (const Label& label : here) {
-        std::string name = label.name + " (" + label.source + ')';
+        std::string name = label.name + " (" + std::string(ptmap::name(label.source)) + ')';
         if (name == before) continue;
         text.append(before.empty() ? "" : ", ").append(name);
         before = std::move(name);

@@ -62,7 +62,7 @@ void put_gaps(Text& text, std::span<const Gap> gaps, Mode mode, std::string_view
 void put_head(Text& text, const SpaceHead& head) {
     std::string first{name(head.mode)};
     first.append(" paging, root ").append(hex(head.root.value));
-    if (!head.half.empty()) first.append(", KPTI's ").append(head.half).append(" root");
+    if (head.half) first.append(", KPTI's ").append(name(*head.half)).append(" root");
     if (head.is_linux) first += ", Linux";
     std::size_t length = first.size();
     for (const std::string& note : head.notes) length += 2 + note.size();
@@ -81,8 +81,8 @@ void put_split(Text& text, VirtAddr split) {
     text.out += '\n';
 }
 
-void put_kpti(Text& text, const KptiShare& share, const KptiRoots& roots, std::string_view half) {
-    const bool is_user = half == "user";
+void put_kpti(Text& text, const KptiShare& share, const KptiRoots& roots, Half half) {
+    const bool is_user = half == Half::user;
     text.out.append("KPTI: ").append(short_size(share.user_frames)).append(" of the kernel's ");
     text.out.append(short_size(share.kernel_frames)).append(" stay in the user root (-half ");
     text.out += is_user ? "kernel: " : "user: ";
@@ -111,8 +111,7 @@ void put_missing(Text& text, const Map& map, const MissingOptions& options) {
     put_gaps(text, map.malformed, map.mode, "entry has a reserved bit set",
              "entries have a reserved bit set", options.indent);
     const std::string margin(options.indent, ' ');
-    const auto was_interrupted = [&](const Gap& gap) { return gap.why == options.interrupted; };
-    if (!options.interrupted.empty() && std::ranges::any_of(map.unreadable, was_interrupted))
+    if (std::ranges::any_of(map.unreadable, &Gap::interrupted))
         text.out.append(margin).append("interrupted: the same command goes on from here\n");
     if (!map.truncated) return;
     const std::string limit = options.tables_cut ? "tables" : "ranges";

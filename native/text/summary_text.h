@@ -1,6 +1,7 @@
 // The lines above and below a map: which space it is, its split, KPTI, counts, what is missing.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,7 +18,7 @@ namespace ptmap {
 struct SpaceHead {
     Mode mode;
     PhysAddr root;
-    std::string_view half;  ///< which of KPTI's roots that is, "" without KPTI
+    std::optional<Half> half;  ///< which of KPTI's roots that is; nothing without KPTI
     bool is_linux = false;
     std::span<const std::string> notes;  ///< whose space it is
 };
@@ -29,15 +30,14 @@ void put_head(Text& text, const SpaceHead& head);
 void put_split(Text& text, VirtAddr split);
 
 /// "KPTI: 2.1M of the kernel's 512M stay in the user root ...", seen from the root of this half.
-void put_kpti(Text& text, const KptiShare& share, const KptiRoots& roots, std::string_view half);
+void put_kpti(Text& text, const KptiShare& share, const KptiRoots& roots, Half half);
 
 /// "132 tables; pages: 9386 of 4K, 267 of 2M; complete".
 void put_counts(Text& text, const Map& map);
 
 struct MissingOptions {
-    bool tables_cut = false;       ///< the limit of tables was reached
-    std::string_view interrupted;  ///< why a table is missing that Ctrl-C kept from being read
-    std::size_t indent = 0;        ///< spaces before each line
+    bool tables_cut = false;  ///< the limit of tables was reached
+    std::size_t indent = 0;   ///< spaces before each line
 };
 
 /// What could not be read or has reserved bits, and limits that were reached. Empty if the map is

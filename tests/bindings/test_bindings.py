@@ -209,6 +209,16 @@ def test_an_exception_crosses_unchanged() -> None:
             ask()
 
 
+def test_what_ctrl_c_left_unread_is_told_by_value() -> None:
+    def gap_of(answer: Any) -> Any:
+        tables = core.scan(paging_of(CASE), 0x1000, lambda wanted: [answer for _ in wanted])
+        (gap,) = core.make_map(tables).unreadable
+        return gap.why, gap.interrupted
+
+    assert gap_of(core.Interrupted()) == ("interrupted", True)
+    assert gap_of("interrupted") == ("interrupted", False)
+
+
 @pytest.mark.parametrize("answer", [[], [b"short"], [None], [3], [b"x" * 4096] * 2])
 def test_bad_answers_are_errors(answer: Any) -> None:
     with pytest.raises((ValueError, TypeError, RuntimeError)):

@@ -31,10 +31,11 @@ def ranges(*rows):
     return [SimpleNamespace(va=va, pa=pa, size=size, page_sizes=sizes)
             for va, pa, size, sizes in rows]
 def direct_map(*rows):
-    span = layout._direct_map(SimpleNamespace(ranges=ranges(*rows)), {lowest})
-    return span and [span.start, span.end]
+    return ends(layout._direct_map(SimpleNamespace(ranges=ranges(*rows)), {lowest}))
 def vmemmap(*rows):
-    return layout._vmemmap(ranges(*rows), {struct_pages})
+    return ends(layout._vmemmap(ranges(*rows), {struct_pages}))
+def ends(found):
+    return found and [found.first, found.end]
 """
 LOWEST, STRUCT_PAGES = 0xFFFF888000000000, 8 * MIB
 DEFINED = RANGES.format(lowest=LOWEST, struct_pages=STRUCT_PAGES)
@@ -150,12 +151,13 @@ def test_whole_pages(gdb: GdbSession) -> None:
 
 BY_PLACE = """
 from types import SimpleNamespace
+from ptmap.base.interval import Interval
 from ptmap.linux.vmas import _Vmas
 fields = dict(brk=0x8000, start_brk=0x5010, start_stack=0x20800)
 vmas = object.__new__(_Vmas)
 vmas._mm = 0
 vmas._structures = SimpleNamespace(read=lambda at, field: fields[field.partition(".")[2]])
-result = [vmas._name_by_place(start, end) for start, end in {spans}]
+result = [vmas._name_by_place(Interval.until(start, end)) for start, end in {spans}]
 """
 
 

@@ -240,6 +240,40 @@ def special_vectors() -> Iterator[Vector]:
     yield one((6, 1), 29, "special", has_frame=False, known=(lowest_special(3, 1, 1), None))
 
 
+def page_vectors() -> Iterator[tuple[str, tuple[int, int], int, list[str]]]:
+    """Mode, version, entry, names: _PAGE_BIT_* of asm/pgtable_types.h of 6.1, 6.12, 7.2 and 7.3.
+    SOFTW4 is bit 58 until 6.5 and 57 since; SAVED_DIRTY came with 6.6; DEVMAP went with 6.17."""
+    for mode in ("4-level", "5-level"):
+        for version in ((5, 6), (6, 1), (6, 5), (6, 6), (6, 12), (6, 16), (6, 17), (7, 3)):
+            is_new = version >= (6, 6)
+            yield mode, version, 0x867 | 1 << 9, ["special", "soft-dirty"]
+            yield mode, version, 0x067 | 1 << 10, ["uffd-wp"] if version >= (5, 7) else []
+            yield mode, version, 0x067 | 1 << 57, ["devmap"] * (is_new and version <= (6, 16))
+            yield mode, version, 0x067 | 1 << 58, ["saved-dirty" if is_new else "devmap"]
+            yield mode, version, 0x9FF | 1 << 63, ["soft-dirty"]
+    for mode in ("pae", "32-bit"):
+        for version in ((6, 1), (6, 12), (7, 3)):
+            yield mode, version, 0x867, []
+            yield mode, version, 0x267, ["special"]
+            yield mode, version, 0x467, ["saved-dirty"] * (version >= (6, 6))
+
+
+NAMES = """
+import json
+from ptmap.linux.entry_bits import OF_PAGES, names
+result = [names(OF_PAGES, mode, tuple(version), raw)
+          for mode, version, raw, _ in json.loads({vectors!r})]
+"""
+
+
+def test_bits_of_pages() -> None:
+    todo = list(page_vectors())
+    with GdbSession(script=ptmap_script()) as gdb:
+        found = gdb.python(NAMES.format(vectors=json.dumps(todo)))
+    for vector, names in zip(todo, found, strict=True):
+        assert names == vector[3], vector
+
+
 DECODE = """
 import json
 from ptmap.linux import not_present as n
@@ -283,10 +317,11 @@ def test_another_system_has_no_linux_in_its_entries() -> None:
 
 EXPLAIN = """
 from ptmap.context import selection
-from ptmap.linux import not_present as n
-n._linux = lambda space: n._Known(0, b"", (6, 1), {user_end})
+from ptmap.linux import entries
+from ptmap.spaces import walks
+entries._linux = lambda space: entries._Known(0, b"", (6, 1), {user_end})
 space = selection.resolve({{}})
-result = [n.explain(space, va, 1, {raw}) for va in {addresses}]
+result = [entries.explain(space, walks.walk(space, va)) for va in {addresses}]
 """
 
 
@@ -295,14 +330,14 @@ def test_only_the_user_part_is_a_process_s() -> None:
     for mode, user_end in (("32-bit", 0xC0000000), ("4-level", 1 << 47)):
         space = Tables(mode)
         kernel_part = user_end if mode == "32-bit" else 0xFFFF888000000000
+        addresses = [user_end - 0x1000, kernel_part]
+        for va in addresses:
+            space.map(va ^ 0x1000, 0x100000, KIB4, P)  # the tables
+            space.set_entry(va, 1, protnone(mode, 0x123000))
         with BareMachine(script=ptmap_script()) as machine:
             space.write_to(machine)
             machine.set_mode(mode, space.root)
-            code = EXPLAIN.format(
-                user_end=user_end,
-                raw=protnone(mode, 0x123000),
-                addresses=[user_end - 0x1000, kernel_part],
-            )
+            code = EXPLAIN.format(user_end=user_end, addresses=addresses)
             assert machine.session.python(code) == [
                 {"what": "prot-none", "pa": "0x123000", "version": "6.1"},
                 None,
@@ -392,8 +427,9 @@ def test_prot_none(stop: Stopped) -> None:
 @pytest.mark.linux
 def test_every_page_that_is_not_there(stop: Stopped) -> None:
     """Swapped out by pagemap is swapped out by ptmap, type and offset, and nothing else is."""
-    swapped = other = 0
+    swapped = other = soft_dirty = 0
     is_wide = not any(word in stop.name for word in ("686", "pae"))
+    zeros = explain(stop.gdb, stop.pages("zero")[0])["pa"]
     for kind in stop.areas:
         if kind in ("big", "none"):
             continue
@@ -414,10 +450,14 @@ def test_every_page_that_is_not_there(stop: Stopped) -> None:
                 assert ("exclusive" in flags) == is_wide
                 swapped += 1
             else:
-                assert "linux" not in one
+                # pagemap's bit is also that of the whole mapping. The page of zeros is special.
+                bits = one.get("linux", {}).get("bits", [])
+                assert "soft-dirty" not in bits or is_wide and entry & SOFT_DIRTY
+                assert ("special" in bits) == (one.get("pa") == zeros), bits
+                soft_dirty += "soft-dirty" in bits
                 assert (one["outcome"] == "mapped") == bool(entry & proc_files.PRESENT)
                 other += 1
-    assert other > 40 and swapped > 0
+    assert other > 40 and swapped > 0 and (soft_dirty > 20) == is_wide
     print(f"{stop.name}: {swapped} swapped and {other} other pages, 0 differing")
 
 
@@ -435,12 +475,13 @@ def test_text(stop: Stopped) -> None:
     number, offset = proc_files.swap_entry(stop.pagemap[va])
     line = f"  Linux {stop.version}: swapped out: type {number}, offset {offset:#x}"
     assert line in stop.gdb.run(f"pte {va:#x}")
-    for nothing in (stop.pages("untouched")[3], stop.pages("rw")[0]):
-        assert "Linux" not in stop.gdb.run(f"pte {nothing:#x}")
+    assert "Linux" not in stop.gdb.run(f"pte {stop.pages('untouched')[3]:#x}")
+    page = stop.gdb.run(f"pte {stop.pages('rw')[0]:#x}")
+    assert (f"\n  Linux {stop.version}: soft-dirty\n" in page) == bool(hint)
 
 
 COUNT = """
-from ptmap.linux import not_present as n
+from ptmap.linux import entries as n
 calls = []
 if not hasattr(n, "real_find"):
     n.real_find = n.find
@@ -454,7 +495,7 @@ FORGET = "from ptmap.machine.sources import choose\nchoose.memory().found.end()"
 OTHER = """
 from dataclasses import replace
 from ptmap.machine.sources import choose
-from ptmap.linux import not_present as n
+from ptmap.linux import entries as n
 last = choose.memory().found.of(n._Last)
 last.known = replace(last.known, {what})
 """
@@ -485,9 +526,10 @@ def test_a_version_that_is_not_known(stop: Stopped) -> None:
 
 SPECIAL = """
 from ptmap.context import selection
-from ptmap.linux import not_present as n
+from ptmap.linux import entries
 space = selection.resolve({{}})
-result = [n.explain(space, 0x10000000, 1, raw) for raw in {raws}]
+linux = entries._linux(space)
+result = [entries._not_present(space, linux, 1, raw) for raw in {raws}]
 """
 
 
@@ -495,7 +537,7 @@ result = [n.explain(space, 0x10000000, 1, raw) for raw in {raws}]
 def test_symbols_tell_special_types(with_symbols: Stopped) -> None:
     """These kernels have migration and no other group: MAX_SWAPFILES is 32 - 3 - 1."""
     raws = [swap_wide(number, 0x1FEC9) for number in range(27, 32)]
-    plain = {"offset": "0x1fec9", "version": "6.1"}
+    plain = {"offset": "0x1fec9"}
     moving = {"what": "migration", "pa": "0x1fec9000", **plain}
     assert with_symbols.gdb.python(SPECIAL.format(raws=raws)) == [
         {"what": "swap", "type": 27, **plain},

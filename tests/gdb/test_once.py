@@ -127,4 +127,5 @@ def test_on_lab64(tmp_path: Path) -> None:
 def test_on_linux(tmp_path: Path) -> None:
     with boot("4-level-pti") as guest, GdbSession(script=ptmap_script()) as gdb:
         gdb.attach(guest.gdb_target)
+        gdb.run("pte $pc")  # looks for a Linux, once a connection
         assert list(costs(gdb, tmp_path, 2)) == []

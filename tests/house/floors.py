@@ -36,9 +36,9 @@ IMPORT_GDB = ("debugger", "machine", "context", "check", "scripting", "commands"
 
 NATIVE = (
     ("paging",),
-    ("arch", "sources", "elf"),
-    ("space", "machine"),
-    ("explain", "vdso"),
+    ("arch", "elf"),
+    ("space", "sources"),
+    ("explain", "vdso", "machine"),
     ("text",),
 )
 

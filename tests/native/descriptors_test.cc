@@ -102,8 +102,8 @@ public:
     EntryPiece piece(std::string_view name) {
         EntryPiece found;
         for (const EntryPiece& piece : needs().pieces) {
-            if (piece.name != name) continue;
-            EXPECT_EQ(found.name, "") << "two of " << name;
+            if (piece.full_name() != name) continue;
+            EXPECT_EQ(found.full_name(), "") << "two of " << name;
             found = piece;
         }
         return found;
@@ -111,13 +111,13 @@ public:
     Strings names(std::string_view ending = "") {
         Strings all;
         for (const EntryPiece& piece : needs().pieces)
-            if (piece.name.ends_with(ending)) all.push_back(piece.name);
+            if (piece.full_name().ends_with(ending)) all.push_back(piece.full_name());
         return all;
     }
     std::map<std::uint64_t, Vectors> handlers() {
         std::map<std::uint64_t, Vectors> all;
         for (const EntryPiece& piece : needs().pieces)
-            if (piece.name == "handlers") {
+            if (piece.full_name() == "handlers") {
                 EXPECT_EQ(piece.access, Access::fetch);
                 EXPECT_EQ(piece.pages, std::vector{piece.address});
                 all[piece.address.value] = piece.vectors;
@@ -466,7 +466,7 @@ TEST_P(EveryMode, TablesThatAreNotMappedAreSaid) {
     const SystemRegisters registers{
         {{0}, 0xFFFF}, {{0}, 0xFFFF}, {{0}, 0xFFFF, 8, 2}, {{0}, 0xFFFF, 8, 0xB}};
     const EntryNeeds needs = entry_needs(registers, linear);
-    EXPECT_EQ(needs.unread, (std::vector<std::string_view>{"IDT", "TSS"}));
+    EXPECT_EQ(needs.unread, (std::vector<SystemTable>{SystemTable::idt, SystemTable::tss}));
     EXPECT_EQ(needs.pieces.size(), 4u);  // all tables, and no stacks
 }
 
@@ -474,11 +474,11 @@ TEST_P(EveryMode, TablesThatCannotBeReadAreZeros) {
     Cpu cpu(GetParam());
     cpu.gate(0, {.offset = 0x5000, .selector = code_2});
     cpu.now.gdtr.base = {0x90000};  // not mapped
-    EXPECT_EQ(cpu.needs().unread, std::vector<std::string_view>{"GDT"});
+    EXPECT_EQ(cpu.needs().unread, std::vector<SystemTable>{SystemTable::gdt});
     EXPECT_EQ(cpu.names(" stack").size(), 1u);  // zeros are a segment of DPL 0
     cpu.gate(0, {.offset = 0x5000, .selector = 0x0C});
     cpu.now.ldtr = {{0x90000}, 0xFF, 0x30, 2};
-    EXPECT_EQ(cpu.needs().unread, std::vector<std::string_view>{"LDT"});
+    EXPECT_EQ(cpu.needs().unread, std::vector<SystemTable>{SystemTable::ldt});
 }
 
 TEST_P(EveryMode, APartOfATableThatIsThereIsRead) {
@@ -487,7 +487,7 @@ TEST_P(EveryMode, APartOfATableThatIsThereIsRead) {
     cpu.gate_at(0x71000 - cpu.gate_bytes(), {.offset = 0x5000});
     cpu.now.idtr = {{0x71000 - cpu.gate_bytes()}, 2 * cpu.gate_bytes() - 1};
     EXPECT_EQ(cpu.handlers(), (std::map<std::uint64_t, Vectors>{{0x5000, {0}}}));
-    EXPECT_EQ(cpu.needs().unread, std::vector<std::string_view>{"IDT"});
+    EXPECT_EQ(cpu.needs().unread, std::vector<SystemTable>{SystemTable::idt});
     const EntryPieceState state = cpu.state("IDT");
     EXPECT_EQ(state.mapped, 1u);
     EXPECT_EQ(text(state), "ONLY 1 of 2 pages");
@@ -500,7 +500,7 @@ TEST_P(EveryMode, ATableInNoRamIsMappedAndUnread) {
     cpu.set(cpu.walk(0x70000).steps.back().table.value, cpu.walk(0x70000).steps.back().index,
             0x7f000000 | bit::P);
     cpu.now.idtr = {{0x70000}, 0xFF};
-    EXPECT_EQ(cpu.needs().unread, std::vector<std::string_view>{"IDT"});
+    EXPECT_EQ(cpu.needs().unread, std::vector<SystemTable>{SystemTable::idt});
     EXPECT_EQ(cpu.state("IDT").frame, PhysAddr{0x7f000000});
     EXPECT_TRUE(cpu.state("IDT").ok());
 }
@@ -510,7 +510,7 @@ TEST_P(EveryMode, WithoutAllOfTheTssThereAreNoStacks) {
     cpu.map(0x70000);
     cpu.now.tr.base = {0x70FA0};  // ends in a page that is not mapped
     EXPECT_EQ(cpu.names(" stack"), Strings{});
-    EXPECT_EQ(cpu.needs().unread, std::vector<std::string_view>{"TSS"});
+    EXPECT_EQ(cpu.needs().unread, std::vector<SystemTable>{SystemTable::tss});
 }
 
 TEST_P(EveryMode, LetsTheMemorysExceptionThrough) {

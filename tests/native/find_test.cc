@@ -422,7 +422,7 @@ TEST(Aliases, Groups) {
 TEST(Aliases, Json) {
     const Map map =
         map_of({range(0x1000, 0x10000, 0x3000, W | U), range(0x9000, 0x11000, 0x1000, X)});
-    const std::vector<Label> labels{{{{0x9000}, {0x9fff}}, "a\"\x1b\\", "read"}};
+    const std::vector<Label> labels{{{{0x9000}, {0x9fff}}, "a\"\x1b\\", LabelSource::read}};
     EXPECT_EQ(aliases_json(map, both, labels),
               "\n  {\"pa\": \"0x11000\", \"size\": \"0x1000\", \"conflicts\": [\"write+exec\", "
               "\"user+kernel\"], \"write_exec_in_one\": false, \"count\": 2, \"mappings\": "

@@ -60,11 +60,12 @@ TEST(PartsText, EachNameOnceWithWhatIsMappedOfIt) {
          {std::pair(0xbf000000u, 12 * KiB), std::pair(0xc0000000u, MiB),
           std::pair(0xc0100000u, 3 * MiB), std::pair(0xc8000000u, 5 * MiB)})
         map.ranges.push_back({{va}, size, {va}, true, {12}, {Rights::write}});
-    const std::vector<Label> labels{{{{0xbf000000}, {0xbfffffff}}, "stack", "deduced"},
-                                    {{{0xc0000000}, {0xc00fffff}}, "lowmem", "read"},
-                                    {{{0xc0100000}, {0xc03fffff}}, "kernel text", "documented"},
-                                    {{{0xc0400000}, {0xcfffffff}}, "lowmem", "read"},
-                                    {{{0xfffff000}, {0xffffffff}}, "top", "read"}};
+    const std::vector<Label> labels{
+        {{{0xbf000000}, {0xbfffffff}}, "stack", LabelSource::deduced},
+        {{{0xc0000000}, {0xc00fffff}}, "lowmem", LabelSource::read},
+        {{{0xc0100000}, {0xc03fffff}}, "kernel text", LabelSource::documented},
+        {{{0xc0400000}, {0xcfffffff}}, "lowmem", LabelSource::read},
+        {{{0xfffff000}, {0xffffffff}}, "top", LabelSource::read}};
     std::string roles;
     const auto put = [&](Text& text) { put_parts(text, map, labels, labels); };
     EXPECT_EQ(written(put, &roles),

@@ -29,9 +29,9 @@ Map map_of(std::vector<Range> ranges, Mode mode = Mode::level4) {
 
 TEST(Labels, ThoseThatTouch) {
     const std::vector<Label> labels{
-        {{{0x1000}, {0x1fff}}, "a", "read"},
-        {{{0x3000}, {0x4fff}}, "b", "read"},
-        {{{~std::uint64_t{0xfff}}, {~std::uint64_t{0}}}, "top", "read"}};
+        {{{0x1000}, {0x1fff}}, "a", LabelSource::read},
+        {{{0x3000}, {0x4fff}}, "b", LabelSource::read},
+        {{{~std::uint64_t{0xfff}}, {~std::uint64_t{0}}}, "top", LabelSource::read}};
     const auto names = [&](std::uint64_t va, std::uint64_t size) {
         std::string joined;
         for (const Label& label : labels_in(labels, VirtInterval::of_size({va}, size)))
@@ -106,7 +106,7 @@ TEST(Overview, NoRowHidesAWideHole) {
     std::vector<Range> ranges{range(0x400000, 0x1000, user), range(0x402000, 0x1000, user),
                               range(0x7ffff0000000, 0x1000, user)};
     for (std::uint64_t at = upper; labels.size() < 4; at += 0x1000) {
-        labels.push_back({{{at}, {at + 0xfff}}, std::to_string(at), "read"});
+        labels.push_back({{{at}, {at + 0xfff}}, std::to_string(at), LabelSource::read});
         ranges.push_back(range(at, 0x1000, kernel));
     }
     const auto rows = overview(map_of(ranges), labels, 4, 16);
@@ -124,8 +124,9 @@ TEST(Overview, WideHolesDoNotMakeItEndless) {
 }
 
 TEST(Overview, LabelsKeepTogetherAndApart) {
-    const std::vector<Label> labels{{{{upper}, {upper + 0xfffff}}, "direct", "read"},
-                                    {{{upper + 0x100000}, {upper + 0x1fffff}}, "heap", "read"}};
+    const std::vector<Label> labels{
+        {{{upper}, {upper + 0xfffff}}, "direct", LabelSource::read},
+        {{{upper + 0x100000}, {upper + 0x1fffff}}, "heap", LabelSource::read}};
     // One range over both labels, then another far up in the second.
     const Map map = map_of({range(upper, 0x110000, kernel), range(upper + 0x1f0000, 0x1000, kernel),
                             range(upper + 0x300000, 0x1000, kernel)});
@@ -142,7 +143,7 @@ TEST(Overview, LabelsKeepTogetherAndApart) {
 }
 
 TEST(Overview, ARowIsLabelledOnlyWhereAllOfItIs) {
-    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a.so", "read", false}};
+    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a.so", LabelSource::read, false}};
     const Map map = map_of({range(0x1000, 0x1000, user), range(0x3000, 0x1000, user)});
     const auto rows = overview(map, labels, 1, 16);
     ASSERT_EQ(rows.size(), 1u);
@@ -151,10 +152,10 @@ TEST(Overview, ARowIsLabelledOnlyWhereAllOfItIs) {
 }
 
 TEST(Overview, JoinsLabelsThatNeedNotStandApart) {
-    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a.so", "read", false},
-                                    {{{0x3000}, {0x3fff}}, "a.so", "read", false},
-                                    {{{0x8000}, {0x8fff}}, "b.so", "read", false},
-                                    {{{0xa000}, {0xafff}}, "stack", "read", true}};
+    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a.so", LabelSource::read, false},
+                                    {{{0x3000}, {0x3fff}}, "a.so", LabelSource::read, false},
+                                    {{{0x8000}, {0x8fff}}, "b.so", LabelSource::read, false},
+                                    {{{0xa000}, {0xafff}}, "stack", LabelSource::read, true}};
     const Map map = map_of({range(0x1000, 0x1000, user), range(0x3000, 0x1000, user),
                             range(0x8000, 0x1000, user), range(0xa000, 0x1000, user)});
     EXPECT_EQ(overview(map, labels, 10, 16).size(), 3u);
@@ -167,7 +168,7 @@ TEST(Overview, JoinsLabelsThatNeedNotStandApart) {
 
 TEST(Overview, CellsOfOddSizes) {
     // Labels need not end at a page; a terabyte still fits in its cells.
-    const std::vector<Label> labels{{{{0x1000}, {0x1233}}, "text", "read"}};
+    const std::vector<Label> labels{{{{0x1000}, {0x1233}}, "text", LabelSource::read}};
     const auto odd = overview(map_of({range(0x1000, 0x1000, user)}), labels, 10, 16);
     ASSERT_EQ(odd.size(), 2u);
     EXPECT_EQ(odd[0].cells, "+");
@@ -201,8 +202,8 @@ TEST(Common, FramesCountOnce) {
 }
 
 TEST(Labels, Cover) {
-    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a", "read"},
-                                    {{{0x2000}, {0x2fff}}, "b", "read"}};
+    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a", LabelSource::read},
+                                    {{{0x2000}, {0x2fff}}, "b", LabelSource::read}};
     EXPECT_TRUE(cover(labels, VirtInterval::of_size({0x1000}, 0x2000)));
     EXPECT_TRUE(cover(labels, VirtInterval::of_size({0x1800}, 0x1000)));
     EXPECT_FALSE(cover(labels, VirtInterval::of_size({0x1000}, 0x2001)));
@@ -271,8 +272,8 @@ TEST(Map, Split) {
 }
 
 TEST(Render, Labels) {
-    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a\"\n", "read"},
-                                    {{{0x2000}, {0x2fff}}, "b", "deduced"}};
+    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "a\"\n", LabelSource::read},
+                                    {{{0x2000}, {0x2fff}}, "b", LabelSource::deduced}};
     const Map map = map_of({range(0x1000, 0x2000, user), range(0x2000, 0x1000, kernel),
                             range(0x9000, 0x1000, kernel)});
     EXPECT_NE(json(map, labels).find(R"("label": "a\"?, b", "label_source": "read, deduced"})"),
@@ -287,7 +288,7 @@ TEST(Render, Labels) {
 }
 
 TEST(Render, PartlyLabelled) {
-    const std::vector<Label> labels{{{{0x2000}, {0x2fff}}, "b", "deduced"}};
+    const std::vector<Label> labels{{{{0x2000}, {0x2fff}}, "b", LabelSource::deduced}};
     const Map map = map_of({range(0x1000, 0x2000, user), range(0x2000, 0x1000, kernel)});
     EXPECT_NE(ranges_text(map, labels).find("partly b (deduced):\n0x0000000000001000"),
               std::string::npos);

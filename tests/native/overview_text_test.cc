@@ -33,8 +33,8 @@ std::string overview_of(Machine& m, const Screen& screen, std::span<const Label>
 }
 
 TEST(OverviewText, ARowForEachStretch) {
-    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "text", "read"},
-                                    {{{0x2000}, {0x2fff}}, "data", "deduced"}};
+    const std::vector<Label> labels{{{{0x1000}, {0x1fff}}, "text", LabelSource::read},
+                                    {{{0x2000}, {0x2fff}}, "data", LabelSource::deduced}};
     std::string roles;
     Machine m = small();
     EXPECT_EQ(overview_of(m, {}, labels, &roles),
@@ -55,7 +55,8 @@ TEST(OverviewText, ARowForEachStretch) {
 }
 
 TEST(OverviewText, LinesAreNotWiderThanTheScreen) {
-    const std::vector<Label> labels{{{{0}, {0x7fffffffffff}}, std::string(100, 'n'), "read"}};
+    const std::vector<Label> labels{
+        {{{0}, {0x7fffffffffff}}, std::string(100, 'n'), LabelSource::read}};
     Machine m = small();
     for (std::size_t width = 1; width < 200; ++width) {
         const std::string text = overview_of(m, {.width = width}, labels);

@@ -10,39 +10,40 @@
 namespace ptmap {
 namespace {
 
-std::string_view name_of(std::string_view reg, std::uint64_t mask) {
+std::string_view name_of(ControlRegister reg, std::uint64_t mask) {
     for (const RegisterBit& row : register_bits(reg))
         if (row.bit == std::countr_zero(mask)) return row.name;
     return "";
 }
 
 TEST(RegisterBits, AreTheMasksThatTheCoreUses) {
-    EXPECT_EQ(name_of("CR0", cr0::PE), "PE");
-    EXPECT_EQ(name_of("CR0", cr0::WP), "WP");
-    EXPECT_EQ(name_of("CR0", cr0::PG), "PG");
-    EXPECT_EQ(name_of("CR4", cr4::PSE), "PSE");
-    EXPECT_EQ(name_of("CR4", cr4::PAE), "PAE");
-    EXPECT_EQ(name_of("CR4", cr4::MCE), "MCE");
-    EXPECT_EQ(name_of("CR4", cr4::PGE), "PGE");
-    EXPECT_EQ(name_of("CR4", cr4::LA57), "LA57");
-    EXPECT_EQ(name_of("CR4", cr4::SMEP), "SMEP");
-    EXPECT_EQ(name_of("CR4", cr4::SMAP), "SMAP");
-    EXPECT_EQ(name_of("CR4", cr4::PKE), "PKE");
-    EXPECT_EQ(name_of("CR4", cr4::CET), "CET");
-    EXPECT_EQ(name_of("CR4", cr4::PKS), "PKS");
-    EXPECT_EQ(name_of("EFER", efer::LMA), "LMA");
-    EXPECT_EQ(name_of("EFER", efer::NXE), "NXE");
+    EXPECT_EQ(name_of(ControlRegister::cr0, cr0::PE), "PE");
+    EXPECT_EQ(name_of(ControlRegister::cr0, cr0::WP), "WP");
+    EXPECT_EQ(name_of(ControlRegister::cr0, cr0::PG), "PG");
+    EXPECT_EQ(name_of(ControlRegister::cr4, cr4::PSE), "PSE");
+    EXPECT_EQ(name_of(ControlRegister::cr4, cr4::PAE), "PAE");
+    EXPECT_EQ(name_of(ControlRegister::cr4, cr4::MCE), "MCE");
+    EXPECT_EQ(name_of(ControlRegister::cr4, cr4::PGE), "PGE");
+    EXPECT_EQ(name_of(ControlRegister::cr4, cr4::LA57), "LA57");
+    EXPECT_EQ(name_of(ControlRegister::cr4, cr4::SMEP), "SMEP");
+    EXPECT_EQ(name_of(ControlRegister::cr4, cr4::SMAP), "SMAP");
+    EXPECT_EQ(name_of(ControlRegister::cr4, cr4::PKE), "PKE");
+    EXPECT_EQ(name_of(ControlRegister::cr4, cr4::CET), "CET");
+    EXPECT_EQ(name_of(ControlRegister::cr4, cr4::PKS), "PKS");
+    EXPECT_EQ(name_of(ControlRegister::efer, efer::LMA), "LMA");
+    EXPECT_EQ(name_of(ControlRegister::efer, efer::NXE), "NXE");
 }
 
 TEST(RegisterBits, OfOtherRegistersThereAreNone) {
-    EXPECT_TRUE(register_bits("CR2").empty());
-    EXPECT_TRUE(register_bits("CR3").empty());
-    EXPECT_TRUE(register_bits("").empty());
+    EXPECT_TRUE(register_bits(ControlRegister::cr2).empty());
+    EXPECT_TRUE(register_bits(ControlRegister::cr3).empty());
+    EXPECT_EQ(control_register_named(""), std::nullopt);
 }
 
 TEST(RegisterBits, EachHasAMeaning) {
-    for (const char* name : {"CR0", "CR4", "EFER"})
-        for (const RegisterBit& row : register_bits(name)) EXPECT_FALSE(row.meaning.empty());
+    for (const ControlRegister reg :
+         {ControlRegister::cr0, ControlRegister::cr4, ControlRegister::efer})
+        for (const RegisterBit& row : register_bits(reg)) EXPECT_FALSE(row.meaning.empty());
 }
 
 }  // namespace

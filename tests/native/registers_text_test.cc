@@ -19,7 +19,10 @@ std::string text_of(const RegistersReport& report, std::string* roles = nullptr)
 RegistersReport report_of(Mode mode) {
     const ControlRegisters r = registers_of(mode);
     RegistersReport report{.mode = mode, .paging = X86Paging(r), .root = PhysAddr{r.cr3}};
-    report.registers = {{"CR0", r.cr0}, {"CR3", r.cr3}, {"CR4", r.cr4}, {"EFER", r.efer}};
+    report.registers = {{ControlRegister::cr0, r.cr0},
+                        {ControlRegister::cr3, r.cr3},
+                        {ControlRegister::cr4, r.cr4},
+                        {ControlRegister::efer, r.efer}};
     return report;
 }
 
@@ -29,6 +32,19 @@ EntryPiece piece(std::string name, std::uint64_t address, Access access = Access
             .address = {address},
             .pages = {{address}},
             .access = access};
+}
+
+EntryPiece handlers(std::uint64_t address) {
+    EntryPiece found = piece("handlers", address, Access::fetch);
+    found.kind = EntryPieceKind::handlers;
+    return found;
+}
+
+EntryPiece stack(const std::string& name, std::uint64_t address) {
+    EntryPiece found = piece(name + " stack", address, Access::write);
+    found.name = name;
+    found.kind = EntryPieceKind::stack;
+    return found;
 }
 
 EntryPieceState mapped(std::uint64_t frame) {
@@ -51,10 +67,10 @@ TEST(RegistersText, BitsByNameAndTheMode) {
 
 TEST(RegistersText, WhatIsGivenAssumedAndNotKnown) {
     RegistersReport report;
-    report.registers = {{"CR0", std::nullopt},
-                        {"CR2", 0x1234, false, {}},
-                        {"CR3", 0x2000},
-                        {"CR4", 0x20, true, {"CR4.PSE=1", "CR4.PGE=1"}}};
+    report.registers = {{ControlRegister::cr0, std::nullopt},
+                        {ControlRegister::cr2, 0x1234, false, {}},
+                        {ControlRegister::cr3, 0x2000},
+                        {ControlRegister::cr4, 0x20, true, {"CR4.PSE=1", "CR4.PGE=1"}}};
     report.cr2_now = "not canonical";
     EXPECT_EQ(text_of(report),
               "CR0   not known\n"
@@ -74,7 +90,7 @@ TEST(RegistersText, FieldsOfCr3) {
         ControlRegisters r = registers_of(mode);
         r.cr4 |= cr4;
         RegistersReport report{.mode = mode, .paging = X86Paging(r)};
-        report.registers = {{"CR3", value}};
+        report.registers = {{ControlRegister::cr3, value}};
         const std::string text = text_of(report);
         return text.substr(0, text.find('\n'));
     };
@@ -117,11 +133,11 @@ TEST(OutcomeText, SaysWhereAWalkEnds) {
 TEST(EntryText, NeighbouringHandlersShareALine) {
     std::vector<EntryRow> rows;
     for (const std::uint64_t at : {0x10000, 0x11000, 0x13000})
-        rows.push_back({piece("handlers", at, Access::fetch), mapped(at), {}});
-    rows.push_back({piece("handlers", 0x14000, Access::fetch), not_mapped, {}});
+        rows.push_back({handlers(at), mapped(at), {}});
+    rows.push_back({handlers(0x14000), not_mapped, {}});
     rows.back().piece.vectors = {3, 4, 5};
     EXPECT_EQ(written([&](Text& text) {
-                  put_entry(text, {Mode::bits32, {0x1000}, {}, "", rows, {}});
+                  put_entry(text, {Mode::bits32, {0x1000}, {}, {}, rows, {}});
               }),
               "Entering the kernel needs, under the root 0x1000:\n"
               "           address    size physical rights\n"
@@ -133,17 +149,16 @@ TEST(EntryText, NeighbouringHandlersShareALine) {
 }
 
 TEST(EntryText, UnderBothRootsOfKpti) {
-    std::vector<EntryRow> rows{
-        {piece("GDT", 0xfffffe0000001000), mapped(0x5000), mapped(0x5000)},
-        {piece("RSP0 stack", 0xfffffe0000003000, Access::write), mapped(0x6000), not_mapped},
-        {piece("late", 0x1000), mapped(0x7000), {}}};
+    std::vector<EntryRow> rows{{piece("GDT", 0xfffffe0000001000), mapped(0x5000), mapped(0x5000)},
+                               {stack("RSP0", 0xfffffe0000003000), mapped(0x6000), not_mapped},
+                               {piece("late", 0x1000), mapped(0x7000), {}}};
     rows[2].piece.before_switch = false;
     const KptiRoots pair{{0x2000}, {0x3000}};
     const Words notes{"SYSCALL is off (EFER.SCE=0)"};
     std::string roles;
     EXPECT_EQ(written(
                   [&](Text& text) {
-                      put_entry(text, {Mode::level4, {0x2000}, pair, "kernel", rows, notes});
+                      put_entry(text, {Mode::level4, {0x2000}, pair, Half::kernel, rows, notes});
                   },
                   &roles),
               "Entering the kernel needs, under the root 0x2000, KPTI's kernel root\n"
@@ -160,17 +175,16 @@ TEST(EntryText, UnderBothRootsOfKpti) {
               std::string::npos)
         << roles;
     const std::string of_user = written([&](Text& text) {
-        put_entry(text, {Mode::level4, {0x3000}, pair, "user", std::span(rows).last(1), {}});
+        put_entry(text, {Mode::level4, {0x3000}, pair, Half::user, std::span(rows).last(1), {}});
     });
     EXPECT_NE(of_user.find("supervisor read exec (kernel's)\n"), std::string::npos) << of_user;
 }
 
 TEST(EntryAnswer, InASentence) {
-    std::vector<EntryRow> rows{
-        {piece("GDT", 0), mapped(0), {}},       {piece("handlers", 0), mapped(0), {}},
-        {piece("handlers", 0), mapped(0), {}},  {piece("RSP0 stack", 0), mapped(0), {}},
-        {piece("TSS", 0), mapped(0), {}},       {piece("IST1 stack", 0), mapped(0), {}},
-        {piece("IST1 stack", 0), mapped(0), {}}};
+    std::vector<EntryRow> rows{{piece("GDT", 0), mapped(0), {}}, {handlers(0), mapped(0), {}},
+                               {handlers(0), mapped(0), {}},     {stack("RSP0", 0), mapped(0), {}},
+                               {piece("TSS", 0), mapped(0), {}}, {stack("IST1", 0), mapped(0), {}},
+                               {stack("IST1", 0), mapped(0), {}}};
     EXPECT_EQ(entry_answer(rows, {}),
               "No KPTI here: the kernel stays mapped while user space runs: GDT, 2 handler pages, "
               "RSP0/IST1 stacks, TSS.");
@@ -201,7 +215,9 @@ TEST(RegistersText, WhyTheEntryIsNotKnown) {
 
 TEST(RegistersJson, IsTheSchemaToTheLetter) {
     RegistersReport report = report_of(Mode::level4);
-    report.registers = {{"CR0", 0x80010001}, {"CR2", 0x10, true, {"x"}}, {"EFER", std::nullopt}};
+    report.registers = {{ControlRegister::cr0, 0x80010001},
+                        {ControlRegister::cr2, 0x10, true, {"x"}},
+                        {ControlRegister::efer, std::nullopt}};
     report.cr2_now = "not canonical";
     report.tables = {{{0x1000}, 0x7f}, {{0}, 0}, {{0}, 0}, {{0x3000}, 103, 0x40}};
     report.rows = {{piece("GDT", 0x1000), mapped(0x5000), not_mapped}};

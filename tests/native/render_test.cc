@@ -130,7 +130,7 @@ TEST(RangesText, SaysWhatItsCharactersAre) {
     MapOptions options;
     options.window = {0x7fc0000000, 0x7fc03fffff};
     const Map map = small().map(options);
-    const std::vector<Label> labels{{{{0x7fc0000000}, {0x7fc0001fff}}, "a", "read"}};
+    const std::vector<Label> labels{{{{0x7fc0000000}, {0x7fc0001fff}}, "a", LabelSource::read}};
     std::string roles;
     whole([&](const Sink& sink) { put_ranges_text(sink, map, labels); }, &roles);
     EXPECT_EQ(roles,

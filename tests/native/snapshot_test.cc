@@ -47,8 +47,8 @@ Snapshot sample(Mode mode) {
     if (levels >= 4) options.max_ranges = 12;  // the self-map has more
     Snapshot s{m.map(options), m.registers, {}, {"KPTI's user root"}, {"EFER.NXE=1"}, {}};
     if (mode == Mode::level5) s.pat = 0x0407050600070106;
-    s.labels = {{{{0x1000}, {0x3fff}}, "[heap]", "read", true},
-                {{{0x5000}, {0x5000}}, "", "deduced", false}};
+    s.labels = {{{{0x1000}, {0x3fff}}, "[heap]", LabelSource::read, true},
+                {{{0x5000}, {0x5000}}, "", LabelSource::deduced, false}};
     return s;
 }
 
@@ -200,11 +200,11 @@ TEST(SnapshotTest, MapsThatCannotBe) {
                   s.map.malformed.push_back({{0xf0000000}, 4096, {0x1000}, 1, "reserved PS"});
               }),
               "");
-    EXPECT_NE(
-        with([](Snapshot& s) {
-            s.labels = {{{{0x2000}, {0x2fff}}, "a", "read"}, {{{0x1000}, {0x1fff}}, "b", "read"}};
-        }),
-        "");
+    EXPECT_NE(with([](Snapshot& s) {
+                  s.labels = {{{{0x2000}, {0x2fff}}, "a", LabelSource::read},
+                              {{{0x1000}, {0x1fff}}, "b", LabelSource::read}};
+              }),
+              "");
 }
 
 // Neighbours of one sort in neighbouring frames are one range, and only a root is of both halves.

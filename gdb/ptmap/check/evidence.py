@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from ..base import native
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from ..base.text import plural
 from ..debugger import progress, settings
 from ..debugger.numbers import evaluate
 from ..context import hints
 from ..linux import kernel, recognition
-from ..machine.sources.source import INTERRUPTED
 from ..spaces import address_space, scanned, walks
 from ..spaces.address_space import AddressSpace
 from ..vdso import vdso
 from . import sections as elf
-from .finding import OK, UNDECIDED, Finding
+from .finding import OK, UNDECIDED, Finding, Result
 
 if TYPE_CHECKING:
     from .._core import Condition, Gap, Grid, Map, PageAttributes, Range, Tables, Walk
@@ -28,6 +28,7 @@ class Evidence:
 
     def __init__(self, space: AddressSpace) -> None:
         self.space = space
+        self.has_map = False  # whether some rule needed the whole space
 
     # Addresses
 
@@ -37,14 +38,14 @@ class Evidence:
         return (1 << (64 if self.space.paging.canonical else 32)) - 1
 
     @property
-    def everything(self) -> tuple[int, int]:
-        return 0, self.top
+    def everything(self) -> Interval:
+        return Interval(0, self.top)
 
     def address(self, word: str) -> int:
         """An expression as a linear address. Error: Refusal if it is not one in this space."""
         return address_space.in_space(self.space, evaluate(word))
 
-    def stretch(self, start: str, end: str) -> tuple[int, int]:
+    def stretch(self, start: str, end: str) -> Interval:
         """First and last address of START END; END is exclusive, and 0 is the top. A rule is about
         every address between: one that is not canonical is not mapped."""
         first, after = self.address(start), evaluate(end)
@@ -52,7 +53,7 @@ class Evidence:
         last = self.top if beyond else address_space.in_space(self.space, after - 1)
         if last < first:
             raise Refusal(f"{start} {end} is empty: END must be above START")
-        return first, last
+        return Interval(first, last)
 
     def shown(self, first: int, last: int) -> str:
         end = (last + 1) & self.top
@@ -61,17 +62,20 @@ class Evidence:
     # What was read
 
     @cached_property
-    def scanned(self) -> Tables:
+    def tables(self) -> Tables:
         return scanned.of(self.space).whole.tables
 
     @cached_property
     def _exact(self) -> Map:
         last = self.space.paging.last_offset
-        return scanned.of(self.space).whole.view(0, last, split_physical=True, split_sizes=True)
+        whole = scanned.of(self.space).whole
+        exact = whole.view(0, last, split_physical=True, split_sizes=True)
+        self.has_map = True
+        return exact
 
     def _require_whole(self) -> None:
         """Raises KeyboardInterrupt if Ctrl-C cut the reading short: then no rule can be decided."""
-        if any(gap.why == INTERRUPTED for gap in self._exact.unreadable):
+        if any(gap.interrupted for gap in self._exact.unreadable):
             raise KeyboardInterrupt
 
     @cached_property
@@ -91,7 +95,7 @@ class Evidence:
         """The classic grid."""
         self._require_whole()
         return native.core.draw_grid(
-            self.scanned, len(self.space.paging.levels) - 2, pulse=progress.flattening
+            self.tables, len(self.space.paging.levels) - 2, pulse=progress.flattening
         )
 
     @cached_property
@@ -121,10 +125,6 @@ class Evidence:
     def vdso(self) -> vdso.Vdso:
         return vdso.find(self.space)
 
-    @property
-    def was_scanned(self) -> bool:
-        return "_exact" in self.__dict__
-
     # Questions
 
     def walk(self, va: int) -> Walk:
@@ -146,14 +146,14 @@ class Evidence:
             "unreadable": f"an entry that could not be read ({walk.why})",
         }[walk.outcome]
 
-    def at(self, result: str, why: str, walk: Walk, right: str | None = None) -> Finding:
+    def at(self, result: Result, why: str, walk: Walk, right: str | None = None) -> Finding:
         """A finding about the address of a walk."""
         entry = native.core.responsible_entry(walk, self.space.paging, right)
         hint = hints.of(self.space, walk.va) if walk.outcome == "not-present" else None
         return Finding(result, why, walk.va, self.found(walk), entry, (hint,) if hint else ())
 
     def matches(
-        self, stretch: tuple[int, int], condition: Condition | None, truth: bool | None
+        self, stretch: Interval, condition: Condition | None, truth: bool | None
     ) -> tuple[Range | None, int]:
         """The first range for which the condition's truth is TRUTH (None: unknown), and how many
         there are. A condition of None holds for all."""
@@ -163,11 +163,11 @@ class Evidence:
         progress.show(f"{count} ranges")
         return first, count
 
-    def first_hole(self, stretch: tuple[int, int]) -> int | None:
+    def first_hole(self, stretch: Interval) -> int | None:
         hole: int | None = native.core.first_hole(self.made, *stretch)
         return hole
 
-    def unless_unknown(self, stretch: tuple[int, int]) -> Finding:
+    def unless_unknown(self, stretch: Interval) -> Finding:
         """OK, or UNDECIDED with the part of the stretch that is not known."""
         gap, malformed, count, truncated = native.core.unknown(self.made, *stretch)
         if gap is not None:
@@ -190,5 +190,5 @@ class Evidence:
         return f"{what} is not known, {why}{more}"
 
     def _limit_text(self) -> str:
-        limit = "max-tables" if self.scanned.cut else "max-ranges"
+        limit = "max-tables" if self.tables.cut else "max-ranges"
         return f"the map is cut short: the limit of {limit[4:]} is reached (set ptmap {limit})"

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .._core import ResponsibleEntry
 
-OK, FAILED, UNDECIDED, MALFORMED = "ok", "failed", "undecided", "malformed"
+
+class Result(Enum):
+    """The words of the JSON."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNDECIDED = "undecided"
+    MALFORMED = "malformed"
+
+
+OK, FAILED = Result.OK, Result.FAILED
+UNDECIDED, MALFORMED = Result.UNDECIDED, Result.MALFORMED
 
 
 @dataclass(frozen=True)
@@ -16,7 +28,7 @@ class Finding:
     """A rule's result. `why` is one sentence; va, found and entry are set if it is about an
     address."""
 
-    result: str
+    result: Result
     why: str = ""
     va: int | None = None
     found: str = ""  # what is at the address
@@ -26,7 +38,7 @@ class Finding:
     def json(self) -> dict[str, object]:
         """The finding's members of the JSON."""
         return {
-            "result": self.result,
+            "result": self.result.value,
             "why": self.why or None,
             "va": None if self.va is None else hex(self.va),
             "found": self.found or None,

@@ -14,6 +14,7 @@ import gdb
 
 from ..base import native
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from ..base.text import plural, printable
 from ..debugger.numbers import evaluate, physical
 from ..spaces import attributes
@@ -94,10 +95,10 @@ def _null_page(context: Context, words: Sequence[str]) -> Question | None:
     if len(words) < 2 or words[0] != "page":
         return None
     predicate = Predicate.of(words[1:])
-    return lambda evidence: predicate.judge_stretch(evidence, (0, 0xFFF))
+    return lambda evidence: predicate.judge_stretch(evidence, Interval(0, 0xFFF))
 
 
-def _window(context: Context, words: Sequence[str]) -> tuple[list[str], tuple[int, int]] | None:
+def _window(context: Context, words: Sequence[str]) -> tuple[list[str], Interval] | None:
     """The words before `in START END`, and that stretch; without `in`, the whole space."""
     if "in" not in words:
         return list(words), context.evidence.everything
@@ -164,7 +165,7 @@ def _sections(context: Context, words: Sequence[str]) -> Question | None:
             elif not pages.exec and not no_nx:
                 asked.append("no-exec")
             predicate = Predicate.of(asked or [MAPPED])
-            finding = predicate.judge_stretch(evidence, (pages.first, pages.last))
+            finding = predicate.judge_stretch(evidence, Interval(pages.first, pages.last))
             findings.append(_in_sections(finding, pages.sections, " ".join(asked)))
         one = worst(findings)
         wrong = sum(finding.result == one.result for finding in findings)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Sequence
 
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from ..spaces import attributes
 from .evidence import Evidence
 from .finding import FAILED, OK, UNDECIDED, Finding
@@ -65,7 +66,7 @@ class Predicate:
         return _first_missing(self.condition.rights_asked, walk)
 
     def judge_stretch(
-        self, evidence: Evidence, stretch: tuple[int, int], mapped_only: bool = False
+        self, evidence: Evidence, stretch: Interval, mapped_only: bool = False
     ) -> Finding:
         """Judges every address from first to last; with MAPPED_ONLY only those that are mapped."""
         wrong, count = evidence.matches(stretch, self.condition, truth=not self.mapped)
@@ -82,7 +83,7 @@ class Predicate:
         found = evidence.at(FAILED, text, walk, self._missing_right(walk))
         return _noted(evidence, self.condition, found)
 
-    def _unless_unknown(self, evidence: Evidence, stretch: tuple[int, int]) -> Finding:
+    def _unless_unknown(self, evidence: Evidence, stretch: Interval) -> Finding:
         if self.condition is not None:
             doubtful, count = evidence.matches(stretch, self.condition, truth=None)
             if doubtful is not None:
@@ -90,7 +91,7 @@ class Predicate:
         return evidence.unless_unknown(stretch)
 
 
-def judge_none(evidence: Evidence, condition: Condition, stretch: tuple[int, int]) -> Finding:
+def judge_none(evidence: Evidence, condition: Condition, stretch: Interval) -> Finding:
     """Judges that no page of a stretch has these attributes."""
     wrong, count = evidence.matches(stretch, condition, truth=True)
     if wrong is not None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..base import native
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from ..base.text import printable
 from ..context import elf_sections, kernel_files
 from ..debugger import files, symbol_files
@@ -37,9 +38,9 @@ class Section:
     )
 
     @property
-    def pages(self) -> tuple[int, int]:
+    def pages(self) -> Interval:
         """First and last address of its pages."""
-        return self.start & -_PAGE, (self.end - 1) | (_PAGE - 1)
+        return Interval(self.start & -_PAGE, (self.end - 1) | (_PAGE - 1))
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _of_both(sections: list[Section]) -> tuple[str, ...]:
 def _moved(section: Section, linux: Kernel) -> Section:
     if section.kernel is None:
         return section
-    offset = linux.image.text.start - section.kernel.text
+    offset = linux.image.text.first - section.kernel.text
     mask = (1 << (64 if linux.space.paging.canonical else 32)) - 1
     start = section.start + offset & mask
     return replace(section, start=start, end=start + section.end - section.start)

@@ -333,9 +333,9 @@ def _wrapped(start: str, text: str) -> list[str]:
 
 def _counts(evidence: Evidence, judged: list[Judged]) -> str:
     results = Counter(one.finding.result for one in judged)
-    counts = ", ".join(f"{results[name]} {name}" for name in _WORDS if results[name])
+    counts = ", ".join(f"{results[one]} {one.value}" for one in _WORDS if results[one])
     text = f"{plural(len(judged), 'rule')}: {counts}"
-    if evidence.was_scanned:
+    if evidence.has_map:
         text += f"; the map is {'complete' if evidence.made.complete else 'INCOMPLETE'}"
     return text
 
@@ -347,7 +347,7 @@ def _json(evidence: Evidence, options: Options, judged: list[Judged]) -> Text:
     said = {
         "file": options.get("file"),
         "ok": results[OK] == len(judged),
-        "counts": {name: results[name] for name in _WORDS},
+        "counts": {one.value: results[one] for one in _WORDS},
         "rules": [
             {"rule": one.line.text, "line": one.line.number or None} | one.finding.json()
             for one in judged
@@ -364,7 +364,7 @@ def _json(evidence: Evidence, options: Options, judged: list[Judged]) -> Text:
 
 def _map_json(evidence: Evidence) -> Part:
     """What the map lacks, as in its own JSON; null if no rule needed a map."""
-    if not evidence.was_scanned:
+    if not evidence.has_map:
         members = dict.fromkeys(("complete", "truncated", "unreadable", "malformed"))
         return json_members(members, indented=True)
     return native.core.missing_json(evidence.made, indented=True)
@@ -373,7 +373,9 @@ def _map_json(evidence: Evidence) -> Part:
 def _tap_test(space: AddressSpace, one: Judged) -> tuple[bool, str, dict[str, object]]:
     finding = one.finding
     passed = finding.result == OK
-    more: dict[str, object] = {} if passed else {"result": finding.result, "message": finding.why}
+    more: dict[str, object] = (
+        {} if passed else {"result": finding.result.value, "message": finding.why}
+    )
     if not passed and one.line.number:
         more["line"] = one.line.number
     if not passed and finding.va is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from itertools import starmap
 from typing import TYPE_CHECKING, Iterable
 
 import gdb
 
 from ..base import native
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from ..base.option import JSON, Option, Options
 from ..base.text import Part, Text, plural, printable, short_size
 from ..context import sides
@@ -129,7 +131,7 @@ class _View:
     before: Side
     after: Side
     found: Differences
-    parts: list[tuple[str, int, int]]  # name, first and last offset
+    parts: list[tuple[str, Interval]]  # name, offsets
     sharing: Sharing | None
 
     @classmethod
@@ -138,12 +140,12 @@ class _View:
         found = native.core.diff(before.made, after.made, split_physical, progress.writing)
         if not (before.is_live and after.is_live) or before.space.root == after.space.root:
             return cls(before, after, found, [], None)
-        assert before.scanned is not None and after.scanned is not None
+        assert before.tables is not None and after.tables is not None
         parts = _parts(after)
         sharing = native.core.share(
-            before.scanned,
-            after.scanned,
-            [(first, last) for _, first, last in parts],
+            before.tables,
+            after.tables,
+            [offsets for _, offsets in parts],
             settings.limit("max-ranges"),
             progress.comparing,
         )
@@ -187,7 +189,7 @@ class _View:
 
     def _shared(self, sharing: Sharing) -> list[str]:
         lines = []
-        for (name, _first, _last), part in zip(self.parts, sharing.parts):
+        for (name, _), part in zip(self.parts, sharing.parts):
             if not part.either:
                 lines.append(f"{name}: no root entries\n")
                 continue
@@ -205,10 +207,10 @@ class _View:
         )
         if sharing.below:
             lines.append("below other root entries the same tables translate\n")
-        for one in sharing.below[:_STRETCHES_SHOWN]:
-            end = one.va + one.size & (1 << 4 * self.after.space.digits) - 1
+        for one in starmap(Interval, sharing.below[:_STRETCHES_SHOWN]):
+            end = one.end & (1 << 4 * self.after.space.digits) - 1
             hex_ = self.after.space.hex
-            lines.append(f"  {hex_(one.va)} {hex_(end)} {short_size(one.size):>5}\n")
+            lines.append(f"  {hex_(one.first)} {hex_(end)} {short_size(one.size):>5}\n")
         if len(sharing.below) > _STRETCHES_SHOWN:
             lines.append(f"  and {len(sharing.below) - _STRETCHES_SHOWN} more (-json names all)\n")
         if sharing.cut:
@@ -253,11 +255,14 @@ class _View:
                     "shared": part.shared,
                     "other_rights": part.other_rights,
                 }
-                for (name, _first, _last), part in zip(self.parts, sharing.parts)
+                for (name, _), part in zip(self.parts, sharing.parts)
             ],
             "tables": sharing.tables,
             "levels": {level.table_name: count for level, count in levels},
-            "below": [{"va": hex(one.va), "size": hex(one.size)} for one in sharing.below],
+            "below": [
+                {"va": hex(one.first), "size": hex(one.size)}
+                for one in starmap(Interval, sharing.below)
+            ],
             "cut": sharing.cut,
         }
 
@@ -279,13 +284,13 @@ def _head(which: str, one: Side) -> list[str]:
     return lines
 
 
-def _parts(one: Side) -> list[tuple[str, int, int]]:
+def _parts(one: Side) -> list[tuple[str, Interval]]:
     """The lower and the upper part in offsets; the whole space if there is no split."""
     last = one.space.paging.last_offset
     upper = one.space.paging.upper_part or split.split_of(one.space)
     if not upper:
-        return [("root", 0, last)]
-    return [("lower part", 0, upper - 1), ("upper part", upper, last)]
+        return [("root", Interval(0, last))]
+    return [("lower part", Interval.until(0, upper)), ("upper part", Interval(upper, last))]
 
 
 def _side_json(one: Side) -> dict[str, object]:

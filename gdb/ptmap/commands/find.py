@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from ..base.option import JSON, Option, Options
 from ..base.text import Part, Text, plural, printable, short_size, size_text
 from ..context import selection, space_labels
@@ -119,7 +120,7 @@ def _space(options: Options) -> AddressSpace:
     return space
 
 
-def _stretch(words: Sequence[str]) -> tuple[int, int]:
+def _stretch(words: Sequence[str]) -> Interval:
     """First and last byte of PA LEN. Error: Refusal."""
     if not words:
         raise Refusal("which physical address? For example: ptmap find 0xb8000")
@@ -131,7 +132,7 @@ def _stretch(words: Sequence[str]) -> tuple[int, int]:
     length = evaluate(words[1]) if len(words) > 1 else 1
     if length <= 0:
         raise Refusal(f"LEN is a number of bytes, 1 or more, not {int(length)}")
-    return first, int(min(first + length, PHYSICAL_END)) - 1
+    return Interval.until(first, int(min(first + length, PHYSICAL_END)))
 
 
 class _Found:
@@ -139,8 +140,8 @@ class _Found:
 
     def __init__(self, space: AddressSpace, first: int, last: int) -> None:
         self.space, self.first, self.last = space, first, last
-        self.scanned = scanned.of(space).whole.tables
-        self.made = maps.find(space, self.scanned, first, last)
+        self.tables = scanned.of(space).whole.tables
+        self.made = maps.find(space, self.tables, first, last)
         self.known = space_labels.of(space)
         self.aliases: Aliases = native.core.aliases(self.made, pulse=progress.flattening)
 
@@ -160,7 +161,7 @@ class _Found:
         lines += self._conflicts(size)
         if kpti.half(space) == "user":
             lines.append("this is KPTI's user root: -half kernel for the kernel's own mappings\n")
-        return [*lines, *_end(made, self.scanned.cut)]
+        return [*lines, *_end(made, self.tables.cut)]
 
     def _conflicts(self, size: int) -> list[str]:
         lines = []
@@ -202,7 +203,7 @@ class _Aliases:
         self.space, self.wanted = space, wanted
         top = space.paging.last_offset
         whole = scanned.of(space).whole
-        self.scanned = whole.tables
+        self.tables = whole.tables
         self.made = whole.view(0, top, split_physical=True)
         self.known = space_labels.of(space)
         self.aliases: Aliases = native.core.aliases(self.made, wanted, progress.flattening)
@@ -249,7 +250,7 @@ class _Aliases:
                 "all with -json FILE\n"
             )
         lines += _no_nx(space, self.aliases)
-        return [*lines, *_end(self.made, self.scanned.cut)]
+        return [*lines, *_end(self.made, self.tables.cut)]
 
     def _totals(self) -> list[str]:
         lines = []
@@ -272,12 +273,13 @@ class _Aliases:
             f"{_amount(group.bytes, group.stretches)}, {where}: {', '.join(group.conflicts)}\n"
         ]
         for one in group.mappings[:_MAPPINGS_SHOWN]:
-            start, size = one.run if group.stretches > 1 else (one.va, group.bytes)
+            whole = group.stretches > 1
+            part = Interval(*one.run) if whole else Interval.of_size(one.va, group.bytes)
             r = made[one.range]
             sizes = ",".join(native.core.page_size_names(r.page_sizes))
-            end = start + size & ((1 << 4 * space.digits) - 1)
+            end = part.end & ((1 << 4 * space.digits) - 1)
             line = (
-                f"  {space.hex(start)} {space.hex(end)} {r.rights} {r.cache:<4} {sizes:<5} "
+                f"  {space.hex(part.first)} {space.hex(end)} {r.rights} {r.cache:<4} {sizes:<5} "
                 f"{self._label(one.va)}"
             )
             lines.append(f"{line[:_COLUMNS].rstrip()}\n")

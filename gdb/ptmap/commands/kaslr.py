@@ -95,7 +95,7 @@ def _direct_map(linux: Kernel) -> Label | None:
 
 def _found(linux: Kernel) -> dict[str, str | None]:
     direct = _direct_map(linux)
-    text = linux.image.text.start
+    text = linux.image.text.first
     linked = linux.symbols.link_address("_text") if linux.offset is not None else None
     source = "read"
     if linked is None:

@@ -9,6 +9,7 @@ import gdb
 
 from ..base import native
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from ..base.option import Options
 from ..base.text import Part
 from ..context import space_labels
@@ -35,8 +36,8 @@ class MapView:
     space: AddressSpace
     options: Options
     position: int  # of the level that a grid shows, in paging.levels
-    window: tuple[int, int]  # offsets
-    scanned: Tables
+    window: Interval  # offsets
+    tables: Tables
     made: Map
     walk: Walk | None  # to the table of -at; None without -at
     whole: bool  # no window, and not one table
@@ -126,7 +127,7 @@ class MapView:
             lines.append(self._overview(labels))
         elif has_table:
             grid = native.core.draw_grid(
-                self.scanned, self.position, *self.window, progress.flattening
+                self.tables, self.position, *self.window, progress.flattening
             )
             width = gdb.parameter("width") or 0  # None or 0 is no limit, as in batch mode
             lines.append(native.core.grid_text(space.paging, grid, width))
@@ -141,7 +142,7 @@ class MapView:
         """The overview, with as many rows as fit GDB's screen."""
         width, height = _SCREEN
         return native.core.overview_text(
-            self.scanned,
+            self.tables,
             self.made,
             labels,
             width=gdb.parameter("width") or width,
@@ -157,7 +158,7 @@ class MapView:
         if "filter" in self.options:
             lines.append("before -filter: ")
         lines.append(native.core.counts_text(self.made))
-        lines.append(summary.missing(self.made, self.scanned.cut))
+        lines.append(summary.missing(self.made, self.tables.cut))
         if "as" in self.options and self.space.has_keys:
             lines.append("protection keys are not counted (pte counts them)\n")
         if self.known.linux and self.known.linux.wrong_symbols:
@@ -181,30 +182,30 @@ class MapView:
         return []
 
 
-def _is_upper(space: AddressSpace, window: tuple[int, int]) -> bool:
-    return 0 < space.paging.upper_part <= window[0]
+def _is_upper(space: AddressSpace, window: Interval) -> bool:
+    return 0 < space.paging.upper_part <= window.first
 
 
-def _part(space: AddressSpace, window: tuple[int, int]) -> ScannedPart:
+def _part(space: AddressSpace, window: Interval) -> ScannedPart:
     """The tables of a window. If the window cuts a cell of the classic grid, the cell must show
     only the part inside: then the scan has the window alone."""
     span = space.paging.levels[-2].entry_span
-    cuts_cells = not space.paging.canonical and any(at % span for at in (window[0], window[1] + 1))
+    cuts_cells = not space.paging.canonical and any(at % span for at in (window.first, window.end))
     return scanned.of(space).alone(*window) if cuts_cells else scanned.of(space).window(*window)
 
 
-def _kernel_window(space: AddressSpace) -> tuple[int, int]:
+def _kernel_window(space: AddressSpace) -> Interval:
     """The supervisor's part."""
     first = split.supervisor_part(space)
     if first is None:
         raise Refusal("-trampoline: user and supervisor pages are mixed here: there is no split")
-    return first, space.paging.last_offset
+    return Interval(first, space.paging.last_offset)
 
 
-def _window(space: AddressSpace, words: list[str]) -> tuple[int, int]:
+def _window(space: AddressSpace, words: list[str]) -> Interval:
     """First and last offset of START END; without them, of the whole space."""
     if not words:
-        return 0, space.paging.last_offset
+        return Interval(0, space.paging.last_offset)
     if len(words) != 2:
         raise Refusal(
             f"{words[0]!r} is not a subcommand or option (help ptmap); a window is START END, "
@@ -230,7 +231,7 @@ def _position(space: AddressSpace, options: Options) -> int:
     raise Refusal(f"{space.mode} paging has no level {options['level']}; it has {names}")
 
 
-def _table_window(space: AddressSpace, position: int, va: int, words: list[str]) -> tuple[int, int]:
+def _table_window(space: AddressSpace, position: int, va: int, words: list[str]) -> Interval:
     """First and last offset of the table that translates VA at a level."""
     if words:
         raise Refusal("-at shows one table: it cannot go with START END")
@@ -238,7 +239,7 @@ def _table_window(space: AddressSpace, position: int, va: int, words: list[str])
         raise Refusal(f"{va:#x} is not canonical under {space.mode} paging")
     span = space.paging.levels[position].table_span
     first = space.paging.offset_of(va) & ~(span - 1)
-    return first, first + span - 1
+    return Interval.of_size(first, span)
 
 
 def _table_line(space: AddressSpace, walk: Walk, position: int) -> str:

@@ -15,7 +15,7 @@ from ..check.finding import FAILED, OK, Finding, worst
 from ..context import hints, selection
 from ..debugger import settings
 from ..debugger.numbers import evaluate
-from ..linux import not_present
+from ..linux import entries
 from ..machine import question
 from ..machine.sources.source import NotHere
 from ..spaces import address_space, walks
@@ -66,7 +66,9 @@ class PteCommand(Command):
                     cannot see
 
     On Linux it also says what an entry that is not present holds: PROT_NONE
-    with its frame, swap, a page that is being migrated.
+    with its frame, swap, a page that is being migrated; and what Linux means
+    by the bits of a process's page that the CPU ignores: soft-dirty, special,
+    uffd-wp, saved-dirty, devmap.
 
     Bits are named as in the Intel SDM: P RW US PWT PCD A D PS PAT G XD.
     AVL[n] are bits that paging ignores. With paging off an address is its
@@ -131,7 +133,7 @@ def _explained(
     except NotHere:  # the quick way to memory cannot be used
         question.widen()
         walks = _walks(space, addresses)
-    if any(walk.outcome == "not-present" for walk in walks):
+    if any(walk.outcome == "not-present" or entries.has_more(walk) for walk in walks):
         question.widen()  # to look for a Linux
     notes = [_note(space, walk) for walk in walks]
     findings: list[Finding] = []
@@ -159,16 +161,13 @@ def _walks(space: AddressSpace, addresses: list[int]) -> list[Walk]:
 
 
 def _note(space: AddressSpace, walk: Walk) -> tuple[str, str, str] | None:
-    """What Linux keeps in the entry at which a walk ends, or a hint: name and value for the JSON,
+    """What Linux means by the entry at which a walk ends, or a hint: name and value for the JSON,
     and text."""
-    if walk.outcome != "not-present":
-        return None
-    last = walk.steps[-1]
-    linux = not_present.explain(space, walk.va, last.level, last.raw)
-    if linux is None:
-        hint = hints.of(space, walk.va)
-        return None if hint is None else ("hint", json.dumps(hint), hint)
-    return "linux", json.dumps(linux, indent=1), not_present.text(linux, space.mode)
+    linux = entries.explain(space, walk)
+    if linux is not None:
+        return "linux", json.dumps(linux, indent=1), entries.text(linux, space.mode)
+    hint = hints.of(space, walk.va) if walk.outcome == "not-present" else None
+    return None if hint is None else ("hint", json.dumps(hint), hint)
 
 
 def _around(space: AddressSpace) -> ExplainedSpace:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..base import native
-from ..machine.sources.source import INTERRUPTED
 from ..spaces import kpti
 from ..spaces.address_space import AddressSpace
 from ..spaces.split import shared, split_of
@@ -18,7 +17,7 @@ def head(space: AddressSpace, linux: object) -> str:
     """The first line: mode, root, which of KPTI's roots it is, whether it is Linux."""
     return "".join(
         native.core.head_text(
-            space.mode, space.root, kpti.half(space) or "", linux is not None, space.notes
+            space.mode, space.root, kpti.half(space), linux is not None, space.notes
         )
     )
 
@@ -28,13 +27,13 @@ def parts(space: AddressSpace) -> list[Text]:
     core, lines = native.core, []
     if (begins := split_of(space)) is not None:
         lines.append(core.split_text(begins))
-    sizes, pair = shared(space), kpti.roots(space)
-    if sizes is not None and pair is not None:
-        lines.append(core.kpti_text(sizes, pair.kernel, pair.user, kpti.half(space) or ""))
+    sizes, pair, half = shared(space), kpti.roots(space), kpti.half(space)
+    if sizes is not None and pair is not None and half is not None:
+        lines.append(core.kpti_text(sizes, pair.kernel, pair.user, half))
     return lines
 
 
 def missing(made: Map, cut: bool, indent: int = 0) -> Text:
     """Lines on what could not be read or has reserved bits, and on limits that were reached. CUT:
     whether the limit of tables was."""
-    return native.core.missing_text(made, cut, INTERRUPTED, indent)
+    return native.core.missing_text(made, cut, indent)

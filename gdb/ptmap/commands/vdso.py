@@ -17,11 +17,11 @@ from ..debugger import symbol_files
 from ..machine import cpus
 from ..spaces import address_space
 from ..spaces.reader import Plan
-from ..vdso import vdso
+from ..vdso import vdso, vsyscall
 from ..vdso.elf_images import Image
 from ..vdso.vdso import Vdso
 from ..vdso.vsyscall import Vsyscall
-from ..vdso.vvar import Clock, Vvar, VvarPage
+from ..vdso.vvar import Clock, ClockMode, Vvar, VvarPage
 from . import summary
 from .command import Command, register as register_command, write, write_file, write_json
 
@@ -277,33 +277,33 @@ def _vvar_page_text(page: VvarPage) -> str:
 
 def _clock_text(clock: Clock) -> str:
     how = {
-        "TSC": "read from the TSC, without a system call",
-        "PVCLOCK": "read from the TSC and kvm's page, without a system call",
-        "HVCLOCK": "read from the TSC and Hyper-V's page, without a system call",
-        "NONE": "read by a system call; only coarse clocks are read without one",
+        ClockMode.TSC: "read from the TSC, without a system call",
+        ClockMode.PVCLOCK: "read from the TSC and kvm's page, without a system call",
+        ClockMode.HVCLOCK: "read from the TSC and Hyper-V's page, without a system call",
+        ClockMode.NONE: "read by a system call; only coarse clocks are read without one",
     }[clock.clock_mode]
-    words = [f"mode {clock.clock_mode}: time is {how}", f"seq {clock.seq}"]
+    words = [f"mode {clock.clock_mode.name}: time is {how}", f"seq {clock.seq}"]
     if clock.seq & 1:
         words[-1] += " (odd: the kernel is changing it)"
     if clock.without_syscall:  # else the fields hold old values of an earlier clock
         words.append(f"mult {clock.mult}, shift {clock.shift}")
-    if clock.clock_mode == "TSC" and clock.mult:
+    if clock.clock_mode is ClockMode.TSC and clock.mult:
         words[-1] += f" ({1000 * (1 << clock.shift) / clock.mult:.0f} MHz)"
     if clock.in_namespace:
         words.append("the process is in a time namespace")
     if clock.from_kernel:
         words.append("read from the kernel's own copy")
-    layout = "as vmlinux's types say" if clock.layout == "types" else f"as in {clock.layout}"
+    layout = f"as in {clock.layout}" if clock.layout else "as vmlinux's types say"
     return f"{'; '.join(words)} (laid out {layout})"
 
 
 def _vsyscall_text(page: Vsyscall) -> str:
     where = f"{page.walk.va:#x}"
     if page.mapped:
-        return f"{where} {native.core.rights_words(page.walk)}: vsyscall={page.mode}"
-    if page.mode == "none or xonly":
+        return f"{where} {native.core.rights_words(page.walk)}: vsyscall={page.mode.value}"
+    if page.mode is vsyscall.Mode.NONE_OR_XONLY:
         return f"{where} not mapped: vsyscall=none or xonly, which look the same without symbols"
-    return f"{where} not mapped: vsyscall={page.mode}"
+    return f"{where} not mapped: vsyscall={page.mode.value}"
 
 
 # JSON
@@ -384,9 +384,9 @@ def _vvar_json(vvar: Vvar) -> dict[str, object] | None:
             for page in vvar.pages
         ],
         "clock": {
-            "layout": clock.layout,
+            "layout": str(clock.layout) if clock.layout else "types",
             "seq": clock.seq,
-            "clock_mode": clock.clock_mode,
+            "clock_mode": clock.clock_mode.name,
             "mult": clock.mult,
             "shift": clock.shift,
             "in_time_namespace": clock.in_namespace,
@@ -405,7 +405,7 @@ def _vsyscall_json(page: Vsyscall) -> dict[str, object]:
         "user": page.mapped and page.walk.user,
         "write": page.mapped and page.walk.write,
         "exec": page.mapped and page.walk.exec,
-        "vsyscall_mode": page.mode,
+        "vsyscall_mode": page.mode.value,
     }
 
 

@@ -71,7 +71,7 @@ def _require_watchpoints(space: AddressSpace) -> None:
         raise Refusal("-watch needs a machine that can run on: there is no target")
     if connection.type == "core":
         raise Refusal("-watch needs a machine that can run on: a core file has no watchpoints")
-    if space.memory.source.name == "dump":
+    if not space.memory.source.can_run:
         raise Refusal("-watch needs a machine that can run on, not a dump (set ptmap memory auto)")
     if not gdb.parameter("can-use-hw-watchpoints"):
         raise Refusal(

@@ -20,12 +20,12 @@ _TABLES = 1 << 15  # limit for all maps together: 128 MiB
 
 @dataclass(frozen=True)
 class LastMap:
-    """The tables of a whole space as a command read them; `scanned` is None if they were too many
+    """The tables of a whole space as a command read them; `tables` is None if they were too many
     to keep."""
 
     space: AddressSpace
-    scanned: Tables | None
-    tables: int
+    tables: Tables | None
+    count: int  # of the tables
     command: str  # "ptmap save"
 
 
@@ -71,15 +71,15 @@ def new_command(name: str, makes_maps: bool) -> None:
     _shrink(last.kept)
 
 
-def remember(space: AddressSpace, scanned: Tables) -> None:
+def remember(space: AddressSpace, tables: Tables) -> None:
     """Keeps a scan of a whole space, if a command that makes maps has read it."""
     this = lifetimes.command.of(_Command)
     if not this.makes_maps:
         return
     last, key = _last(), (space.mode, space.root)
-    kept = scanned if scanned.tables <= _TABLES else None
+    kept = tables if tables.tables <= _TABLES else None
     last.made.pop(key, None)
-    last.made[key] = LastMap(space, kept, scanned.tables, this.name)
+    last.made[key] = LastMap(space, kept, tables.tables, this.name)
     _shrink(last.made)
 
 
@@ -91,6 +91,6 @@ def find(space: AddressSpace) -> LastMap | None:
 def _shrink(maps: dict[_Key, LastMap]) -> None:
     """Drops the oldest maps until the rest fits; the newest always stays."""
     while len(maps) > 1 and (
-        len(maps) > _ROOTS or sum(m.tables for m in maps.values() if m.scanned) > _TABLES
+        len(maps) > _ROOTS or sum(m.count for m in maps.values() if m.tables) > _TABLES
     ):
         del maps[next(iter(maps))]

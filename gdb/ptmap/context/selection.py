@@ -44,7 +44,7 @@ def reader() -> Reader:
         pat=settings.get("pat"),
         pkru=settings.get("pkru"),
         scans=question.scans(),
-        scanned=last_maps.remember,
+        remember_tables=last_maps.remember,
         cpus=cpus.count,
     )
 

@@ -30,12 +30,12 @@ LIVE = ("current", "root=", "half=user", "half=kernel", "cpu=", "pid=", "comm=")
 
 @dataclass
 class Side:
-    """One side. `scanned` is None for a snapshot, or before read()."""
+    """One side. `tables` is None for a snapshot, or before read()."""
 
     name: str  # as it was given
     space: AddressSpace
     words: list[str]  # what the space is: "KPTI's user root"
-    scanned: Tables | None = None
+    tables: Tables | None = None
     is_live: bool = False  # the tables are the target's, now
     snapshot: Snapshot | None = None
     other: Side | None = None  # the side that it is compared with
@@ -45,9 +45,9 @@ class Side:
         """The exact map."""
         if self.snapshot is not None:
             return self.snapshot.map
-        assert self.scanned is not None, "read() was forgotten"
+        assert self.tables is not None, "read() was forgotten"
         if not self.is_live:
-            return maps.exact(self.space, self.scanned)
+            return maps.exact(self.space, self.tables)
         last = self.space.paging.last_offset
         return scanned.of(self.space).whole.view(0, last, split_physical=True, split_sizes=True)
 
@@ -60,7 +60,7 @@ class Side:
     @property
     def cut(self) -> bool:
         """Whether a limit ended the reading of its tables."""
-        return self.scanned is not None and self.scanned.cut
+        return self.tables is not None and self.tables.cut
 
     def read(self) -> None:
         """Reads the tables of a live side."""
@@ -68,7 +68,7 @@ class Side:
             # The same PAT names memory types on both sides: else only their names would differ.
             reader = replace(self.space.reader, pat=self.other.snapshot.pat)
             self.space = self.space.through(reader)
-        self.scanned = scanned.of(self.space).whole.tables
+        self.tables = scanned.of(self.space).whole.tables
 
 
 def is_file(word: str) -> bool:
@@ -121,13 +121,13 @@ def last_map(space: AddressSpace) -> Side:
             f"this session has no earlier map of the root {space.root:#x}: `ptmap` makes one, and "
             "later this command shows what has changed; or name two (help ptmap diff)"
         )
-    if last.scanned is None:
+    if last.tables is None:
         raise Refusal(
-            f"the last map of this root has {last.tables} tables, too many to keep: "
+            f"the last map of this root has {last.count} tables, too many to keep: "
             "`ptmap save FILE` keeps it in a file"
         )
     before = last.space.through(space.reader)
-    return Side(f"the last map ({last.command})", before, [], last.scanned)
+    return Side(f"the last map ({last.command})", before, [], last.tables)
 
 
 def _stored(path: str) -> Side:

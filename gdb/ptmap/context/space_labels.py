@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..base import native
+from ..base.interval import Interval
 from ..base.text import printable
 from ..linux import kernel, layout, recognition, tasks, user_stack, vmas
 from ..machine import target
@@ -25,12 +26,10 @@ class Known:
     over a slow line they are left out if only a process's part will be shown.
     """
 
-    def __init__(
-        self, space: AddressSpace, linux: kernel.Kernel | None, shown: tuple[int, int]
-    ) -> None:
+    def __init__(self, space: AddressSpace, linux: kernel.Kernel | None, shown: Interval) -> None:
         self.linux = linux
         end = space.paging.upper_part or (linux and linux.place and linux.place.page_offset) or 0
-        is_dear = space.memory.source.keeps and shown[1] < end
+        is_dear = space.memory.source.keeps and shown.last < end
         self.kernel = layout.labels(linux) if linux and not is_dear else []
         process = _process(space, linux, shown)
         self.all = to_pages(layered(self.kernel, elf_sections.labels(), process))
@@ -51,15 +50,13 @@ def _label(one: Label, apart: bool) -> _core.Label:
     return native.core.Label(one.start, one.end - 1, name, one.source, apart=apart)
 
 
-def of(space: AddressSpace, shown: tuple[int, int] | None = None) -> Known:
+def of(space: AddressSpace, shown: Interval | None = None) -> Known:
     """SHOWN: first and last offset; the whole space by default."""
-    shown = shown or (0, space.paging.last_offset)
+    shown = shown or Interval(0, space.paging.last_offset)
     return Known(space, recognition.find(space), shown)
 
 
-def _process(
-    space: AddressSpace, linux: kernel.Kernel | None, shown: tuple[int, int]
-) -> list[Label]:
+def _process(space: AddressSpace, linux: kernel.Kernel | None, shown: Interval) -> list[Label]:
     named: list[Label] = []
     if linux and linux.offset is not None:
         task = tasks.task_of_root(linux, linux.space.root)

@@ -18,7 +18,7 @@ from ..spaces.registers import SystemRegisters
 from ..spaces.virtual_memory import Unreadable
 
 if TYPE_CHECKING:
-    from .._core import EntryNeeds, EntryPiece, EntryPieceState, EntryRow, _Access
+    from .._core import EntryNeeds, EntryPiece, EntryPieceState, EntryRow
 
 _PAGE = 0x1000
 
@@ -42,7 +42,7 @@ def entry_of(space: AddressSpace | None, registers: SystemRegisters | None, cpu:
     needs = _needs(kpti.kernel_of(space), registers)
     system_call, notes = _system_call(space, cpu)
     notes += [f"not all of the {name} can be read" for name in needs.unread]
-    if "TSS" in needs.unread:
+    if not needs.knows_stacks:
         notes.append("so the stacks are not known")
     if registers.tr.is_null:
         notes.append("TR is null: no TSS, so there is no stack for an entry from user mode")
@@ -98,22 +98,21 @@ def _system_call(space: AddressSpace, cpu: int) -> tuple[list[EntryPiece], list[
     where = linux.symbol(symbol) if linux else None
     if linux is None or where is None:
         return [], [f"{name}: entry and stack not known (no symbols, no MSRs)"]
-    found = [_page_piece(f"{name} entry", name, where, where, "fetch")]
+    found = [native.core.EntryPiece(f"{name} entry", name, where, [_page_of(where)], "fetch")]
     if not space.paging.canonical:
         # The entry stack is below the TSS (arch/x86/kernel/cpu/common.c): only an MSR tells where.
         return found, ["SYSENTER: stack not known (no MSRs)"]
     top = _top_of_stack(linux, cpu)
     if top is None:
         return found, ["SYSCALL: stack not known"]
-    stack = _page_piece("SYSCALL stack", " stack", top, top - 8, "write", before_switch=False)
+    stack = native.core.EntryPiece(
+        "SYSCALL", " stack", top, [_page_of(top - 8)], "write", before_switch=False, is_stack=True
+    )
     return [*found, stack], []
 
 
-def _page_piece(
-    name: str, short: str, address: int, touched: int, access: _Access, before_switch: bool = True
-) -> EntryPiece:
-    page = touched & (1 << 64) - _PAGE
-    return native.core.EntryPiece(name, short, address, [page], access, before_switch)
+def _page_of(address: int) -> int:
+    return address & (1 << 64) - _PAGE
 
 
 def _top_of_stack(linux: kernel.Kernel, cpu: int) -> int | None:

@@ -1,5 +1,7 @@
 """What ptmap knows of Linux. A map does not need it; it explains one.
 
+    entries.py        what it means by an entry of a process
+    entry_bits.py     bits of an entry that the processor ignores
     kernel.py         a kernel: its banner, its version, where KASLR put it
     layout.py         the documented areas of its address space
     not_present.py    entries that are not present: swap, migration, PROT_NONE

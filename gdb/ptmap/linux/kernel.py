@@ -88,9 +88,9 @@ class Kernel:
     def _search_banner(self) -> int | None:
         """The banner is in .rodata; near its beginning in versions that link init/ first."""
         part = self.image.rodata or self.image.text
-        end = min(part.end, part.start + _SEARCHED)
+        end = min(part.end, part.first + _SEARCHED)
         tail = b""
-        for at in range(part.start, end, _STEP):
+        for at in range(part.first, end, _STEP):
             try:
                 chunk = self.memory.read(at, min(_STEP, end - at))
             except Unreadable:
@@ -117,7 +117,7 @@ class Kernel:
         found = []
         for part in filter(None, (self.image.text, self.image.rodata)):
             for r in self.ranges:
-                first, end = max(r.va, part.start), min(r.va + r.size, part.end)
+                first, end = max(r.va, part.first), min(r.va + r.size, part.end)
                 if first < end and not r.write:
                     found.append((pa(r) + first - r.va, end - first, first))
         return sorted(found)
@@ -133,7 +133,7 @@ class Kernel:
         text = link_address("_text") or link_address("_stext")
         if linked is None or text is None:
             return None
-        for offset in (self.image.text.start - text, 0):
+        for offset in (self.image.text.first - text, 0):
             try:
                 if self.memory.read(linked + offset, len(_BANNER)) == _BANNER:
                     return offset

@@ -10,20 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
+from ..base.interval import Interval
 from ..spaces import walks
 from ..spaces.labels import Label, Part
 from ..spaces.maps import pa
 from .kernel import Kernel
-from .shape import (
-    CPU_ENTRY_AREA_64,
-    GIB,
-    IMAGE_64,
-    IMAGE_64_END,
-    MIB,
-    Span,
-    cpu_entry_area_32,
-    lowmem_32,
-)
+from .shape import CPU_ENTRY_AREA_64, GIB, IMAGE_64, IMAGE_64_END, MIB, cpu_entry_area_32, lowmem_32
 
 if TYPE_CHECKING:
     from .._core import Range
@@ -115,18 +107,18 @@ def _gaps(image: list[_Part]) -> list[Label]:
 def _image(kernel: Kernel) -> list[_Part]:
     """Text, rodata and data, by symbols or by their rights."""
     image = kernel.image
-    parts: tuple[tuple[str, Span | None, str, str], ...] = (
+    parts: tuple[tuple[str, Interval | None, str, str], ...] = (
         ("text", image.text, "_text", "_etext"),
         ("rodata", image.rodata, "__start_rodata", "__end_rodata"),
         ("data", image.data, "_sdata", "_end"),
     )
     found = []
-    for name, span, first, last in parts:
+    for name, part, first, last in parts:
         start, end = kernel.symbol(first), kernel.symbol(last)
         if start is not None and end is not None:
             label = Label(start, -(-end // 0x1000) * 0x1000, f"kernel {name}", "read")
-        elif span is not None:
-            label = Label(span.start, span.end, f"kernel {name}", "deduced")
+        elif part is not None:
+            label = Label(part.first, part.end, f"kernel {name}", "deduced")
         else:
             continue
         found.append(_Part(name, label))
@@ -147,15 +139,16 @@ def _big_areas(kernel: Kernel) -> list[Label]:
         direct, vmalloc, vmemmap = (base or 0 for base in bases)
         source = "read"
         vmalloc_end, vmemmap_end = vmalloc + _VMALLOC_SIZE[mode], vmemmap + max(struct_pages, GIB)
-    elif memory.start == direct:
+    elif memory.first == direct:
         source = "documented"
         found.append(Label(kasan, kasan_end, "KASAN shadow", source))
     elif kernel.upper.cut:
-        return [Label(memory.start, memory.end, "direct map", "deduced", Part.DIRECT_MAP)]
+        return [Label(memory.first, memory.end, "direct map", "deduced", Part.DIRECT_MAP)]
     else:
-        direct, source = memory.start, "deduced"
+        direct, source = memory.first, "deduced"
         others = [r for r in kernel.ranges if memory.end <= r.va < CPU_ENTRY_AREA_64]
-        vmemmap, vmemmap_end = _vmemmap(others, struct_pages)
+        found_there = _vmemmap(others, struct_pages)
+        vmemmap, vmemmap_end = found_there.first, found_there.end
         # The kernel allocates from vmalloc early in boot, and the first fit is its beginning.
         vmalloc = others[0].va // GIB * GIB if others else vmemmap
         vmalloc_end = min(vmemmap, vmalloc + _VMALLOC_SIZE[mode])
@@ -166,12 +159,12 @@ def _big_areas(kernel: Kernel) -> list[Label]:
         Label(vmalloc, vmalloc_end, "vmalloc", source),
         Label(vmemmap, vmemmap_end, "vmemmap", source),
     ]
-    if any(ldt <= r.va < memory.start and r.va < ldt + _TIB // 2 for r in kernel.ranges):
-        found.append(Label(ldt, min(ldt + _TIB // 2, memory.start), "LDT remap", "documented"))
+    if any(ldt <= r.va < memory.first and r.va < ldt + _TIB // 2 for r in kernel.ranges):
+        found.append(Label(ldt, min(ldt + _TIB // 2, memory.first), "LDT remap", "documented"))
     return [label for label in found if label.start < label.end]
 
 
-def _direct_map(kernel: Kernel, lowest: int) -> Span | None:
+def _direct_map(kernel: Kernel, lowest: int) -> Interval | None:
     """Physical memory mapped at one distance, a multiple of 1 GiB. It begins where physical 0 would
     be and ends with the last such range."""
     rows = [r for r in kernel.ranges if lowest <= r.va < CPU_ENTRY_AREA_64]
@@ -185,18 +178,18 @@ def _direct_map(kernel: Kernel, lowest: int) -> Span | None:
         if r.va - pa(r) != base:
             break
         end = r.va + r.size
-    return Span(base, end)
+    return Interval.until(base, end)
 
 
-def _vmemmap(others: Sequence[Range], struct_pages: int) -> tuple[int, int]:
+def _vmemmap(others: Sequence[Range], struct_pages: int) -> Interval:
     """It has 64 bytes for each page of RAM, in 2 MiB pages, begins at a multiple of 1 GiB and is
     the last area below the cpu_entry_area."""
     for r in others:
         if r.va % GIB == 0 and r.page_sizes & 2:
             end = others[-1].va + others[-1].size
             if end <= r.va + struct_pages:
-                return r.va, end
-    return CPU_ENTRY_AREA_64, CPU_ENTRY_AREA_64
+                return Interval.until(r.va, end)
+    return Interval.until(CPU_ENTRY_AREA_64, CPU_ENTRY_AREA_64)
 
 
 # 32-bit

@@ -16,19 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Sequence, cast
+from typing import Iterator, Mapping, NamedTuple, Sequence, cast
 
-from ..spaces import kpti
-from ..spaces.virtual_memory import Unreadable, VirtualMemory
-from .kernel import Kernel
-from .recognition import find
+from .entry_bits import FIRST, LAST, NARROW, WIDE, Bit, Version, names
 
-if TYPE_CHECKING:
-    from ..spaces.address_space import AddressSpace
-
-Version = tuple[int, int]
-
-_WIDE, _NARROW = ("4-level", "5-level"), ("pae", "32-bit")
 _PSE, _PROTNONE = 1 << 7, 1 << 8  # _PAGE_PROTNONE is the bit of G, asm/pgtable_types.h
 
 
@@ -49,15 +40,14 @@ class Layout:
 
 _TYPE_MASK = 0x1F  # SWP_TYPE_BITS is 5 in all of them
 _ENTRY_ADDRESS = (1 << 52) - 1  # __PHYSICAL_MASK
-_FIRST, _LAST = (4, 19), (7, 3)
 _4K, _2M, _4M, _1G = 1 << 12, 1 << 21, 1 << 22, 1 << 30
 
 LAYOUTS = (
     #      mode       first   last  inverted type offset bits pfn bits (MAX_PHYSMEM_BITS - 12)
-    Layout("4-level", _FIRST, _LAST, True, 59, 9, 50, 46 - 12, {1: _4K, 2: _2M, 3: _1G}),
-    Layout("5-level", _FIRST, _LAST, True, 59, 9, 50, 52 - 12, {1: _4K, 2: _2M, 3: _1G}),
-    Layout("pae", _FIRST, _LAST, True, 59, 9, 50, 36 - 12, {1: _4K, 2: _2M}),
-    Layout("32-bit", _FIRST, _LAST, False, 1, 9, 23, 32 - 12, {1: _4K, 2: _4M}),
+    Layout("4-level", FIRST, LAST, True, 59, 9, 50, 46 - 12, {1: _4K, 2: _2M, 3: _1G}),
+    Layout("5-level", FIRST, LAST, True, 59, 9, 50, 52 - 12, {1: _4K, 2: _2M, 3: _1G}),
+    Layout("pae", FIRST, LAST, True, 59, 9, 50, 36 - 12, {1: _4K, 2: _2M}),
+    Layout("32-bit", FIRST, LAST, False, 1, 9, 23, 32 - 12, {1: _4K, 2: _4M}),
 )
 
 
@@ -95,34 +85,24 @@ SPECIALS: tuple[tuple[Version, Version, tuple[Group, ...]], ...] = (
     ((5, 19), (6, 1),
      (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER, Group((Kind("swapin-error"),), always=True))),
     ((6, 2), (6, 14), (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER._replace(always=True))),
-    ((6, 15), _LAST, (_HWPOISON, _MIGRATION_3, _DEVICE_3, _MARKER._replace(always=True))),
+    ((6, 15), LAST, (_HWPOISON, _MIGRATION_3, _DEVICE_3, _MARKER._replace(always=True))),
 )  # fmt: skip
 _TYPES = 1 << 5  # 1 << MAX_SWAPFILES_SHIFT
 _WITH_FRAME = ("hwpoison", "migration", "device-private", "device-exclusive")
 
 
-class Bit(NamedTuple):
-    """A bit that some versions give a meaning."""
-
-    mask: int
-    name: str
-    first: Version
-    last: Version = _LAST
-    modes: tuple[str, ...] = _WIDE
-
-
 # Of a marker's offset: PTE_MARKER_*, swapops.h.
 MARKERS = (
     Bit(1 << 0, "uffd-wp", (5, 19)),
-    Bit(1 << 1, "poisoned", (6, 2), modes=(*_WIDE, *_NARROW)),
-    Bit(1 << 2, "guard", (6, 13), modes=(*_WIDE, *_NARROW)),  # MADV_GUARD_INSTALL
+    Bit(1 << 1, "poisoned", (6, 2), modes=(*WIDE, *NARROW)),
+    Bit(1 << 2, "guard", (6, 13), modes=(*WIDE, *NARROW)),  # MADV_GUARD_INSTALL
 )
 # Beside a swap type and its offset: _PAGE_SWP_*, pgtable_types.h and the modes' own files.
 SWAP_FLAGS = (
-    Bit(1 << 1, "soft-dirty", _FIRST),
+    Bit(1 << 1, "soft-dirty", FIRST),
     Bit(1 << 2, "uffd-wp", (5, 7)),
     Bit(1 << 3, "exclusive", (5, 19)),  # anonymous and of this process only
-    Bit(1 << 7, "exclusive", (6, 3), modes=_NARROW),
+    Bit(1 << 7, "exclusive", (6, 3), modes=NARROW),
 )
 
 
@@ -174,15 +154,6 @@ def _choices(group: Group, known: Configuration) -> Sequence[bool]:
     return (False, True)
 
 
-def _names(bits: Sequence[Bit], mode: str, version: Version, value: int) -> list[str]:
-    """Of the bits that are set and have a meaning in this mode and version."""
-    return [
-        bit.name
-        for bit in bits
-        if value & bit.mask and mode in bit.modes and bit.first <= version <= bit.last
-    ]
-
-
 def decode(
     layout: Layout, version: Version, level: int, raw: int, known: Configuration = Configuration()
 ) -> dict[str, object] | None:
@@ -208,9 +179,9 @@ def decode(
     one: dict[str, object] = {"what": what, "type": number, "offset": hex(offset)}
     if access:
         one["access"] = access
-    if what == "pte-marker" and (markers := _names(MARKERS, layout.mode, version, offset)):
+    if what == "pte-marker" and (markers := names(MARKERS, layout.mode, version, offset)):
         one["markers"] = markers
-    elif what != "pte-marker" and (flags := _names(SWAP_FLAGS, layout.mode, version, raw)):
+    elif what != "pte-marker" and (flags := names(SWAP_FLAGS, layout.mode, version, raw)):
         one["flags"] = flags
     if what in _WITH_FRAME:
         one["pa"] = hex((offset & (1 << layout.pfn_bits) - 1) << 12)
@@ -245,85 +216,3 @@ def text(one: Mapping[str, object], mode: str) -> str:
     access = f" ({one['access']})" if "access" in one else ""
     frame = f", frame {one['pa']}" if "pa" in one else ""
     return f"{head}{what}{access}{frame}: swap {place}"
-
-
-# For a space
-
-
-@dataclass(frozen=True)
-class _Known:
-    """A Linux that was found: enough to check quickly that it is still there."""
-
-    banner_at: int
-    banner: bytes
-    version: Version
-    user_end: int  # where the processes' part ends
-
-
-class _Last:
-    """Lives as long as the memory is the same."""
-
-    known: _Known | None = None
-
-
-def explain(space: AddressSpace, va: int, level: int, raw: int) -> dict[str, object] | None:
-    """What Linux means by a non-present entry; None for zero, or if there is no Linux."""
-    if raw == 0 or space.paging_is_off:
-        return None
-    linux = _linux(space)
-    if linux is None or va >= linux.user_end:
-        return None
-    version = {"version": "{}.{}".format(*linux.version)}
-    layout = layout_of(space.mode, linux.version)
-    if layout is None:
-        return {"what": "unknown-layout", **version}
-    one = decode(layout, linux.version, level, raw)
-    if one is not None and one["what"] in ("special", "swap-or-special"):
-        # Only these depend on the configuration, and looking up symbols is slow.
-        kernel = find(space)
-        known = _configuration(kernel) if kernel else Configuration()
-        one = decode(layout, linux.version, level, raw, known)
-    return None if one is None else {**one, **version}
-
-
-def _linux(space: AddressSpace) -> _Known | None:
-    """Searched once for each connection; later calls only read the banner again and compare it."""
-    place = space.memory.source.place
-    if place is not None:  # found by symbols, in this stop
-        user_end = space.paging.upper_part if space.paging.canonical else place.page_offset
-        return _Known(place.banner_at, place.banner, place.version, user_end)
-    last = space.memory.found.of(_Last)
-    known, last.known = last.known, None
-    if known is None or _banner(space, known.banner_at) != known.banner:
-        known = _look(space)
-    last.known = known
-    return known
-
-
-def _look(space: AddressSpace) -> _Known | None:
-    kernel = find(space)
-    if kernel is None:
-        return None
-    canonical = space.paging.canonical
-    user_end = space.paging.upper_part if canonical else kernel.page_offset
-    where = kernel.banner_at
-    banner = _banner(space, where) if where is not None else None
-    if where is None or banner is None or kernel.version is None or user_end is None:
-        return None
-    return _Known(where, banner, kernel.version, user_end)
-
-
-def _banner(space: AddressSpace, address: int) -> bytes | None:
-    try:
-        return VirtualMemory(kpti.kernel_of(space)).string(address, 64)
-    except Unreadable:
-        return None
-
-
-def _configuration(kernel: Kernel) -> Configuration:
-    """What the kernel's symbols tell of its configuration."""
-    if kernel.offset is None:
-        return Configuration()
-    names = {group.symbol for _, _, groups in SPECIALS for group in groups if group.symbol}
-    length = kernel.symbols.elements("swap_info")  # MAX_SWAPFILES, mm/swapfile.c
-    return Configuration(length, {name: kernel.symbol(name) is not None for name in names})

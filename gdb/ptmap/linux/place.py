@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, Sequence
 
 from ..base import native
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from ..base.symbols import Symbols
 from ..spaces.reader import Progress
 from .shape import IMAGE_64, MIB
@@ -43,7 +44,7 @@ _PTI_WORD, _PTI_BIT = 7, 11  # X86_FEATURE_PTI, arch/x86/include/asm/cpufeatures
 # tables, ACPI NVS. On a PC everything below 1 MiB is RAM or ROM, except the window of VGA.
 _E820_ENTRY, _E820_MAX, _E820_MEMORY = struct.Struct("<QQI"), 320, (1, 3, 4)
 _E820_READ = 20 * 20  # bytes at once
-_LOW = [(0, 0x9FFFF), (0xC0000, 0xFFFFF)]
+_LOW = [Interval(0, 0x9FFFF), Interval(0xC0000, 0xFFFFF)]
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Place:
     root: int  # of init_mm, physical
     nxe: bool
     pti: bool | None  # None: not known
-    ram: Sequence[tuple[int, int]]  # sorted (first, last)
+    ram: Sequence[Interval]  # sorted
 
     @property
     def registers(self) -> tuple[int, int, int]:
@@ -205,7 +206,7 @@ def _candidates(
     supported = value("__supported_pte_mask", 8)
     physical_end = value("max_pfn" if pointer == 8 else "max_low_pfn") or 0
     pages = value("max_pfn") or 0
-    ram = _ram(stub.read, value("e820_table")) or [*_LOW, (1 << 20, (pages << 12) - 1)]
+    ram = _ram(stub.read, value("e820_table")) or [*_LOW, Interval.until(1 << 20, pages << 12)]
     capability = value(f"boot_cpu_data.x86_capability[{_PTI_WORD}]", 4)
     for mode, page_offset, image in _modes(stub.symbols, variables, physical_end, given):
         yield Place(
@@ -276,7 +277,7 @@ def paging(place: Place) -> Paging:
     return native.core.Paging(cr0=cr0, cr3=place.root, cr4=cr4, efer=efer, maxphyaddr=52)
 
 
-def _ram(read: Read, table: int | None) -> list[tuple[int, int]]:
+def _ram(read: Read, table: int | None) -> list[Interval]:
     """By the e820_table at TABLE; [] if there is none (before Linux 4.12) or it is empty."""
     count = int.from_bytes(read(table, 4) or b"", "little") if table else 0
     if not table or not 0 < count <= _E820_MAX:
@@ -290,7 +291,7 @@ def _ram(read: Read, table: int | None) -> list[tuple[int, int]]:
         raw += part
     for first, size, kind in _E820_ENTRY.iter_unpack(raw):
         if kind in _E820_MEMORY and first + size > 1 << 20:
-            found.append((max(first, 1 << 20), first + size - 1))
+            found.append(Interval.until(max(first, 1 << 20), first + size))
     return sorted(found)
 
 

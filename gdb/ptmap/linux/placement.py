@@ -26,7 +26,7 @@ class Placement(NamedTuple):
 
 def by_tables(linux: Kernel, file: KernelFile, path: str) -> Placement:
     """By the kernel's text. PATH is the file's name. Error: Refusal if it is another kernel's."""
-    offset = linux.image.text.start - file.text
+    offset = linux.image.text.first - file.text
     mask = (1 << (64 if linux.space.paging.canonical else 32)) - 1
     try:
         running = linux.memory.string(file.banner_at + offset & mask, 512)

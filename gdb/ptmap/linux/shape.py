@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
+from ..base.interval import Interval
 from ..spaces import walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.maps import pa
@@ -30,28 +31,12 @@ _MAX_TABLES, _MAX_RANGES = 1 << 16, 1 << 18
 
 
 @dataclass(frozen=True)
-class Span:
-    """Linear addresses from `start` to `end`, which is exclusive."""
-
-    start: int
-    end: int
-
-    @property
-    def size(self) -> int:
-        return self.end - self.start
-
-    def overlaps(self, r: Range) -> bool:
-        """Whether any address of R, a map's range, is in the span."""
-        return r.va < self.end and self.start < r.va + r.size
-
-
-@dataclass(frozen=True)
 class Image:
     """The kernel's sections as the tables show them; None if the tables do not show a part."""
 
-    text: Span
-    rodata: Span | None
-    data: Span | None
+    text: Interval
+    rodata: Interval | None
+    data: Interval | None
 
 
 class UpperPart(NamedTuple):
@@ -120,7 +105,7 @@ def _image_64(ranges: Sequence[Range]) -> Image | None:
     after = _next_entry(rodata.end if rodata else text.end)
     # The kernel frees parts of its data after boot: holes of a few MiB. Modules begin far behind.
     data = _first_run([r for r in image if r.va + r.size > after], hole=32 * MIB)
-    return Image(text, rodata, Span(max(data.start, after), data.end) if data else None)
+    return Image(text, rodata, Interval(max(data.first, after), data.last) if data else None)
 
 
 def _next_entry(address: int) -> int:
@@ -128,11 +113,11 @@ def _next_entry(address: int) -> int:
     return -(-address // (2 * MIB)) * 2 * MIB
 
 
-def _run_at(address: int, ranges: Sequence[Range]) -> Span | None:
+def _run_at(address: int, ranges: Sequence[Range]) -> Interval | None:
     """From an address to the first hole behind it; None if it is in none of the ranges."""
-    for span in _runs(ranges, hole=0):
-        if span.start <= address < span.end:
-            return Span(address, span.end)
+    for run in _runs(ranges, hole=0):
+        if run.first <= address <= run.last:
+            return Interval(address, run.last)
     return None
 
 
@@ -180,25 +165,25 @@ def _image_32(ranges: Sequence[Range]) -> Image | None:
     # Not the first MiB: the BIOS and the real-mode trampoline are there.
     fixed = [r for r in lowmem if not r.write and r.va >= lowmem[0].va + MIB]
     texts = _runs([r for r in fixed if r.exec], hole=0)
-    text = max(texts, key=lambda span: span.size, default=None)
+    text = max(texts, key=lambda run: run.size, default=None)
     if text is None:
         return None
     rodata = _first_run([r for r in fixed if not r.exec and r.va >= text.end], hole=0)
-    if rodata and rodata.start != text.end:
+    if rodata and rodata.first != text.end:
         rodata = None
     return Image(text, rodata, None)
 
 
-def _runs(ranges: Sequence[Range], hole: int = 2 * MIB) -> list[Span]:
-    """Spans, each of ranges that lie at most `hole` bytes apart."""
-    spans: list[Span] = []
+def _runs(ranges: Sequence[Range], hole: int = 2 * MIB) -> list[Interval]:
+    """Runs of ranges that lie at most `hole` bytes apart."""
+    runs: list[Interval] = []
     for r in ranges:
-        if spans and r.va - spans[-1].end <= hole:
-            spans[-1] = Span(spans[-1].start, r.va + r.size)
-        else:
-            spans.append(Span(r.va, r.va + r.size))
-    return spans
+        first = r.va
+        if runs and first - runs[-1].end <= hole:
+            first = runs.pop().first
+        runs.append(Interval.until(first, r.va + r.size))
+    return runs
 
 
-def _first_run(ranges: Sequence[Range], hole: int = 2 * MIB) -> Span | None:
+def _first_run(ranges: Sequence[Range], hole: int = 2 * MIB) -> Interval | None:
     return next(iter(_runs(ranges, hole)), None)

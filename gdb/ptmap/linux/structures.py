@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from ..base.symbols import Member
 from ..spaces.virtual_memory import Unreadable
 from .kernel import Kernel
@@ -31,18 +32,19 @@ class Structures:
     def record(self, address: int, *fields: str) -> list[bytes]:
         """Several fields of one structure, in few reads because a list of tasks may be long."""
         places = [self.member(field) for field in fields]
-        spans: list[tuple[int, int]] = []
-        for first, end in sorted((one.offset, one.offset + one.size) for one in places):
-            if spans and first - spans[-1][1] <= self._near:
-                first, end = spans[-1][0], max(end, spans.pop()[1])
-            spans.append((first, end))
-        raw = {first: self.content(address + first, end - first) for first, end in spans}
+        parts: list[Interval] = []
+        for one in sorted(Interval.of_size(one.offset, one.size) for one in places):
+            if parts and one.first - parts[-1].end <= self._near:
+                before = parts.pop()
+                one = Interval(before.first, max(one.last, before.last))
+            parts.append(one)
+        raw = {part.first: self.content(address + part.first, part.size) for part in parts}
 
-        def part(one: Member) -> bytes:
+        def content(one: Member) -> bytes:
             first = max(first for first in raw if first <= one.offset)
             return raw[first][one.offset - first : one.offset - first + one.size]
 
-        return [part(one) for one in places]
+        return [content(one) for one in places]
 
     def at(self, address: int, field: str) -> int:
         """A field's address in the structure at ADDRESS. Error: NoType."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Iterator
 
+from ..base.interval import Interval
 from ..base.symbols import Symbols
 from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Reader
@@ -16,7 +17,7 @@ from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from . import place as places
 from .kernel import Kernel
 from .place import Place
-from .shape import Image, Span
+from .shape import Image
 from .structures import NoType, Structures
 
 _USER_ROOT = 1 << 12  # KPTI's user root has this bit, arch/x86/include/asm/pgtable.h
@@ -55,7 +56,7 @@ class SymbolKernel(Kernel):
     @cached_property
     def _fixed_frames(self) -> list[tuple[int, int, int]]:
         parts = filter(None, (self.image.text, self.image.rodata))
-        return sorted((part.start - self.place.image, part.size, part.start) for part in parts)
+        return sorted((part.first - self.place.image, part.size, part.first) for part in parts)
 
     # Tasks
 
@@ -132,9 +133,9 @@ def init_mm(place: Place, reader: Reader) -> AddressSpace:
 
 
 def _image(symbols: Symbols, place: Place) -> Image:
-    def span(first: str, last: str) -> Span | None:
+    def part(first: str, last: str) -> Interval | None:
         start, end = (places.address(symbols, name, place.offset) for name in (first, last))
-        return Span(start, -(-end // 0x1000) * 0x1000) if start and end else None
+        return Interval.until(start, -(-end // 0x1000) * 0x1000) if start and end else None
 
-    text = span("_text", "_etext") or Span(place.text, place.image_end)
-    return Image(text, span("__start_rodata", "__end_rodata"), span("_sdata", "_end"))
+    text = part("_text", "_etext") or Interval.until(place.text, place.image_end)
+    return Image(text, part("__start_rodata", "__end_rodata"), part("_sdata", "_end"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..base.interval import Interval
 from ..spaces import kpti, scanned, split, walks
 from ..spaces.address_space import AddressSpace
 from ..spaces.labels import Label, Part
@@ -13,30 +14,29 @@ from .kernel import Kernel, is_special
 if TYPE_CHECKING:
     from .._core import Map, Range
 
-Extent = tuple[int, int]  # addresses, the end exclusive
-
 
 def labels(
-    space: AddressSpace, linux: Kernel | None, registers: Registers, shown: tuple[int, int]
+    space: AddressSpace, linux: Kernel | None, registers: Registers, shown: Interval
 ) -> list[Label]:
     """At most one. REGISTERS: the selected CPU's. SHOWN: the offsets that will be shown; a stack
     outside of them is not looked for."""
     pointer = _pointer(space, registers)
     if pointer is not None:
-        first, last = pointer - _STACK_REACH, pointer + _STACK_REACH + _PROTECTED + _HOLE
-        if not _touch(space, shown, first, last):
+        reach = Interval(pointer - _STACK_REACH, pointer + _STACK_REACH + _PROTECTED + _HOLE)
+        if not _touch(space, shown, reach):
             return []
         found = _by_pointer(space, linux, pointer)
     else:
         found = None
     if found is None and linux is not None:
         found = of_linux(space, linux, shown)
-    return [Label(*found, "stack", "deduced", Part.STACK)] if found else []
+    return [Label(found.first, found.end, "stack", "deduced", Part.STACK)] if found else []
 
 
-def _touch(space: AddressSpace, shown: tuple[int, int], first: int, last: int) -> bool:
+def _touch(space: AddressSpace, shown: Interval, part: Interval) -> bool:
     """Whether any of these addresses is in the user's part and will be shown."""
-    return first <= shown[1] and shown[0] <= min(last, (space.paging.upper_part or 1 << 32) - 1)
+    users_last = (space.paging.upper_part or 1 << 32) - 1
+    return shown.overlaps(Interval(part.first, min(part.last, users_last)))
 
 
 # The map that is shown may be a window, filtered or split: a map of its own finds the stack.
@@ -64,12 +64,12 @@ def _at_pointer(pointer: int) -> tuple[int, int]:
     return pointer, pointer - 1
 
 
-def _by_pointer(space: AddressSpace, linux: Kernel | None, pointer: int) -> Extent | None:
+def _by_pointer(space: AddressSpace, linux: Kernel | None, pointer: int) -> Interval | None:
     """The range that the stack pointer points into."""
     made = _around(space, pointer - _STACK_REACH, pointer + _STACK_REACH)
     for address in _at_pointer(pointer):
         if (found := made.at(address)) and found.user:
-            return _whole(space, linux, made, found) if linux else _extent(found)
+            return _whole(space, linux, made, found) if linux else _interval(found)
     return None
 
 
@@ -81,8 +81,8 @@ TASK_SIZE_COMPAT, _ROOM_32 = 0xFFFFE000, 8 << 20
 
 
 def of_linux(
-    space: AddressSpace, linux: Kernel, shown: tuple[int, int] = (0, 1 << 64)
-) -> Extent | None:
+    space: AddressSpace, linux: Kernel, shown: Interval = Interval(0, 1 << 64)
+) -> Interval | None:
     """The highest range there that the process can write. For a CPU in kernel mode, and for a space
     that is not the CPU's. A stack outside of the offsets SHOWN need not be found."""
     if space.paging.canonical:
@@ -90,8 +90,8 @@ def of_linux(
     else:
         places = [(split.split_of(space) or 0, _ROOM_32)]
     for end, room in places:
-        reach = [(top - size, top + _PROTECTED + _HOLE) for top, size in places]
-        if not any(_touch(space, shown, *one) for one in reach):
+        reach = [Interval(top - size, top + _PROTECTED + _HOLE) for top, size in places]
+        if not any(_touch(space, shown, one) for one in reach):
             return None
         made = _around(space, end - room, end)
         if found := made.last_user_write(max(end - room, 0), end):
@@ -111,13 +111,14 @@ _GUARD_GAP = 1 << 20
 _PROTECTED, _HOLE = 8 << 20, 2 << 12
 
 
-def _extent(found: Range) -> Extent:
-    return found.va, found.va + found.size
+def _interval(found: Range) -> Interval:
+    return Interval.of_size(found.va, found.size)
 
 
-def _whole(space: AddressSpace, linux: Kernel, made: Map, found: Range) -> Extent:
-    start, end = made.user_write_around(found.va, _GUARD_GAP - 1) or _extent(found)
-    page, limit = end, end + _PROTECTED
+def _whole(space: AddressSpace, linux: Kernel, made: Map, found: Range) -> Interval:
+    around = made.user_write_around(found.va, _GUARD_GAP - 1)
+    part = Interval(*around) if around else _interval(found)
+    page, end, limit = part.end, part.end, part.end + _PROTECTED
     while page < min(limit, end + _HOLE + 1) and space.paging.translatable(page):
         walk = walks.walk(space, page)
         if walk.outcome == "mapped":
@@ -125,7 +126,7 @@ def _whole(space: AddressSpace, linux: Kernel, made: Map, found: Range) -> Exten
                 break
             end = page + 0x1000
         page += 0x1000
-    return start, end
+    return Interval.until(part.first, end)
 
 
 def _around(space: AddressSpace, first: int, end: int) -> Map:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from ..base.interval import Interval
 from ..base.text import printable
 from ..spaces.labels import Label, Part
 from ..spaces.virtual_memory import Unreadable
@@ -34,10 +35,12 @@ def labels(kernel: Kernel, mm_address: int) -> list[Label]:
     try:
         vmas = _Vmas(kernel, mm_address)
         for vma in vmas:
-            start, end = vmas.span(vma)
+            part = vmas.interval(vma)
             name = vmas.name(vma)
-            if name and start < end:
-                found.append(Label(start, end, name, "read", _PARTS.get(name, Part.OTHER)))
+            if name and part.size > 0:
+                found.append(
+                    Label(part.first, part.end, name, "read", _PARTS.get(name, Part.OTHER))
+                )
     except (NoType, Unreadable):
         pass
     return sorted(found, key=lambda label: label.start)
@@ -62,8 +65,8 @@ class _Vmas:
             seen.add(vma)
             yield vma
 
-    def span(self, vma: int) -> tuple[int, int]:
-        return self._of(vma, "vm_start"), self._of(vma, "vm_end")
+    def interval(self, vma: int) -> Interval:
+        return Interval.until(self._of(vma, "vm_start"), self._of(vma, "vm_end"))
 
     def _of(self, vma: int, field: str) -> int:
         return self._structures.read(vma, f"vm_area_struct.{field}")
@@ -137,15 +140,15 @@ class _Vmas:
             special = self._of(vma, "vm_private_data")
             text = self._structures.read(special, "vm_special_mapping.name")
             return printable(self._structures.string(text, 64)) if text else ""
-        return self._name_by_place(*self.span(vma))
+        return self._name_by_place(self.interval(vma))
 
-    def _name_by_place(self, start: int, end: int) -> str:
+    def _name_by_place(self, part: Interval) -> str:
         read = self._structures.read
-        if start <= read(self._mm, "mm_struct.brk") and end >= read(
+        if part.first <= read(self._mm, "mm_struct.brk") and part.end >= read(
             self._mm, "mm_struct.start_brk"
         ):
             return "[heap]"
-        if start <= read(self._mm, "mm_struct.start_stack") <= end:
+        if part.first <= read(self._mm, "mm_struct.start_stack") <= part.end:
             return "[stack]"
         return ""
 

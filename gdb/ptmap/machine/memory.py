@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
+from ..base.interval import Interval
 from ..base.lifetimes import Lifetime
 from .sources.source import Source
 
@@ -68,7 +69,7 @@ class Memory:
         return self.source.reading()
 
     @property
-    def ram(self) -> list[tuple[int, int]]:
+    def ram(self) -> list[Interval]:
         """Sorted (first, last) of RAM and ROM."""
         return self.source.ram
 

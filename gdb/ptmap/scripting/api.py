@@ -36,6 +36,7 @@ import gdb
 
 from ..base import native
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from ..context import selection, snapshots
 from ..debugger import failures, numbers, progress, settings
 from ..linux import tasks
@@ -258,10 +259,10 @@ class Space:
             raise Error(f"view={view!r} is not one of user, kernel")
         with _question(self):
             wanted = attributes.parse(filter) if filter is not None else None
-            window, scanned = self._scan(start, end)
+            window, tables = self._scan(start, end)
             made = maps.flatten(
                 self._space,
-                scanned,
+                tables,
                 *window,
                 split_physical=bool(physical),
                 split_sizes=bool(sizes),
@@ -271,7 +272,7 @@ class Space:
         exact = physical and sizes and filter is None and view is None
         return Map(made, self._origin(window, exact))
 
-    def _origin(self, window: tuple[int, int], exact: bool) -> _Origin:
+    def _origin(self, window: Interval, exact: bool) -> _Origin:
         under = snapshots.Conditions(self._maxphyaddr, settings.get("pat"))
         return _Origin(self._space, under, window, exact, self._space.notes)
 
@@ -280,12 +281,12 @@ class Space:
         bits, and other bits that a Map lacks. 40 bytes a page; `set ptmap max-ranges` is the
         limit."""
         with _question(self):
-            window, scanned = self._scan(start, end)
+            window, tables = self._scan(start, end)
             rows, cut = native.core.page_rows(
-                scanned, *window, settings.limit("max-ranges"), progress.flattening
+                tables, *window, settings.limit("max-ranges"), progress.flattening
             )
-            made = maps.flatten(self._space, scanned, *window)
-        return Pages(rows, cut or scanned.cut, made.complete)
+            made = maps.flatten(self._space, tables, *window)
+        return Pages(rows, cut or tables.cut, made.complete)
 
     def tables(self, start: Address = 0, end: Address = 0) -> Tables:
         """The page tables that translate START to END, the root first."""
@@ -302,11 +303,11 @@ class Space:
         """
         first, last = _stretch(_number(pa, "the physical address"), length)
         with _question(self):
-            window, scanned = self._scan(0, 0)
-            made = maps.find(self._space, scanned, first, last)
+            window, tables = self._scan(0, 0)
+            made = maps.find(self._space, tables, first, last)
         return Map(made, self._origin(window, False))
 
-    def _scan(self, start: Address, end: Address) -> tuple[tuple[int, int], _core.Tables]:
+    def _scan(self, start: Address, end: Address) -> tuple[Interval, _core.Tables]:
         window = address_space.window(self._space, _number(start, "START"), _number(end, "END"))
         with self._space.memory.reading():
             return window, maps.scan(self._space, *window)
@@ -394,7 +395,7 @@ class _Origin:
 
     space: AddressSpace
     under: snapshots.Conditions
-    window: tuple[int, int]  # offsets
+    window: Interval  # offsets
     exact: bool  # made as _EXACTLY says: only such maps can be compared
     words: tuple[str, ...]  # see Snapshot.words and labels
     labels: tuple[Label, ...] = ()
@@ -404,11 +405,11 @@ class _Origin:
         return self.window == (0, self.space.paging.last_offset)
 
 
-def _stretch(pa: int, length: int) -> tuple[int, int]:
+def _stretch(pa: int, length: int) -> Interval:
     """First and last byte. Error: if it is not physical memory."""
     if length <= 0 or not 0 <= pa < _PA_TOP:
         raise Error(f"find: {pa:#x}, {length} bytes, is not physical memory")
-    return pa, min(pa + length, _PA_TOP) - 1
+    return Interval.until(pa, min(pa + length, _PA_TOP))
 
 
 def _view(rows: Any) -> memoryview:  # for mypy, which with Python 3.11 knows no buffers
@@ -528,7 +529,7 @@ def load(path: str) -> Map:
         stored = snapshots.load(path)
     space = snapshots.space_of(stored)
     under = snapshots.Conditions(stored.maxphyaddr, stored.pat)
-    window = 0, space.paging.last_offset
+    window = Interval(0, space.paging.last_offset)
     words, labels = tuple(stored.words), tuple(stored.labels)
     return Map(stored.map, _Origin(space, under, window, True, words, labels))
 
@@ -616,14 +617,14 @@ class Tables(Sequence["Table"]):
     """Page tables of an address space as they were read, the root first. A table that is used at
     two levels is there twice. See ptmap.Table: Table.entries() is a view of the raw entries."""
 
-    def __init__(self, scanned: _core.Tables) -> None:
-        self._scanned = scanned
-        self._indices = range(native.core.table_count(scanned))
+    def __init__(self, tables: _core.Tables) -> None:
+        self._tables = tables
+        self._indices = range(native.core.table_count(tables))
 
     @property
     def truncated(self) -> bool:
         """Whether `set ptmap max-tables` was reached."""
-        return self._scanned.cut
+        return self._tables.cut
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -639,5 +640,5 @@ class Tables(Sequence["Table"]):
     def __getitem__(self, index: int | slice) -> Table | Sequence[Table]:
         if isinstance(index, slice):
             return [self[i] for i in self._indices[index]]
-        table: Table = native.core.table(self._scanned, self._indices[index])
+        table: Table = native.core.table(self._tables, self._indices[index])
         return table

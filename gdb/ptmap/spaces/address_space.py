@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..base.errors import Refusal
+from ..base.interval import Interval
 from .reader import Memory, Reader
 from .registers import Roots
 
@@ -118,7 +119,7 @@ def in_space(space: AddressSpace, value: int) -> int:
     return value & (1 << 64) - 1
 
 
-def stretch(space: AddressSpace, start: int, end: int, shown: str = "") -> tuple[int, int]:
+def stretch(space: AddressSpace, start: int, end: int, shown: str = "") -> Interval:
     """First and last address of START .. END - 1; an END of 0 is the top. If one is not canonical
     the next canonical address inside counts. Error: Refusal if nothing lies between them."""
     top = (1 << (64 if space.paging.canonical else 32)) - 1
@@ -127,13 +128,13 @@ def stretch(space: AddressSpace, start: int, end: int, shown: str = "") -> tuple
     if last < first:
         shown = shown or f"{start:#x} {end:#x}"
         raise Refusal(f"{shown} is empty: END must be above START")
-    return first, last
+    return Interval(first, last)
 
 
-def window(space: AddressSpace, start: int, end: int, shown: str = "") -> tuple[int, int]:
+def window(space: AddressSpace, start: int, end: int, shown: str = "") -> Interval:
     """As stretch(), in offsets. Error: Refusal."""
     first, last = stretch(space, start, end, shown)
-    return space.paging.offset_of(first), space.paging.offset_of(last)
+    return Interval(space.paging.offset_of(first), space.paging.offset_of(last))
 
 
 def _canonical(space: AddressSpace, value: int, upwards: bool) -> int:

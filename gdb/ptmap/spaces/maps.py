@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
+from ..base.interval import Interval
 from . import walks
 from .address_space import AddressSpace
 
@@ -14,15 +15,15 @@ if TYPE_CHECKING:
 
 def scan(space: AddressSpace, first: int, last: int) -> Tables:
     """Reads the tables for the offsets FIRST to LAST."""
-    scanned = walks.scan(space, first, last)
+    tables = walks.scan(space, first, last)
     if first == 0 and last == space.paging.last_offset:
-        space.reader.scanned(space, scanned)
-    return scanned
+        space.reader.remember_tables(space, tables)
+    return tables
 
 
 def flatten(
     space: AddressSpace,
-    scanned: Tables,
+    tables: Tables,
     first: int,
     last: int,
     *,
@@ -30,11 +31,11 @@ def flatten(
     split_sizes: bool = False,
     as_: str | None = None,
     wanted: Condition | None = None,
-    ram: Sequence[tuple[int, int]] = (),
+    ram: Sequence[Interval] = (),
 ) -> Map:
     """A map of these offsets; see _core.make_map. A WANTED about page sizes splits by them."""
     return native.core.make_map(
-        scanned,
+        tables,
         first,
         last,
         split_physical=split_physical,
@@ -49,11 +50,11 @@ def flatten(
     )
 
 
-def exact(space: AddressSpace, scanned: Tables) -> Map:
+def exact(space: AddressSpace, tables: Tables) -> Map:
     """A map of the whole space: each range has contiguous frames and one page size. Two such maps
     can be compared page by page."""
     last = space.paging.last_offset
-    return flatten(space, scanned, 0, last, split_physical=True, split_sizes=True)
+    return flatten(space, tables, 0, last, split_physical=True, split_sizes=True)
 
 
 def pa(one: Range) -> int:
@@ -62,11 +63,11 @@ def pa(one: Range) -> int:
     return one.pa
 
 
-def find(space: AddressSpace, scanned: Tables, first: int, last: int) -> Map:
+def find(space: AddressSpace, tables: Tables, first: int, last: int) -> Map:
     """A map of the pages that map the physical bytes FIRST to LAST, each range cut to them. Other
     pages make no ranges, so they do not count against the limit."""
     return native.core.find(
-        scanned,
+        tables,
         first,
         last,
         pat=space.reader.pat,

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence
 
+from ..base.interval import Interval
 from ..base.lifetimes import Lifetime
 from ..base.symbols import Symbols
 from .registers import Roots
@@ -19,6 +20,7 @@ class Source(Protocol):
     """Where memory comes from: machine/sources/source.py."""
 
     name: str
+    can_run: bool  # whether the machine can run on
     keeps: bool  # whether answers are kept while the target stands still
     knows_ram: bool  # whether everything outside of `ram` certainly is not RAM
     place: Any  # of a Linux kernel, if the source was found by its symbols
@@ -35,7 +37,7 @@ class Memory(Protocol):
         ...
 
     @property
-    def ram(self) -> list[tuple[int, int]]:
+    def ram(self) -> list[Interval]:
         ...
 
     def is_ram(self, address: int, length: int) -> bool:
@@ -95,5 +97,5 @@ class Reader:
     pat: int | None  # IA32_PAT; None if it is not known
     pkru: int | None  # PKRU; None if it is not known
     scans: Scans  # what was scanned in this command
-    scanned: Callable[[Any, Tables], None]  # called after each scan of a whole AddressSpace
+    remember_tables: Callable[[Any, Tables], None]  # called after a scan of a whole AddressSpace
     cpus: Callable[[], int]  # the number of CPUs; asking may be slow

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..base import native
+from ..base.interval import Interval
 from ..base.lifetimes import Lifetime
 from ..base.option import Options
 from . import kpti, walks
@@ -129,7 +130,7 @@ class Scanned:
     def whole(self) -> ScannedPart:
         """The whole space."""
         whole = self.part(0, self._space.paging.last_offset)
-        self._space.reader.scanned(self._space, whole.tables)
+        self._space.reader.remember_tables(self._space, whole.tables)
         return whole
 
     def known(self, first: int, last: int) -> ScannedPart | None:
@@ -202,6 +203,6 @@ def of_kernel(space: AddressSpace) -> Scanned:
     return of(kernel, aside=kernel.root != space.root)
 
 
-def _ram(space: AddressSpace) -> list[tuple[int, int]]:
+def _ram(space: AddressSpace) -> list[Interval]:
     """The machine's RAM; empty if it is not known."""
     return space.memory.ram if space.memory.source.knows_ram else []

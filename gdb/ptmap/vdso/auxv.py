@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def find(space: AddressSpace, linux: Kernel) -> Auxv | None:
     """The vector of a space's process; None if it is not found."""
-    extent = user_stack.of_linux(space, linux)
-    if extent is None:
+    stack = user_stack.of_linux(space, linux)
+    if stack is None:
         return None
     with VirtualMemory(space).reading() as memory:
-        return native.core.find_auxv(memory, *extent, wide=space.paging.canonical)
+        return native.core.find_auxv(memory, stack.first, stack.end, wide=space.paging.canonical)

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..base import native
+from ..base.interval import Interval
 from ..linux.kernel import Kernel
 from ..spaces.virtual_memory import Unreadable
 from ..spaces.maps import pa
@@ -42,7 +43,7 @@ class Copies:
     def __init__(self, linux: Kernel) -> None:
         self._linux = linux
         # Without NX rodata looks like text.
-        self._span = linux.image.rodata or linux.image.text
+        self._section = linux.image.rodata or linux.image.text
         self._around: dict[int, Copy | None] = {}
 
     # By frame
@@ -103,7 +104,11 @@ class Copies:
 
     def _searched(self) -> list[Copy]:
         """Those that begin a page with an ELF header."""
-        parts = [(r.va, r.size, pa(r)) for r in self._linux.ranges if self._span.overlaps(r)]
+        parts = [
+            (r.va, r.size, pa(r))
+            for r in self._linux.ranges
+            if self._section.overlaps(Interval.of_size(r.va, r.size))
+        ]
         pulse = self._linux.space.reader.progress.searching
         with self._linux.memory.reading() as memory:
             found = native.core.linear_images(memory, parts, pulse)

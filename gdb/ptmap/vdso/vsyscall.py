@@ -8,6 +8,7 @@ none it is not mapped; only the kernel's variable tells the two apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from ..linux.kernel import Kernel
@@ -19,7 +20,20 @@ if TYPE_CHECKING:
     from .._core import Walk
 
 ADDRESS = 0xFFFFFFFFFF600000
-_MODES = ("emulate", "xonly", "none")  # enum of vsyscall_mode
+
+
+class Mode(Enum):
+    """What the page does; the words of -json."""
+
+    EMULATE = "emulate"
+    XONLY = "xonly"
+    NONE = "none"
+    NONE_OR_XONLY = "none or xonly"
+    NATIVE = "native"  # executable, until Linux 5.2
+    NOT_KNOWN = "not known"
+
+
+_MODES = (Mode.EMULATE, Mode.XONLY, Mode.NONE)  # enum of vsyscall_mode
 
 
 @dataclass(frozen=True)
@@ -27,7 +41,7 @@ class Vsyscall:
     """The page as a space has it."""
 
     walk: Walk
-    mode: str  # of _MODES, "none or xonly", "native" (executable, until Linux 5.2), "not known"
+    mode: Mode
 
     @property
     def mapped(self) -> bool:
@@ -42,7 +56,7 @@ def of(space: AddressSpace, linux: Kernel | None) -> Vsyscall | None:
     return Vsyscall(walk, _mode(linux, walk))
 
 
-def _mode(linux: Kernel, walk: Walk) -> str:
+def _mode(linux: Kernel, walk: Walk) -> Mode:
     where = linux.symbol("vsyscall_mode")
     if where is not None:
         try:
@@ -52,7 +66,7 @@ def _mode(linux: Kernel, walk: Walk) -> str:
         except Unreadable:
             pass
     if walk.outcome in ("unreadable", "reserved-bit"):
-        return "not known"
+        return Mode.NOT_KNOWN
     if walk.outcome != "mapped" or not walk.user:
-        return "none or xonly"
-    return "native" if walk.exec else "emulate"
+        return Mode.NONE_OR_XONLY
+    return Mode.NATIVE if walk.exec else Mode.EMULATE

@@ -7,6 +7,7 @@ types, from a table of the versions whose source was read.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
@@ -67,9 +68,18 @@ _LAYOUTS = (
     ),
 )
 _VCLOCK_PAGES = ("pvclock", "hvclock")  # in no type: asm/vdso/vsyscall.h
-# VDSO_CLOCKMODE_*, include/vdso/clocksource.h and arch/x86/include/asm/vdso/clocksource.h;
-# VCLOCK_* before 5.7.
-CLOCK_MODES = {0: "NONE", 1: "TSC", 2: "PVCLOCK", 3: "HVCLOCK"}
+
+
+class ClockMode(Enum):
+    """VDSO_CLOCKMODE_*, include/vdso/clocksource.h and arch/x86/include/asm/vdso/clocksource.h;
+    VCLOCK_* before 5.7."""
+
+    NONE = 0
+    TSC = 1
+    PVCLOCK = 2
+    HVCLOCK = 3
+
+
 _TIMENS = 0x7FFFFFFF  # VDSO_CLOCKMODE_TIMENS: the data is in the page "timens"
 
 
@@ -98,9 +108,9 @@ class VvarPage:
 class Clock:
     """The fields from which the vDSO computes the time."""
 
-    layout: str  # how the fields are known: "types", "Linux 5.6 to 6.9"
+    layout: Layout | None  # None: as vmlinux's types say
     seq: int  # odd while the kernel changes the fields
-    clock_mode: str
+    clock_mode: ClockMode
     mult: int  # nanoseconds per cycle, << shift
     shift: int
     in_namespace: bool  # the process is in a time namespace
@@ -109,7 +119,7 @@ class Clock:
     @property
     def without_syscall(self) -> bool:
         """Whether CLOCK_REALTIME and CLOCK_MONOTONIC need no system call."""
-        return self.clock_mode in ("TSC", "PVCLOCK", "HVCLOCK")
+        return self.clock_mode is not ClockMode.NONE
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ class _Known:
     pages: tuple[str, ...]
     fields: Fields | None
     special: bool  # as in Layout
-    layout: str  # Clock.layout
+    layout: Layout | None  # as in Clock
     kernels_data: Callable[[], bytes | None]  # the data page, as the kernel has it
     why: str = ""  # no fields: why
 
@@ -172,13 +182,11 @@ def _known(linux: Kernel, copies: Copies, image: Image) -> _Known | None:
     if pages is not None:
         fields = _fields_by_types(linux, structures)
         why = "no loaded type has its place"
-        return _Known(pages, fields, by_image is not None, "types", kernels_data, why)
+        return _Known(pages, fields, by_image is not None, None, kernels_data, why)
     for layout in _LAYOUTS:
         if linux.version is not None and layout.first <= linux.version <= layout.last:
             why = f"ptmap does not know its place in {layout}"
-            return _Known(
-                layout.pages, layout.fields, layout.special, str(layout), kernels_data, why
-            )
+            return _Known(layout.pages, layout.fields, layout.special, layout, kernels_data, why)
     return None
 
 
@@ -258,8 +266,7 @@ def _clock(space: AddressSpace, pages: list[VvarPage], known: _Known) -> tuple[C
         if raw is None:
             return None, "not known: the time namespace's data page is not mapped"
     mode, shift = _number(raw, places.clock_mode), _number(raw, places.shift)
-    name = CLOCK_MODES.get(mode)
-    if name is None:
+    if mode not in {known.value for known in ClockMode}:
         return None, f"not decoded: its mode {mode:#x} is not known"
     if shift > 63:
         return None, f"not decoded: its shift {shift:#x} is more than 63 bits"
@@ -267,7 +274,7 @@ def _clock(space: AddressSpace, pages: list[VvarPage], known: _Known) -> tuple[C
         Clock(
             known.layout,
             _number(raw, places.seq),
-            name,
+            ClockMode(mode),
             _number(raw, places.mult),
             shift,
             in_namespace,

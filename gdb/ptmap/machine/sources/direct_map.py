@@ -12,15 +12,20 @@ import re
 import signal
 from binascii import Error as HexError
 from binascii import unhexlify
-from typing import Sequence
+from typing import TYPE_CHECKING, Sequence
 
 import gdb
 
+from ...base import native
 from ...base.errors import Refusal
+from ...base.interval import Interval
 from ...debugger import lookup, progress, settings
 from ...linux import place
 from ..remote import monitor, send, takes_packets
-from .source import INTERRUPTED, NOT_RAM, NotHere, Source, interrupted
+from .source import NOT_RAM, NotHere, Source, interrupted
+
+if TYPE_CHECKING:
+    from ..._core import Interrupted
 
 _PACKET = 504  # bytes; kgdb has room for 511
 _MAX_PHYSICAL = 1 << 52
@@ -60,12 +65,12 @@ class DirectMap(Source):
         return f"the kernel's direct map at {self._base:#x}, {how}{self._doubt}"
 
     @property
-    def ram(self) -> list[tuple[int, int]]:
+    def ram(self) -> list[Interval]:
         if self.place is not None:
             return list(self.place.ram)
         # From the base to the top of the linear addresses. A base below 4 GiB is a 32-bit kernel's.
         top = 1 << (32 if self._base < 1 << 32 else 64)
-        return [(0, min(_MAX_PHYSICAL, top - self._base) - 1)]
+        return [Interval.until(0, min(_MAX_PHYSICAL, top - self._base))]
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -106,16 +111,16 @@ class DirectMap(Source):
                 raise NotHere(f"{why}; `set ptmap direct-map BASE` says where RAM is mapped")
             self._base, self._doubt = given, f", not proved: {why}"
 
-    def _read(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
-        answers = []
+    def _read(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str | Interrupted]:
+        answers: list[bytes | str | Interrupted] = []
         for done, (address, length) in enumerate(wanted):
             progress.reading(done, len(wanted))
             answers.append(self._one(address, length))
         return answers
 
-    def _one(self, address: int, length: int) -> bytes | str:
+    def _one(self, address: int, length: int) -> bytes | str | Interrupted:
         if self._is_interrupted():
-            return INTERRUPTED
+            return native.core.Interrupted()
         if not self.is_ram(address, length):
             return NOT_RAM
         if self.place is not None and address + length > self.place.end:
@@ -123,7 +128,7 @@ class DirectMap(Source):
         parts = []
         for at in range(address, address + length, _PACKET):
             if self._is_interrupted():
-                return INTERRUPTED
+                return native.core.Interrupted()
             part = self.virtual(self._base + at, min(_PACKET, address + length - at))
             if part is None:
                 return "the stub does not read it"

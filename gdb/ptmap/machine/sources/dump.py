@@ -10,6 +10,7 @@ import gdb
 
 from ...base import native
 from ...base.errors import Refusal
+from ...base.interval import Interval
 from ...base.text import plural, printable, short_size
 from ...debugger import interrupts
 from ...spaces.registers import Registers, Segment, SystemRegisters
@@ -49,10 +50,11 @@ def core_file(connection: gdb.TargetConnection | None) -> str | None:
 class Dump(Source):
     name = "dump"
     knows_registers = True
+    can_run = False
 
     def __init__(self, path: str, dump: _core.Dump, is_gdbs_core: bool) -> None:
         self._path, self._dump, self._is_gdbs_core = path, dump, is_gdbs_core
-        self._ram: list[tuple[int, int]] = dump.ram
+        self._ram: list[Interval] = [Interval(*one) for one in dump.ram]
         self._cpus: list[_core.CpuRegisters] = dump.cpus
 
     def describe(self) -> str:
@@ -70,7 +72,7 @@ class Dump(Source):
         return self._dump
 
     @property
-    def ram(self) -> list[tuple[int, int]]:
+    def ram(self) -> list[Interval]:
         return self._ram
 
     @property

@@ -14,6 +14,7 @@ import gdb
 
 from ...base import native
 from ...base.errors import Refusal
+from ...base.interval import Interval
 from ...base.text import printable, short_size
 from .. import qemu_stub
 from .qemu_ram import Block, blocks, monitor_text
@@ -63,7 +64,7 @@ class FlatFile(Source):
 
     def __init__(self, path: str, file: _core.FlatFile, mapped: str) -> None:
         self._path, self._file, self._mapped = path, file, mapped
-        self._ram: list[tuple[int, int]] = file.ram
+        self._ram: list[Interval] = [Interval(*one) for one in file.ram]
 
     def describe(self) -> str:
         return f"file {self._path}, {short_size(self._file.size)}, {self._mapped}"
@@ -73,7 +74,7 @@ class FlatFile(Source):
         return self._file
 
     @property
-    def ram(self) -> list[tuple[int, int]]:
+    def ram(self) -> list[Interval]:
         return self._ram
 
     @property

@@ -17,6 +17,7 @@ from typing import Sequence
 
 import gdb
 
+from ...base.interval import Interval
 from ...base.text import plural
 from ...debugger import progress
 from .. import qemu_stub
@@ -56,7 +57,7 @@ class Packets(Source):
         self._requests = 0
         self._ram_text: str | None = None  # QEMU's last answer about its RAM
         self.blocks: list[Block] = []
-        self._ram: list[tuple[int, int]] = []
+        self._ram: list[Interval] = []
         self._sure: set[Block] = set()  # blocks verified since the piecemeal reads began
 
     def describe(self) -> str:
@@ -64,7 +65,7 @@ class Packets(Source):
         return self.how + saved
 
     @property
-    def ram(self) -> list[tuple[int, int]]:
+    def ram(self) -> list[Interval]:
         return self._ram
 
     @property
@@ -75,7 +76,7 @@ class Packets(Source):
         text = monitor_text(self._connection)
         if text != self._ram_text:
             self.blocks = blocks(text)
-            self._ram = [(block.first, block.last) for block in self.blocks]
+            self._ram = [Interval(block.first, block.last) for block in self.blocks]
             self._ram_text = text
 
     def begin_piecemeal(self) -> bool:

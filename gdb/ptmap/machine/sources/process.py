@@ -20,6 +20,7 @@ import gdb
 
 from ...base import native
 from ...base.errors import Refusal
+from ...base.interval import Interval
 from ...base.text import plural
 from . import host_memory, peer
 from .host_memory import Place
@@ -28,7 +29,7 @@ from .source import NotHere, Source
 
 if TYPE_CHECKING:
     from ... import _core
-    from ..._core import _Memory
+    from ..._core import Interrupted, _Memory
 
 
 def open_source(connection: gdb.TargetConnection | None, packets: Packets) -> Source:
@@ -76,8 +77,8 @@ class Process(Source):
         return self._native[-1]
 
     @property
-    def ram(self) -> list[tuple[int, int]]:
-        return [(place.first, place.last) for place in self._places]
+    def ram(self) -> list[Interval]:
+        return [Interval(place.first, place.last) for place in self._places]
 
     @property
     def requests(self) -> int:
@@ -175,7 +176,7 @@ class Process(Source):
             }
             of_stub = self._packets.native(list(samples))
         for (address, _), mine, theirs in zip(samples, samples.values(), of_stub):
-            if mine != theirs or isinstance(theirs, str):
+            if mine != theirs or not isinstance(theirs, bytes):
                 raise NotHere(
                     f"{self._peer.name} at the other end is not this machine: "
                     f"it has other bytes at {address:#x}"
@@ -199,13 +200,13 @@ def _probes(place: Place) -> list[Probe]:
 
 
 def _samples(
-    probes: Sequence[Probe], answers: Sequence[bytes | str]
-) -> list[tuple[Probe, bytes | str]]:
+    probes: Sequence[Probe], answers: Sequence[bytes | str | Interrupted]
+) -> list[tuple[Probe, bytes | str | Interrupted]]:
     """The probes that are worth packets: both ends, and some that differ between machines."""
     pairs = list(zip(probes, answers))
     telling = [pair for pair in pairs if _tells(pair[1])]
     return [pairs[0], pairs[-1], *telling[:_TELLING]]
 
 
-def _tells(answer: bytes | str) -> bool:
+def _tells(answer: bytes | str | Interrupted) -> bool:
     return isinstance(answer, bytes) and len(set(answer)) > 1

@@ -7,16 +7,15 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Iterator, Sequence
 
+from ...base.interval import Interval
 from ...debugger import interrupts, progress
 
 if TYPE_CHECKING:
-    from ..._core import _Memory
+    from ..._core import Interrupted, _Memory
     from ...linux.place import Place
     from ...spaces.registers import Registers, SystemRegisters
 
-# Reasons why memory is not read.
 NOT_RAM = "not RAM"
-INTERRUPTED = "interrupted"
 
 
 class NotHere(Exception):
@@ -43,13 +42,14 @@ class Source:
         """What the core reads through: a _core.PhysicalMemory, or a callable (_read())."""
         return self._read
 
-    def _read(self, wanted: Sequence[tuple[int, int]]) -> list[bytes | str]:
-        """For each (address, length) its bytes, or the reason why they cannot be read."""
+    def _read(self, wanted: Sequence[tuple[int, int]]) -> Sequence[bytes | str | Interrupted]:
+        """For each (address, length) its bytes, or the reason why they cannot be read;
+        Interrupted() if Ctrl-C came before it."""
         raise NotImplementedError
 
     @property
-    def ram(self) -> list[tuple[int, int]]:
-        """Sorted (first, last) of RAM and ROM."""
+    def ram(self) -> list[Interval]:
+        """RAM and ROM, sorted."""
         raise NotImplementedError
 
     @property
@@ -102,9 +102,9 @@ class Source:
         ram = self.ram
         while length > 0:
             at = bisect.bisect_right(ram, (address, 1 << 64)) - 1
-            if at < 0 or address > ram[at][1]:
+            if at < 0 or address > ram[at].last:
                 return False
-            step = ram[at][1] + 1 - address
+            step = ram[at].end - address
             address, length = address + step, length - step
         return True
 
@@ -117,6 +117,8 @@ class Source:
         return ()
 
     # Only of some sources
+
+    can_run = True  # whether the machine can run on: not a dump's
 
     knows_registers = False  # whether it has any CPU's registers
 
