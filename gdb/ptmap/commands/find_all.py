@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base import native
+from ..base.interval import Interval
 from ..base.text import Part, Text, flat, plural, size_text
 from ..context import space_labels
 from ..debugger import progress
@@ -35,13 +36,13 @@ class _Part:
 
     space: AddressSpace
     owners: list[Task]  # whose space it is; none of the kernel's
-    window: tuple[int, int]  # offsets
+    window: Interval  # offsets
     made: Map
     cut: bool
 
     @classmethod
     def of(
-        cls, space: AddressSpace, owners: list[Task], window: tuple[int, int], pa: tuple[int, int]
+        cls, space: AddressSpace, owners: list[Task], window: Interval, pa: tuple[int, int]
     ) -> _Part:
         tables = walks.scan(space, *window)
         return cls(space, owners, window, maps.find(space, tables, *pa), tables.cut)
@@ -74,10 +75,15 @@ class InAll:
         end, top = processes.user_end(kernel), space.paging.last_offset
         roots = processes.roots(space, kernel)
         parts = [
-            _Part.of(space.below(root, pair=kernel.pair(root)), who, (0, end - 1), (first, last))
+            _Part.of(
+                space.below(root, pair=kernel.pair(root)),
+                who,
+                Interval.until(0, end),
+                (first, last),
+            )
             for root, who in roots.tasks.items()
         ]
-        parts.append(_Part.of(kernel.space, [], (end, top), (first, last)))
+        parts.append(_Part.of(kernel.space, [], Interval(end, top), (first, last)))
         return cls(space, first, last, parts, roots.why_more)
 
     @property
