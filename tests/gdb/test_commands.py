@@ -437,6 +437,7 @@ COMPLETIONS = {
     "pte": [("$p", "$p", "EXPRESSION"), ("-expect user,unm", "unm", ["unmapped"])],
     "vdso": [("-dump a", "a", "FILENAME"), ("-lo", "lo", ["load"])],
     "regs": [("-j", "j", ["json"])],
+    "ps": [("-a", "a", ["all"])],
     "find": [("$p", "$p", "EXPRESSION")],
     "save": [("a", "a", "FILENAME"), ("-half u", "u", ["user"])],
     "diff": [("cur", "cur", ["current"]), ("half=u", "u", ["user"]), ("/t", "/t", "FILENAME")],

@@ -29,8 +29,8 @@ _ASKS = "init: which words?"
 # These words are init's, who is asked for them when the kernel has booted (init.c); others are the
 # kernel's.
 _OF_INIT = frozenset(
-    "big child clocks crash dump exec files kcore kgdb modules pagemap remap smp stay swap symbols "
-    "vdso_copy vdso_sum vdso_touch vvar_touch".split()
+    "big child clocks crash dump exec files kcore kgdb modules pagemap ps remap smp stay swap "
+    "symbols vdso_copy vdso_sum vdso_touch vvar_touch".split()
 )
 _IN_DEBUGGER = "Entering kdb"  # on the console, when the kernel's debugger waits
 _SYSRQ_G = "sysrq: DEBUG"

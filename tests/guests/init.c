@@ -56,6 +56,8 @@
  *     kcore=1       init: kcore VA PA SIZE, for each part of /proc/kcore, where it is: the
  *                   kernel's own idea of its layout; PA is -1 where it is not contiguous
  *     pagemap=1     init: pagemap VA ENTRY, for every page whose entry is not 0
+ *     ps=1          for each process: init: present PAGES, those that its pagemap calls present and
+ *                   its maps do not call PROT_NONE; and /proc/PID/stat
  *     modules=1     init: section MODULE NAME ADDRESS, for each of sections[] that one has; and
  *                   /proc/modules and /proc/vmallocinfo, as dump=1 has its files
  *     dump=1        init: begin PATH, the kernel's own dump of its tables, init: end PATH;
@@ -793,6 +795,51 @@ static void show_pagemap(void)
     }
 }
 
+static long open_of(unsigned pid, const char *name)
+{
+    static char path[32];
+    unsigned unit = 1, at = 6;
+
+    for (const char *s = "/proc/", *to = s; *s; s++)
+        path[s - to] = *s;
+    while (pid / unit >= 10)
+        unit *= 10;
+    for (; unit; unit /= 10)
+        path[at++] = (char)('0' + pid / unit % 10);
+    do
+        path[at++] = *name;
+    while (*name++);
+    return open(path);
+}
+
+static void show_processes(void)
+{
+    for (unsigned pid = 1; pid < 1000; pid++) {
+        long maps = open_of(pid, "/maps"), pagemap = open_of(pid, "/pagemap");
+        unsigned long present = 0;
+        const char *row;
+
+        if (maps < 0)
+            continue;
+        while ((row = next_line(maps))) {
+            unsigned long long at = parse_hex(&row), end = (row++, parse_hex(&row)), entry = 0;
+
+            if (at >> 63 || (row[1] == '-' && row[2] == '-' && row[3] == '-'))
+                continue;
+            syscall(LSEEK, pagemap, (long)(at / PAGE * sizeof entry), 0L);
+            for (; at < end; at += PAGE) {
+                syscall(READ, pagemap, &entry, (long)sizeof entry);
+                present += entry >> 63;
+            }
+        }
+        syscall(CLOSE, pagemap);
+        say("present", "");
+        decimal(present);
+        flush();
+        read_file(open_of(pid, "/stat"), 1);
+    }
+}
+
 static unsigned read_dumps(int print)
 {
     unsigned hash = 0;
@@ -931,6 +978,8 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     go_on = 0;                          /* in a page of this process, not Linux's zero page */
     if (option(words, "pagemap="))
         show_pagemap();
+    if (option(words, "ps="))
+        show_processes();
     if (option(words, "dump="))
         show_dumps();
     if (vdso && later) {

@@ -7,6 +7,7 @@
     not_present.py    entries that are not present: swap, migration, PROT_NONE
     place.py          where a kernel is, by its symbols; for targets without control registers
     placement.py      where the symbols of a kernel's file belong
+    processes.py      processes with what their tables map
     recognition.py    whether a space belongs to a Linux
     shape.py          what tells a Linux by its tables
     structures.py     fields of its structures, by vmlinux's types
