@@ -123,7 +123,7 @@ def test_what_it_says(asked: Asked) -> None:
 DAMAGED = """
 from ptmap.linux import vmas
 real = vmas._Vmas._slots
-vmas._Vmas._slots = lambda self, node, structure, last: [({slot}, last)]
+vmas._Vmas._slots = lambda self, node, structure, last: [*{real}, ({slot}, last)]
 try:
     result = gdb.execute({command!r}, to_string=True)
 finally:
@@ -132,11 +132,15 @@ finally:
 
 
 def test_a_damaged_tree_is_no_hole(asked: Asked) -> None:
-    """A loop, and a tree without any mapping."""
-    command = f"pte {asked.area('untouched'):#x}"
-    assert "VMA" in asked.gdb.run(command)
-    for slot in ("node | 3 << 3 | 2", "0"):
-        said = asked.gdb.python(DAMAGED.format(command=command, slot=slot))
+    """A loop behind the mappings, a loop, and a tree without any mapping."""
+    command = f"pte {asked.maps[-1].end + 0x10000:#x}"
+    assert "no VMA covers it: there is none above it" in asked.gdb.run(command)
+    for real, slot in (
+        ("real(self, node, structure, last)", "node | 3 << 3 | 2"),
+        ("()", "node | 3 << 3 | 2"),
+        ("()", "0"),
+    ):
+        said = asked.gdb.python(DAMAGED.format(command=command, slot=slot, real=real))
         assert "not present" in said and "VMA" not in said
 
 
