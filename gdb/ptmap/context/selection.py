@@ -58,6 +58,7 @@ OPTIONS = (
     Option("comm", "NAME", "of the Linux process with this name (needs vmlinux)", words=_comms),
 )
 
+_CONTROL = ("cr0", "cr3", "cr4", "efer")
 ASSUMED_MAXPHYADDR = 52
 
 
@@ -88,6 +89,9 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
     Error: Refusal if a register that decides is missing.
     """
     registers = target.registers()
+    kernels = missing(registers)
+    if kernels is not None:
+        registers = _with(registers, kernels)
     assumed = [*chain(*registers.assumed.values()), *target.assumed_of_memory()]
     by_symbols = _kernel_by_symbols() if registers.cr3 is None else None
     if by_symbols is not None:
@@ -112,7 +116,30 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
         space = tasks.space_of(space, options.get("pid"), options.get("comm"))
     elif by_symbols is not None and root is None:
         space = selected_task.space_of(by_symbols, space)
+    elif kernels is not None and root is None:
+        space = space.below(space.root, notes=kernels.notes)
     return _half(space, options["half"]) if "half" in options else space
+
+
+def missing(known: Registers) -> Registers | None:
+    """Those of the control registers that are not known, as a crash dump's kernel needs them for
+    its own space; None if there are none, or if the memory is no crash dump."""
+    names = [name for name in _CONTROL if getattr(known, name) is None]
+    kernel = target.kernel_registers() if names else None
+    if kernel is None:
+        return None
+    return Registers(
+        **{name: getattr(kernel, name) for name in names},
+        assumed={name: what for name, what in kernel.assumed.items() if name in names},
+        deduced=kernel.deduced,
+        notes=kernel.notes if "cr3" in names else (),
+    )
+
+
+def _with(known: Registers, more: Registers) -> Registers:
+    """KNOWN, and what of its control registers only MORE has."""
+    values = {name: getattr(more, name) for name in _CONTROL if getattr(known, name) is None}
+    return replace(known, **values, assumed={**known.assumed, **more.assumed})
 
 
 def _base(
@@ -222,11 +249,9 @@ def _half(space: AddressSpace, half: str) -> AddressSpace:
 
 
 def _missing(register: str) -> Refusal:
-    target.memory()  # if there is none its Refusal is the better reason
-    return Refusal(
-        f"this target shows no {register.upper()}: give -root PA -mode MODE, "
-        f"or `set ptmap {register} VALUE`"
-    )
+    # If there is no memory its Refusal is the better reason.
+    why = target.memory().source.why_no_kernel or f"this target shows no {register.upper()}"
+    return Refusal(f"{why}: give -root PA -mode MODE, or `set ptmap {register} VALUE`")
 
 
 def _root_rule(mode: str) -> str:
