@@ -29,7 +29,7 @@ gc.set_threshold(1_000_000, 100, 100)
 
 # The groups of tests/run.sh: a test is in one of them. The default's guests stand for all: 32-bit
 # and 64-bit, without KPTI and with it.
-GROUPS = ("default", "long", "guests", "symbols", "kernels", "boots")
+GROUPS = ("default", "long", "guests", "symbols", "kernels", "boots", "vmcore")
 DEFAULT_GUESTS = {"686", "4-level-pti"}
 # What takes long on bare machines: of a file, or a test in it, the default run has only the cases
 # that have one of these words in their name.
@@ -101,6 +101,8 @@ def _words(value: object) -> Iterator[str]:
 
 def group_of(item: pytest.Item) -> str:
     """A test that boots Linux says which guests by its parameters, or by its marker."""
+    if item.get_closest_marker("vmcore"):
+        return "vmcore"
     if not item.get_closest_marker("linux"):
         name, _, case = item.name.partition("[")
         words = SAMPLES.get(f"{item.path.name}::{name}", SAMPLES.get(item.path.name, ("",)))

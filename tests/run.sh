@@ -29,6 +29,7 @@ symbols    3       amd64-6.12-dbg,amd64-sid-dbg  packaged kernels with their vml
 kernels    7       --built              kernels of our own: kgdb, symbols, the dump of their own tables
 roots      18      --packaged           the default run in bare roots of Debian 13 and unstable
 boots      8       amd64,amd64-dbg,amd64-6.12-dbg  20 starts of the same kernels with modules
+vmcore     2       --vmcore             crash dumps of a real kernel, made once by kexec
 mutants    13      --packaged,--built   ptmap broken on purpose: does a test notice?
 newest     40      --packaged           kernels and roots newer than those kept; reports, never fails
 '
@@ -185,6 +186,7 @@ group_guests() { tests guests; }
 group_symbols() { tests symbols; }
 group_boots() { tests boots; }
 group_kernels() { tests kernels; }
+group_vmcore() { tests vmcore; }
 group_mutants() { run 'mutants' tests/mutants/run.py; }
 group_roots() {
     for root in trixie sid; do run "in a root of $root" scripts/in-root.sh $root tests/run.sh; done

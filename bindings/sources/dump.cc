@@ -62,6 +62,18 @@ void bind_dump(py::module_& m) {
     py::register_exception<FileError>(m, "FileError");
     bind_cpu_registers(m);
 
+    py::class_<Vmcoreinfo>(m, "Vmcoreinfo", "What a crashed Linux tells of itself.")
+        .def_property_readonly("release", [](const Vmcoreinfo& i) { return py::bytes(i.release); })
+        .def_readonly("problem", &Vmcoreinfo::problem);
+
+    py::class_<CrashedKernel>(m, "CrashedKernel", "As VMCOREINFO and the tables tell.")
+        .def_property_readonly("cr0", [](const CrashedKernel& k) { return k.registers.cr0; })
+        .def_property_readonly("cr3", [](const CrashedKernel& k) { return k.registers.cr3; })
+        .def_property_readonly("cr4", [](const CrashedKernel& k) { return k.registers.cr4; })
+        .def_property_readonly("efer", [](const CrashedKernel& k) { return k.registers.efer; })
+        .def_readonly("assumed", &CrashedKernel::assumed)
+        .def_readonly("deduced", &CrashedKernel::deduced);
+
     py::class_<Dump, PhysicalMemory>(m, "Dump", "A dump file; see native/sources/dump.h.")
         .def(
             py::init(&open_from_python), py::arg("path"),
@@ -72,6 +84,8 @@ void bind_dump(py::module_& m) {
         .def_property_readonly("cut", &Dump::cut, "Whether the file ends before its memory does.")
         .def_property_readonly("cpus", [](const Dump& d) { return d.notes().cpus; })
         .def_property_readonly("problem", [](const Dump& d) { return d.notes().problem; })
+        .def_property_readonly("vmcoreinfo", [](const Dump& d) { return d.notes().vmcoreinfo; })
+        .def_property_readonly("kernel", &crashed_kernel)
         .def_property_readonly("changed", [](const Dump& d) { return d.file().changed(); });
 
     py::class_<FileMemory, PhysicalMemory>(m, "FlatFile")

@@ -29,8 +29,11 @@ RegistersReport make_report(const std::vector<ShownTuple>& shown,
                             std::optional<std::uint64_t> root,
                             const std::optional<RootsTuple>& pair, std::string cr2_now,
                             const std::optional<TablesTuple>& tables, std::vector<EntryRow> rows,
-                            std::vector<std::string> notes, std::string why_not) {
+                            std::vector<std::string> notes, std::string why_not,
+                            std::vector<std::string> assumed, std::vector<std::string> deduced) {
     RegistersReport report{.cr2_now = std::move(cr2_now),
+                           .assumed = std::move(assumed),
+                           .deduced = std::move(deduced),
                            .rows = std::move(rows),
                            .notes = std::move(notes),
                            .why_not = std::move(why_not)};
@@ -53,7 +56,8 @@ void bind_registers(py::module_& m) {
     py::class_<RegistersReport>(m, "RegistersReport", "What ptmap regs shows.")
         .def(py::init(&make_report), py::kw_only(), py::arg("registers"), py::arg("mode"),
              py::arg("paging"), py::arg("root"), py::arg("pair"), py::arg("cr2_now"),
-             py::arg("tables"), py::arg("rows"), py::arg("notes"), py::arg("why_not"))
+             py::arg("tables"), py::arg("rows"), py::arg("notes"), py::arg("why_not"),
+             py::arg("assumed"), py::arg("deduced"))
         .def(
             "text",
             [](const RegistersReport& report, bool roles) {

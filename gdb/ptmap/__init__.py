@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._core import DiffSide, Difference, Gap, Range, Step, Table, Walk
+    from .linux.processes import Process
     from .scripting.api import (
         EXEC,
         GLOBAL,
@@ -46,14 +47,16 @@ if TYPE_CHECKING:
         diff,
         load,
         memory_type,
+        processes,
         space,
     )
 
 _NATIVE = ("DiffSide", "Difference", "Gap", "Range", "Step", "Table", "Walk")
 __all__ = [
     "EXEC", "GLOBAL", "NO_PA", "PAGE_1G", "PAGE_2M", "PAGE_4K", "PAGE_4M", "READ", "USER", "WRITE",
-    "DiffSide", "Difference", "Differences", "Error", "Gap", "Map", "Mapping", "Pages", "Range",
-    "Registers", "Space", "Step", "Table", "Tables", "Walk", "diff", "load", "memory_type", "space",
+    "DiffSide", "Difference", "Differences", "Error", "Gap", "Map", "Mapping", "Pages", "Process",
+    "Range", "Registers", "Space", "Step", "Table", "Tables", "Walk", "diff", "load", "memory_type",
+    "processes", "space",
 ]  # fmt: skip
 
 
@@ -76,7 +79,7 @@ def __dir__() -> list[str]:
 def register() -> None:
     """Registers commands and settings with GDB. Imports nothing heavy: GDB starts fast."""
     from .base import private_folder
-    from .commands import check, diff, find, kaslr, pte, ptmap, regs, save, vdso, xp
+    from .commands import check, diff, find, kaslr, ps, pte, ptmap, regs, save, vdso, xp
     from .debugger import settings
     from .machine import target
     from .machine.sources import choose
@@ -84,7 +87,7 @@ def register() -> None:
 
     private_folder.sweep()
     settings.register(show_memory=choose.show)
-    for command in (ptmap, pte, vdso, regs, find, save, diff, check, kaslr, xp):
+    for command in (ptmap, pte, vdso, regs, find, save, diff, check, kaslr, ps, xp):
         command.register()
     functions.register()
     target.watch_attach()

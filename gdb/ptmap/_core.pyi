@@ -711,6 +711,33 @@ class CpuRegisters:
     def efer(self) -> tuple[int | None, list[str]]:
         """(EFER by the other registers, or None; what is assumed)."""
 
+class Vmcoreinfo:
+    """What a crashed Linux tells of itself."""
+
+    @property
+    def release(self) -> bytes: ...
+    @property
+    def problem(self) -> str:
+        """Why it tells no root; or ""."""
+
+class CrashedKernel:
+    """The registers of a crashed Linux, for its own space; see native/machine/dump_spaces.h."""
+
+    @property
+    def cr0(self) -> int: ...
+    @property
+    def cr3(self) -> int: ...
+    @property
+    def cr4(self) -> int: ...
+    @property
+    def efer(self) -> int: ...
+    @property
+    def assumed(self) -> list[str]:
+        """For example "CR0.WP=1"."""
+    @property
+    def deduced(self) -> list[str]:
+        """With the reason: "EFER.NXE=1: an entry has XD"."""
+
 class Dump(PhysicalMemory):
     """A dump file; see native/sources/dump.h. FileError if it is not one."""
 
@@ -728,7 +755,13 @@ class Dump(PhysicalMemory):
     @property
     def problem(self) -> str: ...
     @property
-    def changed(self) -> bool: ...
+    def vmcoreinfo(self) -> Vmcoreinfo | None:
+        """Only of a crash dump."""
+    @property
+    def kernel(self) -> CrashedKernel | None:
+        """Of a crash dump whose VMCOREINFO tells the root."""
+    @property
+    def changed(self) -> str: ...
 
 class FlatFile(PhysicalMemory):
     """FileError if it cannot be read. Pieces are (address, size, offset)."""
@@ -884,8 +917,11 @@ class RegistersReport:
         rows: Sequence[EntryRow],
         notes: Sequence[str],
         why_not: str,
+        assumed: Sequence[str],
+        deduced: Sequence[str],
     ) -> None:
-        """A register is its name, its value, whether the user gave it, and its assumed bits."""
+        """A register is its name, its value, whether the user gave it, and its assumed bits;
+        `assumed` and `deduced` are those of registers that are not known."""
     def text(self, roles: bool = False) -> Text: ...
     def json(self) -> str: ...
 
@@ -978,12 +1014,12 @@ def explain(
     ac: bool,
     pkru: int | None,
     pat: int | None,
-    note: tuple[str, str, str] | None = None,
+    notes: Sequence[tuple[str, str, str]] = ...,
     expect_json: str = "",
 ) -> ExplainedAddress:
-    """Explains an address under these registers. `note` is what an operating system keeps in the
-    entry at which the walk ends: (the JSON's member, its JSON, a line of text). Given JSON must be
-    indented by one space a level."""
+    """Explains an address under these registers. `notes` are what is known of the operating
+    system there: (the JSON's member, its JSON, a line of text) each. Given JSON must be indented by one space a level.
+    """
 
 def explain_without_paging(va: int) -> ExplainedAddress: ...
 def explanations_text(space: ExplainedSpace, addresses: Sequence[ExplainedAddress]) -> Text: ...

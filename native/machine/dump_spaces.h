@@ -1,4 +1,4 @@
-// The address spaces that the CPUs of a dump use.
+// The address spaces that the CPUs of a dump use, and the one of a kernel that crashed.
 #pragma once
 
 #include <cstddef>
@@ -23,16 +23,28 @@ struct AssumedEfer {
 /// that knows them sets them.
 AssumedEfer assumed_efer(const CpuRegisters& cpu);
 
+/// The registers of a crashed Linux: its crash dump has no CPU's control registers.
+struct CrashedKernel {
+    ControlRegisters registers;        ///< CR3 is init_mm's: the kernel's own space
+    std::vector<std::string> assumed;  ///< "CR0.WP=1": what no part of the dump tells
+    std::vector<std::string> deduced;  ///< "EFER.NXE=1: an entry has XD"
+};
+
+/// What VMCOREINFO and the tables tell; nothing if it tells no root, or if there are CPUs. The
+/// other bits are as Linux sets them on all CPUs, or 0.
+std::optional<CrashedKernel> crashed_kernel(Dump& dump);
+
 /// The space that a CPU uses. Its root is paging.root().
 struct DumpSpace {
-    std::size_t cpu;  ///< QEMU's index
+    std::size_t cpu;  ///< QEMU's index; 0 of a crashed kernel
     X86Paging paging;
     AccessState state;                 ///< PKRU is in no dump
     std::vector<std::string> assumed;  ///< assumed bits: "EFER.NXE=1"
 };
 
-/// One for each CPU that has paging on, by rising index. Empty if there is none, or the dump has no
-/// usable registers (DumpNotes::problem). MAXPHYADDR is in no dump: 52 is assumed.
-std::vector<DumpSpace> spaces_of(const Dump& dump);
+/// One for each CPU that has paging on, by rising index; or the crashed kernel's. Empty if there is
+/// none, or the dump has no usable registers (DumpNotes::problem). MAXPHYADDR is in no dump: 52 is
+/// assumed.
+std::vector<DumpSpace> spaces_of(Dump& dump);
 
 }  // namespace ptmap

@@ -105,6 +105,10 @@ DumpNotes read_dump_notes(std::span<const std::byte> area) {
             if (note->contents.size() == prstatus_64_size) wide = true;
             if (note->contents.size() == prstatus_32_size) wide = false;
         }
+        if (note->name == "VMCOREINFO" && !is_sound_vmcoreinfo(note->contents))
+            notes.vmcoreinfo_is_sound = false;
+        if (note->name == "VMCOREINFO" && !notes.vmcoreinfo)
+            notes.vmcoreinfo = read_vmcoreinfo(note->contents);
         if (note->name != "QEMU" || note->type != 0) continue;
         notes.any = true;
         QemuCpuState state;
@@ -119,6 +123,7 @@ DumpNotes read_dump_notes(std::span<const std::byte> area) {
         notes.problem = "its notes are of an unknown kind";
         break;
     }
+    if (notes.any) notes.vmcoreinfo.reset();  // QEMU copies it if there is a vmcoreinfo device
     if (!notes.cpus.empty() && !wide && notes.problem.empty())
         notes.problem = "no note tells whether it is in long mode";
     tell_long_mode(notes.cpus, wide.value_or(false));

@@ -42,7 +42,7 @@ constexpr std::uint32_t compressed = 0x1 | 0x2 | 0x4 | 0x20;  // zlib, lzo, snap
 
 struct Header {
     std::uint64_t bitmap, descriptors;  // their offsets
-    FilePart notes;
+    FilePart notes, vmcoreinfo;
 };
 
 template <typename Integer>
@@ -82,23 +82,33 @@ Header read_header(InputFile& file) {
     if (word(header_version) >= 6) pages = field<std::uint64_t>(second, layout->max_page_number_64);
     if (pages > max_page_number || pages > bitmap_blocks * block * 8) throw damaged;
 
-    Header header{bitmap, descriptors, {0, 0}};
+    Header header{bitmap, descriptors, {0, 0}, {0, 0}};
     const auto check = [&](unsigned at) {
         const FilePart what = part_at(second, at, layout->size_bytes);
         const bool sensible = what.size == 0 || (what.size <= max_notes && what.offset >= block);
         if (!sensible || !contains({0, file.size()}, what)) throw damaged;
         return what;
     };
-    if (word(header_version) >= 3) check(layout->vmcoreinfo);
+    if (word(header_version) >= 3) header.vmcoreinfo = check(layout->vmcoreinfo);
     if (word(header_version) >= 4) header.notes = check(layout->notes);
     if (word(header_version) >= 4) check(layout->eraseinfo);
     return header;
 }
 
-DumpNotes read_notes(InputFile& file, const FilePart& where) {
-    std::vector<std::byte> area(where.size);
-    area.resize(file.read(where.offset, area));
-    return read_dump_notes(area);
+DumpNotes read_notes(InputFile& file, const Header& header) {
+    const auto bytes_at = [&](const FilePart& where) {
+        std::vector<std::byte> bytes(where.size);
+        bytes.resize(file.read(where.offset, bytes));
+        return bytes;
+    };
+    DumpNotes notes = read_dump_notes(bytes_at(header.notes));
+    const auto text = bytes_at(header.vmcoreinfo);
+    if (!notes.any && !notes.vmcoreinfo && !text.empty())  // version 3 has no notes
+        notes.vmcoreinfo = read_vmcoreinfo(text);
+    // libkdumpfile 0.5.1 reads these texts, too, and dies of some that no kernel writes.
+    if (!notes.vmcoreinfo_is_sound || !is_sound_vmcoreinfo(text))
+        throw FileError("its VMCOREINFO is damaged");
+    return notes;
 }
 
 // Up to 0.5.1 (Debian 12), kdump_free() of a context with an open file writes to memory that it has
@@ -159,7 +169,7 @@ public:
     explicit Kdump(std::shared_ptr<InputFile> file)
         : file_(std::move(file)),
           header_(read_header(*file_)),
-          notes_(read_notes(*file_, header_.notes)),
+          notes_(read_notes(*file_, header_)),
           context_(open_context(*file_)),
           dumped_(runs_of(context_.get(), KDUMP_ATTR_FILE_PAGEMAP)) {}
 

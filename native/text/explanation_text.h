@@ -34,7 +34,7 @@ struct SystemNote {
 
 struct ExplainedAddress {
     Explanation explanation;
-    std::optional<SystemNote> note;
+    std::vector<SystemNote> notes;
     std::string expect_json;  ///< the result of a rule, as SystemNote::json; "" without a rule
 };
 

@@ -135,6 +135,14 @@ void put_mode(Text& text, const RegistersReport& report) {
     text.out.append("; ").append(std::to_string(format.va_bits)).append("-bit linear addresses\n");
 }
 
+// No member if there is nothing in it.
+void put_list_json(JsonWriter& json, std::string_view name, const std::vector<std::string>& what) {
+    if (what.empty()) return;
+    json.key(name).list([&] {
+        for (const std::string& one : what) json.text(one);
+    });
+}
+
 void put_register_json(JsonWriter& json, const ShownRegister& shown,
                        const RegistersReport& report) {
     if (!shown.value) return json.null();
@@ -146,10 +154,7 @@ void put_register_json(JsonWriter& json, const ShownRegister& shown,
         if (shown.is_set) json.key("set").boolean(true);
         if (shown.reg == ControlRegister::cr2 && !report.cr2_now.empty())
             json.key("now").text(report.cr2_now);
-        if (shown.assumed.empty()) return;
-        json.key("assumed").list([&] {
-            for (const std::string& what : shown.assumed) json.text(what);
-        });
+        put_list_json(json, "assumed", shown.assumed);
     });
 }
 
@@ -240,6 +245,9 @@ void put_registers(Text& text, const RegistersReport& report) {
     for (const ShownRegister& shown : report.registers) put_register(text, shown, report);
     put_tables(text, report.tables);
     put_mode(text, report);
+    for (const std::string& what : report.deduced) text.out.append("deduced ").append(what) += '\n';
+    for (const std::string& what : report.assumed)
+        text.out.append("assuming ").append(what) += '\n';
     if (!report.paging || !report.root) return;
     if (report.why_not.empty()) {
         put_entry(text, {mode_of(report.paging->format()), *report.root, report.pair, report.half(),
@@ -266,6 +274,8 @@ std::string registers_json(const RegistersReport& report) {
             for (const ShownRegister& shown : report.registers)
                 put_register_json(json.key(small_letters(name(shown.reg))), shown, report);
         });
+        put_list_json(json, "assumed", report.assumed);
+        put_list_json(json, "deduced", report.deduced);
         put_descriptors_json(json.key("descriptors"), report);
     });
     return out + '\n';

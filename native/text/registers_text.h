@@ -33,6 +33,9 @@ struct RegistersReport {
     std::optional<KptiRoots> pair;
     std::string cr2_now;  ///< how CR2's address is mapped now; "" if that is not known
     std::optional<SystemRegisters> tables;
+    // Of registers that are not known, where a crash dump tells some of it.
+    std::vector<std::string> assumed;  ///< "CR0.WP=1"
+    std::vector<std::string> deduced;  ///< "EFER.NXE=1: an entry has XD"
     // What entering the kernel needs and whether it is mapped, or why that is not known.
     std::vector<EntryRow> rows;
     std::vector<std::string> notes;  ///< parts that are not known
@@ -54,7 +57,7 @@ void put_registers(Text& text, const RegistersReport& report);
 /// has the same for KPTI's user root if that is another root. "before_switch": needed while CR3 is
 /// still user space's; if false the verdict is the kernel root's. "rare": only for "vectors" that
 /// an ordinary machine never raises. There are no pieces if paging is off. "assumed" of a register:
-/// assumed bits.
+/// assumed bits; "assumed" and "deduced" beside "registers": of registers that are null.
 std::string registers_json(const RegistersReport& report);
 
 }  // namespace ptmap

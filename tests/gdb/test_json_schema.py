@@ -21,7 +21,7 @@ COMMANDS = {
     "find": "ptmap find {} 0x200000 0x2000", "diff": "ptmap diff {} current root=$cr3",
     "save": "ptmap save {} FOLDER/s.ptmap", "check": "ptmap check {} count tables == 4",
 }  # fmt: skip
-NEED_A_KERNEL = {"kaslr"}  # tests/gdb/test_kaslr.py
+NEED_A_KERNEL = {"kaslr", "ps"}  # tests/gdb/test_kaslr.py, test_ps.py
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ _ASKS = "init: which words?"
 # These words are init's, who is asked for them when the kernel has booted (init.c); others are the
 # kernel's.
 _OF_INIT = frozenset(
-    "big child clocks dump exec files kcore kgdb modules pagemap remap smp stay swap symbols "
-    "vdso_copy vdso_sum vdso_touch vvar_touch".split()
+    "big child clocks crash dump exec files kcore kgdb modules pagemap ps remap smp stay swap "
+    "symbols vdso_copy vdso_sum vdso_touch vvar_touch".split()
 )
 _IN_DEBUGGER = "Entering kdb"  # on the console, when the kernel's debugger waits
 _SYSRQ_G = "sysrq: DEBUG"
@@ -154,7 +154,10 @@ def boot(
     of_init = [word for word in words if word.partition("=")[0] in _OF_INIT]
     of_kernel = [word for word in words if word not in of_init]
     kernel = fetch(guest.kernel)
-    archive = initramfs(guest.width, kernel.with_name("modules"))
+    files = {f"modules/{one.name}": one for one in sorted(kernel.parent.glob("modules/*.ko"))}
+    if "crash=1" in of_init:
+        files |= {"crash/kernel": kernel, "crash/initramfs": initramfs(guest.width)}
+    archive = initramfs(guest.width, files)
     args = [
         *("-cpu", guest.cpu),
         *("-kernel", str(kernel)),

@@ -56,6 +56,8 @@
  *     kcore=1       init: kcore VA PA SIZE, for each part of /proc/kcore, where it is: the
  *                   kernel's own idea of its layout; PA is -1 where it is not contiguous
  *     pagemap=1     init: pagemap VA ENTRY, for every page whose entry is not 0
+ *     ps=1          for each process: init: present PAGES, those that its pagemap calls present and
+ *                   its maps do not call PROT_NONE; and /proc/PID/stat
  *     modules=1     init: section MODULE NAME ADDRESS, for each of sections[] that one has; and
  *                   /proc/modules and /proc/vmallocinfo, as dump=1 has its files
  *     dump=1        init: begin PATH, the kernel's own dump of its tables, init: end PATH;
@@ -68,6 +70,11 @@
  *                   vdso_touch=all says, init: went on, and stays.
  *     remap=1       with that: before, "ro" is unmapped, "rw" is made read-only and "late" is
  *                   mapped, and: init: map late ADDRESS SIZE
+ *     crash=1       after init: ready, the kernel and the initramfs in /crash are loaded for a
+ *                   crash: init: crash loaded, or init: no crash ERRNO. A line from the second
+ *                   serial port crashes the kernel. The one that was loaded has an init, too, with
+ *                   the word capture=1. That only copies /proc/vmcore to the first port of
+ *                   virtio-serial: init: vmcore SIZE, or init: no vmcore ERRNO
  */
 
 enum { PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
@@ -86,12 +93,12 @@ enum { READ = ABI | 0, WRITE = ABI | 1, OPEN = ABI | 2, CLOSE = ABI | 3, POLL = 
        LSEEK = ABI | 8, MMAP = ABI | 9, MPROTECT = ABI | 10, MUNMAP = ABI | 11, BRK = ABI | 12,
        PIPE = ABI | 22, MADVISE = ABI | 28, PAUSE = ABI | 34, FORK = ABI | 57, SYSLOG = ABI | 103,
        MKNOD = ABI | 133, PRCTL = ABI | 157, MOUNT = ABI | 165, SWAPON = ABI | 167,
-       SCHED_SETAFFINITY = ABI | 203, FINIT_MODULE = ABI | 313 };
+       SCHED_SETAFFINITY = ABI | 203, FINIT_MODULE = ABI | 313, KEXEC_FILE_LOAD = ABI | 320 };
 #else
 enum { FORK = 2, READ = 3, WRITE = 4, OPEN = 5, CLOSE = 6, EXECVE = 11, MKNOD = 14, LSEEK = 19,
        MOUNT = 21, PAUSE = 29, PIPE = 42, BRK = 45, SWAPON = 87, MUNMAP = 91, SYSLOG = 103,
        MPROTECT = 125, POLL = 168, PRCTL = 172, MMAP = 192, MADVISE = 219, SCHED_SETAFFINITY = 241,
-       FINIT_MODULE = 350 };
+       FINIT_MODULE = 350, KEXEC_FILE_LOAD = -1 /* 64-bit only */ };
 #endif
 
 #ifdef __LP64__
@@ -107,6 +114,7 @@ enum { FORK = 2, READ = 3, WRITE = 4, OPEN = 5, CLOSE = 6, EXECVE = 11, MKNOD = 
 #endif
 
 enum { AT_SYSINFO_EHDR = 33 };
+enum { KEXEC_FILE_ON_CRASH = 2 };
 enum { O_WRONLY = 1, O_RDWR = 2, S_IFCHR = 0020000, S_IFBLK = 0060000, TTYS1 = 4 << 8 | 65,
        RAM0 = 1 << 8, PR_SET_NAME = 15, MADV_PAGEOUT = 21 };
 
@@ -787,6 +795,51 @@ static void show_pagemap(void)
     }
 }
 
+static long open_of(unsigned pid, const char *name)
+{
+    static char path[32];
+    unsigned unit = 1, at = 6;
+
+    for (const char *s = "/proc/", *to = s; *s; s++)
+        path[s - to] = *s;
+    while (pid / unit >= 10)
+        unit *= 10;
+    for (; unit; unit /= 10)
+        path[at++] = (char)('0' + pid / unit % 10);
+    do
+        path[at++] = *name;
+    while (*name++);
+    return open(path);
+}
+
+static void show_processes(void)
+{
+    for (unsigned pid = 1; pid < 1000; pid++) {
+        long maps = open_of(pid, "/maps"), pagemap = open_of(pid, "/pagemap");
+        unsigned long present = 0;
+        const char *row;
+
+        if (maps < 0)
+            continue;
+        while ((row = next_line(maps))) {
+            unsigned long long at = parse_hex(&row), end = (row++, parse_hex(&row)), entry = 0;
+
+            if (at >> 63 || (row[1] == '-' && row[2] == '-' && row[3] == '-'))
+                continue;
+            syscall(LSEEK, pagemap, (long)(at / PAGE * sizeof entry), 0L);
+            for (; at < end; at += PAGE) {
+                syscall(READ, pagemap, &entry, (long)sizeof entry);
+                present += entry >> 63;
+            }
+        }
+        syscall(CLOSE, pagemap);
+        say("present", "");
+        decimal(present);
+        flush();
+        read_file(open_of(pid, "/stat"), 1);
+    }
+}
+
 static unsigned read_dumps(int print)
 {
     unsigned hash = 0;
@@ -810,6 +863,47 @@ static void show_dumps(void)
     }
 }
 
+static void sysrq(const char *key)
+{
+    syscall(WRITE, syscall(OPEN, "/proc/sysrq-trigger", (long)O_WRONLY, 0L), key, 1L);
+}
+
+static void crash(void)
+{
+    static const char words[] =
+        "console=ttyS0 quiet capture=1 nr_cpus=1 noapic panic=-1 cryptomgr.notests";
+    long fd = open("/dev/ttyS1");
+    long failed = syscall(KEXEC_FILE_LOAD, open("/crash/kernel"), open("/crash/initramfs"),
+                          (long)sizeof words, words, (long)KEXEC_FILE_ON_CRASH);
+
+    say(failed ? "no crash" : "crash loaded", "");
+    if (failed)
+        decimal((unsigned long)-failed);
+    flush();
+    syscall(READ, fd, buffer, 1L);
+    sysrq("c");
+}
+
+/* In the kernel that crash() has loaded. */
+static void capture(void)
+{
+    unsigned long size = 0;
+    long from = open("/proc/vmcore"), to = 0, got = from;
+
+    syscall(MOUNT, "dev", "/dev", "devtmpfs", 0L, 0L);
+    while (from >= 0 && (to = syscall(OPEN, "/dev/vport0p1", (long)O_WRONLY, 0L)) < 0)
+        syscall(POLL, 0L, 0L, 20L);
+    while (from >= 0 && (got = syscall(READ, from, buffer, (long)sizeof buffer)) > 0) {
+        for (long done = 0, part; done < got; done += part)
+            if ((part = syscall(WRITE, to, buffer + done, got - done)) <= 0)
+                return;
+        size += (unsigned long)got;
+    }
+    say(got ? "no vmcore" : "vmcore", "");
+    decimal(got ? (unsigned long)-got : size);
+    flush();
+}
+
 __attribute__((used, noreturn)) static void start(unsigned long *stack)
 {
     char **argv = (char **)(stack + 1);         /* argc, argv[], 0, environ[], 0, auxv[][2] */
@@ -824,6 +918,12 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     }
     syscall(SYSLOG, 6L, 0L, 0L);        /* the kernel's messages off the console; panics come */
     syscall(MOUNT, "proc", "/proc", "proc", 0L, 0L);
+
+    if (option(environ, "capture=")) {
+        capture();
+        for (;;)
+            syscall(PAUSE);
+    }
 
     char **words = option(environ, "ask=") ? asked() : environ;
     const char *stay = option(words, "stay="), *big = option(words, "big=");
@@ -878,6 +978,8 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     go_on = 0;                          /* in a page of this process, not Linux's zero page */
     if (option(words, "pagemap="))
         show_pagemap();
+    if (option(words, "ps="))
+        show_processes();
     if (option(words, "dump="))
         show_dumps();
     if (vdso && later) {
@@ -888,7 +990,9 @@ __attribute__((used, noreturn)) static void start(unsigned long *stack)
     say("ready", "");
     flush();
     if (option(words, "kgdb="))
-        syscall(WRITE, syscall(OPEN, "/proc/sysrq-trigger", (long)O_WRONLY, 0L), "g", 1L);
+        sysrq("g");
+    if (option(words, "crash="))
+        crash();
     if (vdso && later) {
         wait(in_kernel);
         if (option(words, "remap="))

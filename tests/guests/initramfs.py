@@ -1,5 +1,5 @@
-"""The initramfs of a test guest: init.c, mount points, a console and modules, as one cpio
-archive."""
+"""The initramfs of a test guest: init.c, mount points, a console, modules, and what else is asked
+for, as one cpio archive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Mapping
 
 import guard
 from store import GuestError, cache
@@ -21,17 +21,17 @@ _FLAGS = (
 ).split()
 Width = Literal[32, 64, "x32"]
 _WIDTH: dict[Width, list[str]] = {32: ["-m32", "-march=i686"], 64: ["-m64"], "x32": ["-mx32"]}
+_FOLDERS = ("dev", "proc", "sys", "modules", "crash")
 _S_IFDIR, _S_IFCHR, _S_IFREG = 0o040000, 0o020000, 0o100000
 
 
-def initramfs(width: Width, modules: Path) -> Path:
-    """The archive with init built for this width, and the modules in a folder, if there is one;
-    kept in the cache under its content's hash."""
-    files = sorted(modules.glob("*.ko"))
+def initramfs(width: Width, files: Mapping[str, Path] = {}) -> Path:
+    """The archive with init built for this width, and these files, each under its name, in one of
+    _FOLDERS; kept in the cache under its content's hash."""
     command = ["gcc", *_WIDTH[width], *_FLAGS]
     this = Path(__file__).read_bytes()
-    of_modules = "".join(map(str, files)).encode()
-    content = this + _SOURCE.read_bytes() + str(width).encode() + of_modules
+    of_files = "".join(map(str, files.items())).encode()
+    content = this + _SOURCE.read_bytes() + str(width).encode() + of_files
     key = hashlib.sha256(content).hexdigest()[:16]
     archive = cache() / "initramfs" / f"{width}-{key}.cpio"
     if not archive.exists():
@@ -43,14 +43,11 @@ def initramfs(width: Width, modules: Path) -> Path:
             subprocess.run([*command, "-o", init, _SOURCE], check=True)
             whole = Path(folder) / "cpio"
             whole.write_bytes(
-                _entry("dev", _S_IFDIR | 0o755)
+                b"".join(_entry(folder, _S_IFDIR | 0o755) for folder in _FOLDERS)
                 + _entry("dev/console", _S_IFCHR | 0o600, device=(5, 1))
-                + _entry("proc", _S_IFDIR | 0o755)
-                + _entry("sys", _S_IFDIR | 0o755)
-                + _entry("modules", _S_IFDIR | 0o755)
                 + b"".join(
-                    _entry(f"modules/{one.name}", _S_IFREG | 0o644, one.read_bytes())
-                    for one in files
+                    _entry(inside, _S_IFREG | 0o644, file.read_bytes())
+                    for inside, file in files.items()
                 )
                 + _entry("init", _S_IFREG | 0o755, init.read_bytes())
                 + _entry("TRAILER!!!", 0)

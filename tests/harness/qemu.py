@@ -204,7 +204,7 @@ class Qemu:
 
     # The console
 
-    def answer(self, line: str, until: str, serial: int) -> str:
+    def answer(self, line: str, until: str, serial: int, timeout: float = 120) -> str:
         """Type a line on a serial port, and wait_line(until) on the first one.
 
         The port must be another: one that somebody is connected to stands still, and loses
@@ -213,7 +213,7 @@ class Qemu:
         with socket.socket(socket.AF_UNIX) as port:
             port.connect(str(self.serial_path(serial)))
             port.sendall(line.encode() + b"\n")
-            return self.wait_line(until)
+            return self.wait_line(until, timeout)
 
     def console(self, serial: int = 0) -> str:
         """All that a serial port has printed so far."""

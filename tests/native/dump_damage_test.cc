@@ -5,11 +5,7 @@
 #include <random>
 
 #include "dump_samples.h"
-#include "sources/dump.h"
-
-// libkdumpfile 0.5.1 leaks where it does not open a file.
-extern "C" const char* __lsan_default_suppressions();
-extern "C" const char* __lsan_default_suppressions() { return "leak:libkdumpfile"; }
+#include "machine/dump_spaces.h"
 
 namespace ptmap {
 namespace {
@@ -20,6 +16,7 @@ void use(const std::string& path) {
         const auto dump = open_dump(path);
         const std::vector<PhysInterval> ram = dump->ram();
         dump->cut();
+        for (const DumpSpace& space : spaces_of(*dump)) EXPECT_NE(space.paging.root().value, ~0ull);
         Bytes page(4096);
         std::vector<std::uint64_t> addresses{
             0, 0x1000, 0x2000, 0x5000, 0x100000, 0x123456000, 0xffffffffffffff00};
@@ -88,6 +85,26 @@ TEST(FlattenedDamage, OfEachByte) {
             use(file.path());
             broken[at] = whole[at];
         }
+}
+
+// The notes, each byte: what is in the rest is damaged above.
+TEST(CrashDumpDamage, OfEachByteOfItsNotes) {
+    const SampleDump sample = crash_dump(sample_vmcoreinfo);
+    const std::size_t size = notes_of(sample).size();
+    for (const Bytes& whole : {elf_dump(sample), kdump_file(sample)}) {
+        const std::string_view text(reinterpret_cast<const char*>(whole.data()), whole.size());
+        const std::size_t begin = text.find("CORE") - 12;
+        const TemporaryFile file(whole);
+        Bytes broken = whole;
+        for (std::size_t at = begin; at < begin + size; at += at < begin + 356 ? 16 : 1) {
+            for (const char value : {'\0', '\n', '9', '\xff'}) {
+                broken[at] = std::byte(value);
+                file.write(broken);
+                use(file.path());
+            }
+            broken[at] = whole[at];
+        }
+    }
 }
 
 TEST_P(Damage, OfEachField) {

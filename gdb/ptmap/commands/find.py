@@ -17,6 +17,7 @@ from ..spaces.address_space import AddressSpace
 from ..spaces.reader import Plan
 from . import summary
 from .command import Command, is_terminal_output, json_members, write, write_json
+from .find_all import InAll, document
 
 if TYPE_CHECKING:
     from .._core import AliasGroup, Aliases, Map, _Conflict
@@ -32,7 +33,8 @@ class FindCommand(Command):
 
     ptmap find [-root PA|PGD] [-mode MODE] [-half user|kernel] [-cpu N]
                [-pid N] [-comm NAME] [-json FILE|-] PA [LEN]
-    ptmap find -aliases [the same] [write+exec] [user+kernel]
+    ptmap find -all [-json FILE|-] PA [LEN]
+    ptmap find -aliases [as the first] [write+exec] [user+kernel]
 
     PA and LEN are expressions; LEN counts bytes and is 1 by default. For
     each range of addresses that maps any of these bytes it prints start,
@@ -47,6 +49,9 @@ class FindCommand(Command):
     It looks into every table of the address space once. If not all of it
     could be read it says that there may be more.
 
+      -all          in the spaces of all Linux processes, each named; then in
+                    the kernel's part, which they share (needs the kernel's
+                    symbols)
       -aliases      all physical memory with these conflicts, or only with
                     those that are named. Frames that the same ranges map,
                     for example a process's heap and the kernel's direct map,
@@ -65,10 +70,12 @@ class FindCommand(Command):
     Examples:
       ptmap find 0xb8000
       ptmap find $cr3 4096
+      ptmap find -all $ptmap_pa($sp)
       ptmap find -half user "0x1000000 + 0x2000" 0x1000
       ptmap find -aliases write+exec"""
 
     options = (
+        Option("all", "", "in the spaces of all processes"),
         Option("aliases", "", "all physical memory with conflicting mappings"),
         *selection.OPTIONS,
         JSON,
@@ -78,13 +85,17 @@ class FindCommand(Command):
         return Plan(whole=True, counts="aliases" in options, exact="aliases" in options)
 
     def run(self, options: Options, words: list[str]) -> None:
+        if "all" in options:
+            _refuse_others(options)
         if "aliases" in options:
             for word in words:
                 if word not in CONFLICTS:
                     raise Refusal(f"-aliases takes {' and '.join(CONFLICTS)}, not {word!r}")
             wanted = [one for one in CONFLICTS if one in words] or list(CONFLICTS)
             space = _space(options)
-            view: _Aliases | _Found = _Aliases(space, wanted)
+            view: _Aliases | _Found | InAll = _Aliases(space, wanted)
+        elif "all" in options:
+            view = InAll.of(_space({}), *_stretch(words))
         else:
             first, last = _stretch(words)
             view = _Found(_space(options), first, last)
@@ -92,6 +103,13 @@ class FindCommand(Command):
             write_json(options["json"], view.json())
         else:
             write(view.text())
+
+
+def _refuse_others(options: Options) -> None:
+    """Error: Refusal if an option cannot go with -all."""
+    for other in ("aliases", *(option.name for option in selection.OPTIONS)):
+        if other in options:
+            raise Refusal(f"-all is about the spaces of all processes: it cannot go with -{other}")
 
 
 def _space(options: Options) -> AddressSpace:
@@ -128,13 +146,7 @@ class _Found:
         self.aliases: Aliases = native.core.aliases(self.made, pulse=progress.flattening)
 
     def json(self) -> Text:
-        names = self.known.core()
-        shared = native.core.aliases_json(self.made, labels=names, pulse=progress.writing)
-        more = (
-            f', "pa": "{self.first:#x}", "size": "{self.last - self.first + 1:#x}"'
-            f', "aliases": [{"".join(shared)}]'
-        )
-        return self.made.json(names, more, progress.writing, kind="find")
+        return document(self.made, self.known, self.first, self.last)
 
     def text(self) -> Text:
         space, made, size = self.space, self.made, self.last - self.first + 1

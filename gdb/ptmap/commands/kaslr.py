@@ -15,6 +15,7 @@ from ..context import kernel_files, selection
 from ..debugger import symbol_files
 from ..linux import layout, recognition, shape
 from ..linux.kernel import Kernel
+from ..linux.place import through_tables
 from ..machine import cpus, qemu_stub, question
 from ..machine.remote import takes_packets
 from ..machine.sources import direct_map
@@ -70,17 +71,22 @@ class KaslrCommand(Command):
                 raise
             question.begin_anew()  # the new symbols may give another way to memory
             space, path = selection.resolve(options), None
-        linux = _linux(space)
+        linux = recognition.find(space)
         missing = None  # why no file was found
-        has_found = not words and not symbol_files.paths() and not cpus.in_stop()
-        if has_found:
+        has_found = False
+        if path is not None:
+            if linux is None and not space.paging_is_off:  # early in boot, or no Linux
+                kernel_files.load_by_reading(through_tables(space), direct_map.pc(), path)
+            elif linux is not None:
+                kernel_files.load(linux, path)
+        elif linux is not None and not words and _may_look():
             missing = _why_not_found(linux)
             has_found = missing is None
-        elif path is not None:
-            kernel_files.load(linux, path)
         if has_found or path is not None:
             question.begin_anew()
-            linux = _linux(selection.resolve(options))
+            linux = recognition.find(selection.resolve(options))
+        if linux is None:
+            raise Refusal("these tables have no Linux kernel that ptmap recognises")
         found = _found(linux)
         if "json" in options:
             head = {"schema": "ptmap/1", "kind": "kaslr", "mode": space.mode}
@@ -90,6 +96,11 @@ class KaslrCommand(Command):
         write(_text(found, named or (found["file"] if has_found else None), missing))
 
 
+def _may_look() -> bool:
+    """Whether GDB has no symbols that would go, and can load some."""
+    return not symbol_files.paths() and not cpus.in_stop()
+
+
 def _why_not_found(linux: Kernel) -> str | None:
     """Looks for the kernel's file and loads its symbols. None if it did."""
     try:
@@ -97,13 +108,6 @@ def _why_not_found(linux: Kernel) -> str | None:
     except Refusal as error:
         return str(error)
     return None
-
-
-def _linux(space: AddressSpace) -> Kernel:
-    linux = recognition.find(space)
-    if linux is None:
-        raise Refusal("these tables have no Linux kernel that ptmap recognises")
-    return linux
 
 
 def _direct_map(linux: Kernel) -> Label | None:

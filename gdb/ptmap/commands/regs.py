@@ -5,6 +5,7 @@ native/arch/register_bits.cc has the names of bits, native/text/registers_text.c
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import gdb
@@ -35,8 +36,9 @@ class RegsCommand(Command):
     It shows CR0, CR2, CR3, CR4 and IA32_EFER of the selected CPU (GDB's
     thread), the SDM names of the bits that are set, and the paging mode. A
     register that the target lacks is "not known"; `set ptmap
-    cr0|cr3|cr4|efer VALUE` gives it. CR2's address is shown as it is mapped
-    now: the fault may have been handled.
+    cr0|cr3|cr4|efer VALUE` gives it. A crash dump of Linux has none: then it
+    says what was deduced of them, and what is assumed. CR2's address is
+    shown as it is mapped now: the fault may have been handled.
 
     Then it shows what must be mapped while user space runs, and whether it
     is: the GDT, the IDT and the first page of each handler, the TSS, its
@@ -64,7 +66,8 @@ class RegsCommand(Command):
         native.core  # a missing module is reported before all other failures
         was_attached = gdb.selected_inferior().connection is not None
         values = target.registers()
-        if all(_value(values, name) is None for name in _NAMES):
+        is_known = any(_value(values, name) is not None for name in _NAMES)
+        if not is_known and selection.missing(values) is None:
             if was_attached and gdb.selected_inferior().connection is None:
                 raise Refusal(remote.ENDED)
             raise Refusal("this target shows no control registers")
@@ -81,6 +84,7 @@ def _report(values: Registers) -> RegistersReport:
     except Refusal:
         space = None  # a register that decides is missing; the others are still shown
     paged = None if space is None or space.paging_is_off else space
+    kernel = selection.missing(values) or Registers()
     tables = target.system_registers()
     no_memory = _no_memory(paged)
     entry = Entry(why_not=no_memory) if no_memory else entry_of(space, tables, cpus.current())
@@ -100,6 +104,8 @@ def _report(values: Registers) -> RegistersReport:
         rows=entry.rows,
         notes=entry.notes,
         why_not=entry.why_not,
+        assumed=list(chain(*kernel.assumed.values())),
+        deduced=kernel.deduced,
     )
 
 

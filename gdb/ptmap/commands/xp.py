@@ -19,7 +19,6 @@ from ..debugger.c_types import builtin
 from ..debugger.numbers import evaluate
 from ..machine import target
 from ..machine.memory import Memory
-from ..machine.sources.source import NOT_RAM
 from ..spaces import address_space
 from ..spaces.address_space import AddressSpace
 from ..spaces.virtual_memory import VirtualMemory
@@ -274,7 +273,11 @@ class _Physical:
         return answer
 
     def unreadable(self, address: int) -> Refusal:
-        return Refusal(f"{address:#x}: {NOT_RAM}")
+        return Refusal(f"{address:#x}: {self.not_there}")
+
+    @property
+    def not_there(self) -> str:
+        return self._memory.source.not_there
 
     def places(self, address: int) -> dict[str, object]:
         """An address for the JSON."""
@@ -316,7 +319,9 @@ class _Linear:
     def unreadable(self, address: int) -> Refusal:
         pa = self._linear.translate(address)
         if pa is not None:
-            return Refusal(f"{self._space.hex(address)}: physical {pa:#x}: {NOT_RAM}")
+            return Refusal(
+                f"{self._space.hex(address)}: physical {pa:#x}: {self._physical.not_there}"
+            )
         hint = hints.of(self._space, address)
         more = f": {hint}" if hint else ""
         return Refusal(f"{self._space.hex(address)} is not mapped{more}")

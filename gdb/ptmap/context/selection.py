@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Mapping
@@ -21,15 +22,43 @@ from ..spaces.registers import Registers
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from . import last_maps, selected_task
 
+
+def _live_tasks() -> list[tasks.Task]:
+    """For completion: the processes, if they are quickly known. It never fails: TAB is no
+    question."""
+    try:
+        with question.of_command():
+            target.require_stopped()
+            if target.memory().source.keeps:
+                return []  # a slow line
+            space = resolve({})
+            if space.reader.symbols.link_address("init_task") is None:
+                return []
+            return list(tasks.tasks(tasks.linux(space)))
+    except (Exception, KeyboardInterrupt):
+        return []
+
+
+def _pids() -> tuple[str, ...]:
+    return tuple(str(task.pid) for task in _live_tasks())
+
+
+def _comms() -> tuple[str, ...]:
+    """Those that need no quotes."""
+    names = (task.comm for task in _live_tasks())
+    return tuple(dict.fromkeys(name for name in names if re.fullmatch(r"[\w./:+-]+", name)))
+
+
 OPTIONS = (
     Option("root", "PA", "the tables below this root (physical, or a kernel pointer)"),
     Option("mode", "MODE", "read them in this paging mode", choices=MODES),
     Option("half", "HALF", "KPTI's user or kernel root", choices=("user", "kernel")),
     Option("cpu", "CPU", "of this CPU, counted from 0"),
-    Option("pid", "PID", "of this Linux process (needs vmlinux)"),
-    Option("comm", "NAME", "of the Linux process with this name (needs vmlinux)"),
+    Option("pid", "PID", "of this Linux process (needs vmlinux)", words=_pids),
+    Option("comm", "NAME", "of the Linux process with this name (needs vmlinux)", words=_comms),
 )
 
+_CONTROL = ("cr0", "cr3", "cr4", "efer")
 ASSUMED_MAXPHYADDR = 52
 
 
@@ -60,6 +89,9 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
     Error: Refusal if a register that decides is missing.
     """
     registers = target.registers()
+    kernels = missing(registers)
+    if kernels is not None:
+        registers = _with(registers, kernels)
     assumed = [*chain(*registers.assumed.values()), *target.assumed_of_memory()]
     by_symbols = _kernel_by_symbols() if registers.cr3 is None else None
     if by_symbols is not None:
@@ -84,7 +116,30 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
         space = tasks.space_of(space, options.get("pid"), options.get("comm"))
     elif by_symbols is not None and root is None:
         space = selected_task.space_of(by_symbols, space)
+    elif kernels is not None and root is None:
+        space = space.below(space.root, notes=kernels.notes)
     return _half(space, options["half"]) if "half" in options else space
+
+
+def missing(known: Registers) -> Registers | None:
+    """Those of the control registers that are not known, as a crash dump's kernel needs them for
+    its own space; None if there are none, or if the memory is no crash dump."""
+    names = [name for name in _CONTROL if getattr(known, name) is None]
+    kernel = target.kernel_registers() if names else None
+    if kernel is None:
+        return None
+    return Registers(
+        **{name: getattr(kernel, name) for name in names},
+        assumed={name: what for name, what in kernel.assumed.items() if name in names},
+        deduced=kernel.deduced,
+        notes=kernel.notes if "cr3" in names else (),
+    )
+
+
+def _with(known: Registers, more: Registers) -> Registers:
+    """KNOWN, and what of its control registers only MORE has."""
+    values = {name: getattr(more, name) for name in _CONTROL if getattr(known, name) is None}
+    return replace(known, **values, assumed={**known.assumed, **more.assumed})
 
 
 def _base(
@@ -194,11 +249,9 @@ def _half(space: AddressSpace, half: str) -> AddressSpace:
 
 
 def _missing(register: str) -> Refusal:
-    target.memory()  # if there is none its Refusal is the better reason
-    return Refusal(
-        f"this target shows no {register.upper()}: give -root PA -mode MODE, "
-        f"or `set ptmap {register} VALUE`"
-    )
+    # If there is no memory its Refusal is the better reason.
+    why = target.memory().source.why_no_kernel or f"this target shows no {register.upper()}"
+    return Refusal(f"{why}: give -root PA -mode MODE, or `set ptmap {register} VALUE`")
 
 
 def _root_rule(mode: str) -> str:

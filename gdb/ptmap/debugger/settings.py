@@ -104,7 +104,8 @@ class _MemorySetting(gdb.Parameter):
                   to be at the other end
       direct-map  the kernel's own map of all RAM, for a stub that reads only
                   virtual memory (kgdb)
-      dump PATH   a dump of the machine, with its registers: no target needed
+      dump PATH   a dump of the machine, with its registers, or a crash dump of
+                  a Linux (/proc/vmcore, makedumpfile): no target needed
       file PATH   a raw image: byte N is physical address N. If its size is
                   that of an attached QEMU's main memory, it is that memory:
                   the part above 4 GiB follows the lower part without a gap

@@ -1,5 +1,6 @@
 """What ptmap knows of Linux. A map does not need it; it explains one.
 
+    covering.py       which mapping of a process covers an address, and why
     entries.py        what it means by an entry of a process
     entry_bits.py     bits of an entry that the processor ignores
     kernel.py         a kernel: its banner, its version, where KASLR put it
@@ -7,6 +8,7 @@
     not_present.py    entries that are not present: swap, migration, PROT_NONE
     place.py          where a kernel is, by its symbols; for targets without control registers
     placement.py      where the symbols of a kernel's file belong
+    processes.py      processes with what their tables map
     recognition.py    whether a space belongs to a Linux
     shape.py          what tells a Linux by its tables
     structures.py     fields of its structures, by vmlinux's types

@@ -182,11 +182,23 @@ def space_of_task(space: AddressSpace, kernel: Kernel, task: Task, role: str = "
             raise Refusal(f"the symbols loaded have no init_mm: {NO_TYPES}")
     else:
         note = f"{task}{role}"
+    root = _valid_root(space, kernel, task, mm)
+    kernel.space.memory.found.of(_Hints).task_by_root[root] = task.address
+    return space.below(root, notes=(note,), pair=kernel.pair(root))
+
+
+def root_of(space: AddressSpace, kernel: Kernel, task: Task) -> int | None:
+    """The physical root of a task's own address space, under KPTI the kernel root; None if it has
+    none. SPACE tells the paging mode. Error: Refusal if its mm_struct is damaged."""
+    mm = _mm(kernel, task)
+    return None if mm is None else _valid_root(space, kernel, task, mm)
+
+
+def _valid_root(space: AddressSpace, kernel: Kernel, task: Task, mm: int) -> int:
     root = _root(kernel, Structures(kernel), mm)
     if root is None or space.paging.root_of(root) != root:
         raise Refusal(f"{task}: its mm_struct at {mm:#x} has no valid page-table root")
-    kernel.space.memory.found.of(_Hints).task_by_root[root] = task.address
-    return space.below(root, notes=(note,), pair=kernel.pair(root))
+    return root
 
 
 def _mm(kernel: Kernel, task: Task) -> int | None:

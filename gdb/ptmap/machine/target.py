@@ -91,6 +91,14 @@ def _from_source() -> Registers | None:
         return None  # a command that needs the memory reports the refusal
 
 
+def kernel_registers() -> Registers | None:
+    """See Source.kernel."""
+    try:
+        return choose.memory().source.kernel
+    except Refusal:
+        return None  # a command that needs the memory reports it
+
+
 def system_registers() -> SystemRegisters | None:
     """GDTR, IDTR, LDTR and TR of the selected CPU; None if they are not known."""
     cpu = cpus.current()

@@ -39,6 +39,8 @@ from ..base.errors import Refusal
 from ..base.interval import Interval
 from ..context import selection, snapshots
 from ..debugger import failures, numbers, progress, settings
+from ..linux import tasks
+from ..linux.processes import Process, Processes
 from ..machine import cpus, question, target
 from ..machine.sources import choose
 from ..spaces import address_space, attributes, maps, walks
@@ -127,6 +129,29 @@ def space(
                 raise Error("paging is off (CR0.PG=0): there is no address space")
             question.end()
             return Space(resolved)
+
+
+def processes(*, kernel_threads: bool = False) -> list[Process]:
+    """A Linux's processes, as `ptmap ps` lists them; with KERNEL_THREADS as `ptmap ps -all` does.
+
+    space(pid=one.pid) is the address space of one; its root is `one.root`. Reads the tables of each
+    process. Error: without the kernel's symbols, or if its list of tasks is damaged.
+    """
+    try:
+        with _refusing():
+            question.begin()
+            progress.begin()
+            resolved = selection.resolve({})
+            if resolved.paging_is_off:
+                raise Error("paging is off (CR0.PG=0): there are no processes yet")
+            found = Processes(resolved, tasks.linux(resolved), bool(kernel_threads))
+            listed = list(found)
+            if found.damage is not None:
+                raise Error(found.damage)
+            question.end()
+            return listed
+    finally:
+        progress.erase()
 
 
 @contextmanager

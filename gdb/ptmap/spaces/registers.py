@@ -23,6 +23,7 @@ class Registers:
     sp: int | None = None
     # Values that the target did not say, by register: {"efer": ("EFER.NXE=1",)}.
     assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    deduced: tuple[str, ...] = ()  # with the reason: "EFER.NXE=1: an entry has XD"
     notes: tuple[str, ...] = ()  # what the user should know about whose registers these are
 
     @property

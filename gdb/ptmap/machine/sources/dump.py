@@ -52,15 +52,27 @@ class Dump(Source):
     knows_registers = True
     can_run = False
 
+    not_there = "not in the dump"
+
     def __init__(self, path: str, dump: _core.Dump, is_gdbs_core: bool) -> None:
         self._path, self._dump, self._is_gdbs_core = path, dump, is_gdbs_core
         self._ram: list[Interval] = [Interval(*one) for one in dump.ram]
         self._cpus: list[_core.CpuRegisters] = dump.cpus
+        self._vmcoreinfo = dump.vmcoreinfo
+        # A crash dump lacks the memory of the kernel that wrote it, and what was filtered out.
+        self.knows_ram = self._vmcoreinfo is None
+        if self._vmcoreinfo is not None:
+            self.kernel = _of_kernel(dump.kernel)
+            self.why_no_kernel = self._vmcoreinfo.problem
 
     def describe(self) -> str:
         size = sum(last + 1 - first for first, last in self._ram)
         parts = [f"{self._dump.format} dump {self._path}, {short_size(size)}"]
-        parts.append(f"registers of {plural(len(self._cpus), 'CPU')}")
+        if self._vmcoreinfo is not None:
+            parts.append(f"crash dump of Linux {printable(self._vmcoreinfo.release)}")
+            parts += [self.why_no_kernel] if self.why_no_kernel else []
+        else:
+            parts.append(f"registers of {plural(len(self._cpus), 'CPU')}")
         if self._dump.cut:
             parts.append("cut off: the missing part is unreadable")
         if self._dump.problem:
@@ -121,6 +133,20 @@ class Dump(Source):
 
     def _of(self, cpu: int) -> _core.CpuRegisters | None:
         return self._cpus[cpu] if 0 <= cpu < len(self._cpus) else None
+
+
+def _of_kernel(kernel: _core.CrashedKernel | None) -> Registers | None:
+    if kernel is None:
+        return None
+    return Registers(
+        cr0=kernel.cr0,
+        cr3=kernel.cr3,
+        cr4=kernel.cr4,
+        efer=kernel.efer,
+        assumed={what.partition(".")[0].lower(): (what,) for what in kernel.assumed},
+        deduced=tuple(kernel.deduced),
+        notes=("the kernel's own root, by VMCOREINFO",),
+    )
 
 
 def _segment(base: int, limit: int, selector: int, flags: int) -> Segment:

@@ -122,6 +122,12 @@ class Source:
 
     knows_registers = False  # whether it has any CPU's registers
 
+    kernel: Registers | None = None  # for a kernel's own space, if no CPU's registers are known
+
+    why_no_kernel = ""  # a phrase, if it should have them and has not
+
+    not_there = NOT_RAM  # why what is outside of `ram` cannot be read
+
     place: Place | None = None  # of a Linux kernel, if the source was found by its symbols
 
     def cpus(self) -> int | None:
