@@ -17,7 +17,6 @@ from ..linux.place import through_tables
 from ..machine import cpus, qemu_stub, question
 from ..machine.remote import takes_packets
 from ..machine.sources import direct_map
-from ..spaces.address_space import AddressSpace
 from ..spaces.labels import Label, Part
 from .command import Command, write, write_json
 
