@@ -448,7 +448,7 @@ COMPLETIONS = {
         ("$pc $p", "$p", "EXPRESSION"),
         ("-tap x", "x", "FILENAME"),
     ],
-    "kaslr": [("vm", "vm", "FILENAME")],
+    "kaslr": [("vm", "vm", "FILENAME"), ("-modules vm", "vm", "FILENAME")],
     "xp": [("/4gx $s", "$s", "EXPRESSION")],
 }
 

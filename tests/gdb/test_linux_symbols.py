@@ -212,3 +212,78 @@ def test_another_build_is_refused(tmp_path: Path) -> None:
         other.write_bytes(bare)
         assert "no build id" in " ".join(gdb.run("ptmap kaslr").split())
         assert f"loaded from {other.name}" in gdb.run(f"ptmap kaslr {other}")
+
+
+@pytest.mark.linux("4-level-6.12-dbg")
+def test_a_hostile_release_names_no_file(tmp_path: Path) -> None:
+    """The guest's banner may be anything."""
+    name = "4-level-6.12-dbg"
+    with boot(name) as guest, GdbSession(script=ptmap_script()) as gdb:
+        gdb.attach(guest.gdb_target)
+        release = _release(gdb)
+        gdb.run(f"ptmap kaslr {vmlinux(name)}")
+        at = gdb.eval("(unsigned long)&linux_banner") + len("Linux version ")
+        gdb.run("symbol-file")
+        gdb.run(f"set debug-file-directory {tmp_path}")
+        (tmp_path / "boot").mkdir()
+        for bad in ("6/.", "6$(", "6;x"):
+            gdb.run(f"set {{char [3]}} {at:#x} = {{{', '.join(str(ord(c)) for c in bad)}}}")
+            file = tmp_path / "boot" / f"vmlinux-{bad}{release[3:]}"
+            if "/" not in bad:
+                file.symlink_to(vmlinux(name))
+            words = " ".join(gdb.run("ptmap kaslr").split())
+            assert f"not looked for by the kernel's release, {bad}{release[3:]}" in words
+
+
+def test_modules(started: Started, tmp_path: Path) -> None:
+    """Each section's address is the guest's own, and GDB has the functions and their lines."""
+    gdb, folder = started.gdb, vmlinux(started.name).parent
+    said = re.findall(r"init: section (\w+) (\S+) 0x(\w+)", started.guest.console())
+    assert {name for name, _, _ in said} == set(MODULES)
+    document = started.json(f"ptmap kaslr -modules {folder} -json -")
+    found = {one["name"]: one for one in document["modules"]}
+    assert found.keys() == set(MODULES)
+    for name, section, address in said:
+        assert int(found[name]["sections"][section], 16) == int(address, 16), (name, section)
+    for name, one in found.items():
+        # Not modules/NAME.ko, which has the same build id and no lines.
+        assert one["file"] == str((folder / "debug" / f"{name}.ko").resolve()), one["why_not"]
+    at = gdb.eval("(unsigned long)&lo_ioctl")
+    texts = {int(a, 16) for name, section, a in said if (name, section) == ("loop", ".text")}
+    assert 0 < at - min(texts) < 0x10000
+    assert f"lo_ioctl in section .text of {found['loop']['file']}" in gdb.run(f"info symbol {at}")
+    assert re.search(r'Line \d+ of "drivers/block/loop.c"', gdb.run(f"info line *{at}"))
+    assert "lo_ioctl" not in gdb.run(f"info symbol {at}-0x100000")
+
+    count = gdb.run("python print(len(gdb.objfiles()))")
+
+    # Again: the same, none twice. Then what cannot be: nothing there, packed, another build's.
+    text = gdb.run(f"ptmap kaslr -modules {folder}")
+    assert "modules     symbols of 5 of 5 loaded" in text
+    assert gdb.run("python print(len(gdb.objfiles()))") == count
+    (tmp_path / "loop.ko.xz").write_bytes(b"packed")
+    [other] = {"amd64-6.12-dbg", "amd64-sid-dbg"} - {GUESTS[started.name].kernel}
+    (tmp_path / "nbd.ko").symlink_to(fetch(other).with_name("debug") / "nbd.ko")
+    (tmp_path / "brd.ko.debug").write_bytes(b"no ELF")
+    text = gdb.run(f"ptmap kaslr -modules {tmp_path}")
+    assert "symbols of 0 of 5 loaded" in text
+    assert "loop.ko.xz is packed" in text and "is of another build: its build id is" in text
+    assert "brd.ko.debug is not an ELF file" in text
+    assert f"dummy: no dummy.ko in {tmp_path}" in text
+    refused(gdb, f"ptmap kaslr -modules {tmp_path}/nosuch", "is not a folder")
+
+
+@pytest.mark.parametrize("started", ["smp-6.12-dbg", "smp-sid-dbg"], indirect=True)
+def test_a_damaged_list_of_modules(started: Started) -> None:
+    """A loop, and a pointer to nowhere. Under KPTI GDB itself cannot write there."""
+    gdb, command = started.gdb, f"ptmap kaslr -modules {vmlinux(started.name).parent}"
+    first = gdb.eval("(unsigned long)modules.next")
+    next_at = gdb.eval(f"(unsigned long)&((struct list_head *){first})->next")
+    before = gdb.eval(f"*(unsigned long *){next_at}")
+    for bad, words in ((first, "it has a loop at"), (0x1234, "the list of modules is damaged")):
+        gdb.run(f"set *(unsigned long *){next_at} = {bad}")
+        try:
+            refused(gdb, command, words)
+        finally:
+            gdb.run(f"set *(unsigned long *){next_at} = {before}")
+    assert "symbols of 5 of 5" in gdb.run(command)

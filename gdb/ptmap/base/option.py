@@ -23,8 +23,8 @@ class Option:
 
     @property
     def is_file(self) -> bool:
-        """Whether VALUE is a file's name, or - for GDB's output."""
-        return self.value in ("FILE", "FILE|-")
+        """Whether VALUE is a file's name or a folder's, or - for GDB's output."""
+        return self.value in ("FILE", "FILE|-", "DIR")
 
 
 # What was given, by the option's name: its word, which is the number after it is evaluated; True of

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 from textwrap import wrap
+from typing import Any
 
 import gdb
 
 from ..base.errors import Refusal
-from ..base.option import JSON, Options
+from ..base.option import JSON, Option, Options
 from ..base.text import printable
-from ..context import kernel_files, selection
+from ..context import kernel_files, module_files, selection
 from ..debugger import symbol_files
-from ..linux import layout, recognition, shape
+from ..linux import layout, recognition, shape, tasks
 from ..linux.kernel import Kernel
 from ..linux.place import through_tables
 from ..machine import cpus, qemu_stub, question
@@ -29,7 +30,7 @@ _PHYSICAL_START = 0x1000000
 class KaslrCommand(Command):
     """Show where KASLR put a Linux kernel, and load its symbols there.
 
-    ptmap kaslr [-cpu N] [-json FILE|-] [VMLINUX]
+    ptmap kaslr [-cpu N] [-modules DIR] [-json FILE|-] [VMLINUX]
 
     It shows the kernel's text base, the base of its direct map (lowmem on
     32-bit) and its offset from the address that it was linked for. It needs
@@ -46,22 +47,30 @@ class KaslrCommand(Command):
     the build id that the kernel has in its memory is loaded.
 
       -cpu N        search in this CPU's tables, counted from 0
+      -modules DIR  load symbols of the kernel's modules too: of NAME.ko or
+                    NAME.ko.debug in this folder or those in it, if it has
+                    the module's build id; each section at its place
       -json FILE|-  the same as JSON (schema ptmap/1) to a file, or to GDB's
                     output
       -o FILE       write to a file what would be shown
 
     Examples:
       ptmap kaslr
-      ptmap kaslr ~/linux/vmlinux"""
+      ptmap kaslr ~/linux/vmlinux
+      ptmap kaslr -modules /usr/lib/debug/lib/modules"""
 
-    options = (*(o for o in selection.OPTIONS if o.name == "cpu"), JSON)
+    options = (
+        *(o for o in selection.OPTIONS if o.name == "cpu"),
+        Option("modules", "DIR", "load symbols of the modules, from files in this folder"),
+        JSON,
+    )
     takes = gdb.COMPLETE_FILENAME
 
     def run(self, options: Options, words: list[str]) -> None:
         if len(words) > 1:
             raise Refusal(f"takes one file, but {words[1]!r} was given too")
         path = os.path.expanduser(words[0]) if words else None
-        if path is not None:
+        if path is not None or "modules" in options:
             cpus.require_stop("no symbols can be loaded")
         try:
             space = selection.resolve(options)
@@ -86,13 +95,19 @@ class KaslrCommand(Command):
             linux = recognition.find(selection.resolve(options))
         if linux is None:
             raise Refusal("these tables have no Linux kernel that ptmap recognises")
+        modules = None
+        if "modules" in options:
+            kernel = tasks.linux(linux.space)
+            modules = module_files.load(kernel, os.path.expanduser(options["modules"]))
         found = _found(linux)
         if "json" in options:
             head = {"schema": "ptmap/1", "kind": "kaslr", "mode": space.mode}
-            write_json(options["json"], json.dumps({**head, **found}, indent=1) + "\n")
+            more = {} if modules is None else {"modules": [_module(one) for one in modules]}
+            write_json(options["json"], json.dumps({**head, **found, **more}, indent=1) + "\n")
             return
         named = printable(os.path.basename(words[0])) if words else None
-        write(_text(found, named or (found["file"] if has_found else None), missing))
+        text = _text(found, named or (found["file"] if has_found else None), missing)
+        write(text + (_modules_text(modules) if modules is not None else ""))
 
 
 def _may_look() -> bool:
@@ -178,6 +193,22 @@ def _text(found: dict[str, str | None], loaded: str | None, missing: str | None)
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return "\n".join(lines) + "\n"
+
+
+def _module(loaded: module_files.Loaded) -> dict[str, Any]:
+    return {
+        "name": loaded.module.name,
+        "file": printable(loaded.path) if loaded.path is not None else None,
+        "why_not": loaded.why or None,
+        "sections": {printable(name): hex(va) for name, va in loaded.module.sections.items()},
+    }
+
+
+def _modules_text(modules: list[module_files.Loaded]) -> str:
+    count = sum(one.path is not None for one in modules)
+    lines = [f"modules     symbols of {count} of {len(modules)} loaded"]
+    lines += [f"            {one.module.name}: {one.why}" for one in modules if one.why]
     return "\n".join(lines) + "\n"
 
 

@@ -88,6 +88,16 @@ def replace(path: str, offset: int, loaded: Mapping[str, int], unmoved: str = ""
             _run("remove-symbol-file", other)
 
 
+def add_sections(path: str, sections: Mapping[str, int]) -> None:
+    """Gives GDB the symbols of a file whose sections are at these addresses, by names that need no
+    quotes. They replace those that it has of this file. Error: gdb.error."""
+    places = " ".join(f"-s {name} {address:#x}" for name, address in sections.items())
+    with _unasked():
+        if _is_there(path):
+            _run("remove-symbol-file", path)
+        _run("add-symbol-file", path, places)
+
+
 def _run(command: str, path: str, more: str = "") -> None:
     gdb.execute(f"{command} {quoted(path)} {more}", to_string=True)
 

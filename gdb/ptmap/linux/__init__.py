@@ -5,6 +5,7 @@
     entry_bits.py     bits of an entry that the processor ignores
     kernel.py         a kernel: its banner, its version, where KASLR put it
     layout.py         the documented areas of its address space
+    modules.py        the modules that it has loaded, and where their sections are
     not_present.py    entries that are not present: swap, migration, PROT_NONE
     place.py          where a kernel is, by its symbols; for targets without control registers
     placement.py      where the symbols of a kernel's file belong

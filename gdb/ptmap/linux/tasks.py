@@ -64,7 +64,7 @@ def tasks(kernel: Kernel) -> Iterator[Task]:
         raise Refusal(f"the symbols loaded have no init_task: {NO_TYPES}")
     yield _task(structures, init)
     head = structures.at(init, "task_struct.tasks")
-    for address in _linked(structures, head, "task_struct.tasks", "the list of tasks"):
+    for address in linked(structures, head, "task_struct.tasks", "the list of tasks"):
         yield _task(structures, address)
 
 
@@ -74,11 +74,11 @@ def threads(kernel: Kernel, leader: Task) -> Iterator[Task]:
     signal = structures.read(leader.address, "task_struct.signal")
     head = structures.at(signal, "signal_struct.thread_head")
     what = f"the list of the threads of {leader}"
-    for address in _linked(structures, head, "task_struct.thread_node", what):
+    for address in linked(structures, head, "task_struct.thread_node", what):
         yield _task(structures, address)
 
 
-def _linked(structures: Structures, head: int, field: str, what: str) -> Iterator[int]:
+def linked(structures: Structures, head: int, field: str, what: str) -> Iterator[int]:
     """The structures on a list. A list_head (include/linux/list.h) is a ring with HEAD in it."""
     seen = {head}
     at = head
