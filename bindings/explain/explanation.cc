@@ -23,11 +23,12 @@ Rights right_named(const std::optional<std::string>& word) {
 
 ExplainedAddress explained(const Walk& walk, const Paging& paging, bool ac,
                            std::optional<std::uint32_t> pkru, std::optional<std::uint64_t> pat,
-                           const std::optional<NoteTuple>& note, std::string expect_json) {
+                           const std::vector<NoteTuple>& notes, std::string expect_json) {
     ExplainedAddress address{.explanation = explain(walk, paging, {ac, pkru}, memory_types(pat)),
-                             .note = std::nullopt,
+                             .notes = {},
                              .expect_json = std::move(expect_json)};
-    if (note) address.note = std::make_from_tuple<SystemNote>(*note);
+    for (const NoteTuple& note : notes)
+        address.notes.push_back(std::make_from_tuple<SystemNote>(note));
     return address;
 }
 
@@ -49,12 +50,12 @@ ExplainedSpace make_space(std::string_view mode, std::uint64_t root, std::vector
 void bind_addresses(py::module_& m) {
     py::class_<ExplainedAddress>(m, "ExplainedAddress", "All that is said of one address.");
     m.def("explain", &explained, py::arg("walk"), py::arg("paging"), py::kw_only(), py::arg("ac"),
-          py::arg("pkru"), py::arg("pat"), py::arg("note") = py::none(),
+          py::arg("pkru"), py::arg("pat"), py::arg("notes") = std::vector<NoteTuple>{},
           py::arg("expect_json") = "");
     m.def(
         "explain_without_paging",
         [](std::uint64_t va) {
-            return ExplainedAddress{explain_without_paging({va}), std::nullopt, ""};
+            return ExplainedAddress{explain_without_paging({va}), {}, ""};
         },
         py::arg("va"));
 

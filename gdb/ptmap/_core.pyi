@@ -1014,12 +1014,12 @@ def explain(
     ac: bool,
     pkru: int | None,
     pat: int | None,
-    note: tuple[str, str, str] | None = None,
+    notes: Sequence[tuple[str, str, str]] = ...,
     expect_json: str = "",
 ) -> ExplainedAddress:
-    """Explains an address under these registers. `note` is what an operating system keeps in the
-    entry at which the walk ends: (the JSON's member, its JSON, a line of text). Given JSON must be
-    indented by one space a level."""
+    """Explains an address under these registers. `notes` are what is known of the operating
+    system there, each as (the JSON's member, its JSON, a line of text). Given JSON must be indented
+    by one space a level."""
 
 def explain_without_paging(va: int) -> ExplainedAddress: ...
 def explanations_text(space: ExplainedSpace, addresses: Sequence[ExplainedAddress]) -> Text: ...

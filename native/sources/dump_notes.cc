@@ -105,6 +105,8 @@ DumpNotes read_dump_notes(std::span<const std::byte> area) {
             if (note->contents.size() == prstatus_64_size) wide = true;
             if (note->contents.size() == prstatus_32_size) wide = false;
         }
+        if (note->name == "VMCOREINFO" && !is_sound_vmcoreinfo(note->contents))
+            notes.vmcoreinfo_is_sound = false;
         if (note->name == "VMCOREINFO" && !notes.vmcoreinfo)
             notes.vmcoreinfo = read_vmcoreinfo(note->contents);
         if (note->name != "QEMU" || note->type != 0) continue;

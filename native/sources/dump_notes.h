@@ -37,6 +37,7 @@ struct CpuRegisters {
 struct DumpNotes {
     std::vector<CpuRegisters> cpus;        ///< by QEMU's index; empty if no CPU's are known
     bool any = false;                      ///< there are notes of QEMU's, of a known kind or not
+    bool vmcoreinfo_is_sound = true;       ///< of all such notes
     std::optional<Vmcoreinfo> vmcoreinfo;  ///< unless there are notes of QEMU's
     std::string problem;                   ///< what is wrong with the notes, a phrase; or ""
 };

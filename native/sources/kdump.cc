@@ -102,8 +102,12 @@ DumpNotes read_notes(InputFile& file, const Header& header) {
         return bytes;
     };
     DumpNotes notes = read_dump_notes(bytes_at(header.notes));
-    if (!notes.any && !notes.vmcoreinfo && header.vmcoreinfo.size > 0)  // version 3 has no notes
-        notes.vmcoreinfo = read_vmcoreinfo(bytes_at(header.vmcoreinfo));
+    const auto text = bytes_at(header.vmcoreinfo);
+    if (!notes.any && !notes.vmcoreinfo && !text.empty())  // version 3 has no notes
+        notes.vmcoreinfo = read_vmcoreinfo(text);
+    // libkdumpfile 0.5.1 reads these texts, too, and dies of some that no kernel writes.
+    if (!notes.vmcoreinfo_is_sound || !is_sound_vmcoreinfo(text))
+        throw FileError("its VMCOREINFO is damaged");
     return notes;
 }
 

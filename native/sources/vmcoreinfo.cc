@@ -61,6 +61,17 @@ private:
 
 }  // namespace
 
+bool is_sound_vmcoreinfo(std::span<const std::byte> text) {
+    std::string_view rest(reinterpret_cast<const char*>(text.data()), text.size());
+    while (!rest.empty()) {
+        const std::string_view line = rest.substr(0, rest.find('\n'));
+        if (const std::size_t at = line.find('='); at == 0 || at == line.npos) return false;
+        if (line.starts_with("PAGESIZE=") && line != "PAGESIZE=4096") return false;
+        rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    }
+    return true;
+}
+
 Vmcoreinfo read_vmcoreinfo(std::span<const std::byte> text) {
     Lines lines({reinterpret_cast<const char*>(text.data()), text.size()});
     Vmcoreinfo info;

@@ -17,6 +17,9 @@ struct Vmcoreinfo {
     std::string problem;      ///< why root and level are not known, a phrase; or ""
 };
 
+/// Whether each line is "KEY=VALUE", also behind a zero byte, and a page has 4096 bytes.
+bool is_sound_vmcoreinfo(std::span<const std::byte> text);
+
 /// The text may be anything. It ends at its first zero byte.
 Vmcoreinfo read_vmcoreinfo(std::span<const std::byte> text);
 

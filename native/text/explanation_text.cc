@@ -140,7 +140,7 @@ private:
             case Outcome::not_present:
                 line({"  not present: the walk ends at the ", last->step.level->entry_name,
                       " (P=0)"});
-                return note();
+                return system_notes();
             case Outcome::unreadable:
                 return line({"  unreadable: the ", last->step.level->entry_name, " at ",
                              hex(last->step.entry_address.value), ": ", e_.why});
@@ -148,10 +148,10 @@ private:
         }
     }
 
-    void note() {
-        if (!address_.note) return;
-        for (const std::string& part : wrap(address_.note->text, {.width = screen_columns - 2}))
-            line({"  ", part});
+    void system_notes() {
+        for (const SystemNote& note : address_.notes)
+            for (const std::string& part : wrap(note.text, {.width = screen_columns - 2}))
+                line({"  ", part});
     }
 
     void reserved_bit(const ExplainedStep& step) {
@@ -174,7 +174,7 @@ private:
             line({"           no ", name(denial.right), ": ", step.level->entry_name, " ",
                   std::to_string(step.index), " ", denial_text(denial.right)});
         }
-        note();
+        system_notes();
         assumed_maxphyaddr();
     }
 
@@ -307,7 +307,7 @@ void put_address(JsonWriter& json, const ExplainedAddress& address) {
         });
         if (!e.steps.empty()) json.key("level").number(e.steps.back().step.level->number);
         if (e.outcome == Outcome::unreadable) json.key("why").text(e.why);
-        if (address.note) json.key(address.note->key).json(address.note->json);
+        for (const SystemNote& note : address.notes) json.key(note.key).json(note.json);
         if (e.page) put_page(json, e, *e.page);
         if (!e.paging_is_off()) {
             json.key("access").object([&] {

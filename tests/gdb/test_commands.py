@@ -11,6 +11,7 @@ import pytest
 
 from gdbsession import GdbFailure, GdbSession, ptmap_script
 from machine import BareMachine
+from qemu import Qemu
 from tables import KIB4, MIB2, MIB4, NX, P, RW, US, G, PCD, PWT, Tables
 
 USER_RO, USER_RW, KERNEL = P | US, P | US | RW, P | RW
@@ -479,6 +480,18 @@ for name, cases in {COMPLETIONS!r}.items():
             first, second = answers[f"{name} {text}"]
             assert second == expected
             assert first == expected if isinstance(expected, str) else isinstance(first, list)
+
+
+def test_completion_never_fails() -> None:
+    """Of -pid and -comm: without a target, without a Linux, and while the target runs."""
+    words = "from ptmap.context import selection; result = [o.words() for o in selection.OPTIONS]"
+    with Qemu() as qemu, GdbSession(script=ptmap_script()) as session:
+        assert not any(session.python(words))
+        session.attach(qemu.gdb_target)
+        assert not any(session.python(words))
+        session.run("continue &")
+        assert not any(session.python(words))
+        assert session.run("complete ptmap -comm x") == ""
 
 
 def test_text_fits_80_columns(gdb: GdbSession, pae: Tables) -> None:

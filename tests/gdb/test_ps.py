@@ -245,6 +245,30 @@ def test_without_symbols(listed: Listed) -> None:
             listed.gdb.attach(listed.guest.gdb_target)
 
 
+# Completion of -pid and -comm
+
+
+def test_completion(listed: Listed) -> None:
+    def complete(line: str) -> set[str]:
+        return {word for word in listed.gdb.run(f"complete {line}").split()} - {
+            "ptmap",
+            "pte",
+            "find",
+            "-comm",
+            "-pid",
+        }
+
+    processes = listed.ps("-all")["processes"]
+    assert complete("ptmap -comm ini") == {"init"}
+    assert complete("pte -pid 1") == {
+        str(one["pid"]) for one in processes if str(one["pid"]).startswith("1")
+    }
+    names = {one["comm"] for one in processes if re.fullmatch(r"k\w*", one["comm"])}
+    assert names and names <= complete("ptmap find -comm k")
+    with listed.changed(listed.field(2, "tasks.next"), bytes(8 if "pae" not in listed.name else 4)):
+        assert complete("ptmap -comm ini") == set()
+
+
 # ptmap find -all
 
 

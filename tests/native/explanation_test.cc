@@ -23,12 +23,12 @@ struct Explained : Machine {
         return ptmap::explain(walked, paging(), state, memory_types(pat));
     }
 
-    std::string text(std::uint64_t va, std::optional<SystemNote> note = {}) {
-        return text_of({explain(va), std::move(note), ""});
+    std::string text(std::uint64_t va, std::vector<SystemNote> notes = {}) {
+        return text_of({explain(va), std::move(notes), ""});
     }
 
-    std::string json(std::uint64_t va, std::optional<SystemNote> note = {}) {
-        return json_of({explain(va), std::move(note), ""});
+    std::string json(std::uint64_t va, std::vector<SystemNote> notes = {}) {
+        return json_of({explain(va), std::move(notes), ""});
     }
 
     std::string text_of(const ExplainedAddress& address) {
@@ -258,9 +258,9 @@ TEST(Explanation, PassesOnWhatASystemMeansByAnEntry) {
     m.set(0x4000, 3, 0xabc000);
     const SystemNote note{"linux", "{\n \"what\": \"swap\",\n \"type\": 3\n}",
                           "Linux: swapped out"};
-    EXPECT_NE(m.text(0x3000, note).find("(P=0)\n  Linux: swapped out\n  kernel"),
+    EXPECT_NE(m.text(0x3000, {note}).find("(P=0)\n  Linux: swapped out\n  kernel"),
               std::string::npos);
-    EXPECT_NE(m.json(0x3000, note)
+    EXPECT_NE(m.json(0x3000, {note})
                   .find("   \"level\": 1,\n"
                         "   \"linux\": {\n"
                         "    \"what\": \"swap\",\n"

@@ -120,6 +120,17 @@ TEST(VmcoreinfoTest, CutOrDamagedAnywhereItTellsARootOrWhyNot) {
     EXPECT_GT(refused, 0u);
 }
 
+TEST(VmcoreinfoTest, IsSound) {
+    const auto pairs = [](const std::string& text) {
+        return is_sound_vmcoreinfo(std::as_bytes(std::span(text)));
+    };
+    for (const std::string& text : {""s, "A=\n"s, "A=1\nB=2"s, std::string(sample_vmcoreinfo)})
+        EXPECT_TRUE(pairs(text)) << text;
+    for (const std::string& text :
+         {"A"s, "\n"s, "=1\n"s, "A=1\n\nB=2\n"s, "A=1\n\0"s, "A=1\nB"s, "PAGESIZE=8192\n"s})
+        EXPECT_FALSE(pairs(text)) << text;
+}
+
 // In a dump
 
 Bytes table(std::size_t index, std::uint64_t entry) {

@@ -159,8 +159,9 @@ class Command(gdb.Command):
             if before[-1:] == ["-" + option.name]:
                 if option.is_file:
                     return gdb.COMPLETE_FILENAME
-                if words := option.choices + option.words():
-                    return beginning(words, current)
+                words = beginning(option.choices + option.words(), current)
+                if option.value and (words or not option.is_evaluated):
+                    return words
         return self.takes
 
 

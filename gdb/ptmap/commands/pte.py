@@ -15,7 +15,7 @@ from ..check.finding import FAILED, OK, Finding, worst
 from ..context import hints, selection
 from ..debugger import settings
 from ..debugger.numbers import evaluate
-from ..linux import entries
+from ..linux import covering, entries
 from ..machine import question
 from ..machine.sources.source import NotHere
 from ..spaces import address_space, walks
@@ -64,6 +64,9 @@ class PteCommand(Command):
                     the walk ends: it stops the code that changes the entry;
                     pte says through which address it watches, and what it
                     cannot see
+
+    With a Linux's symbols it names the mapping (VMA) that covers a process's
+    address that is not present or read-only, or says that none does.
 
     On Linux it also says what an entry that is not present holds: PROT_NONE
     with its frame, swap, a page that is being migrated; and what Linux means
@@ -133,9 +136,9 @@ def _explained(
     except NotHere:  # the quick way to memory cannot be used
         question.widen()
         found = _walks(space, addresses)
-    if any(walk.outcome == "not-present" or entries.has_more(walk) for walk in found):
+    if any(_asks_linux(space, walk) for walk in found):
         question.widen()  # to look for a Linux
-    notes = [_note(space, walk) for walk in found]
+    notes = [_notes(space, walk) for walk in found]
     findings: list[Finding] = []
     if expected is not None:
         findings = [expected.judge(Evidence(space), walk) for walk in found]
@@ -147,7 +150,7 @@ def _explained(
             ac=space.ac,
             pkru=settings.get("pkru"),
             pat=settings.get("pat"),
-            note=note,
+            notes=note,
             expect_json=result,
         )
         for walk, note, result in zip(found, notes, results)
@@ -160,14 +163,22 @@ def _walks(space: AddressSpace, addresses: list[int]) -> list[Walk]:
         return [walks.walk(space, va) for va in addresses]
 
 
-def _note(space: AddressSpace, walk: Walk) -> tuple[str, str, str] | None:
-    """What Linux means by the entry at which a walk ends, or a hint: name and value for the JSON,
-    and text."""
+def _asks_linux(space: AddressSpace, walk: Walk) -> bool:
+    return walk.outcome == "not-present" or entries.has_more(walk) or covering.asks(space, walk)
+
+
+def _notes(space: AddressSpace, walk: Walk) -> list[tuple[str, str, str]]:
+    """What Linux means by the entry at which a walk ends, and its mapping there; or a hint: name
+    and value for the JSON, and text."""
+    notes = []
     linux = entries.explain(space, walk)
     if linux is not None:
-        return "linux", json.dumps(linux, indent=1), entries.text(linux, space.mode)
-    hint = hints.of(space, walk.va) if walk.outcome == "not-present" else None
-    return None if hint is None else ("hint", json.dumps(hint), hint)
+        notes.append(("linux", json.dumps(linux, indent=1), entries.text(linux, space.mode)))
+    vma = covering.explain(space, walk)
+    if vma is not None:
+        notes.append(("vma", json.dumps(vma, indent=1), covering.text(vma)))
+    hint = hints.of(space, walk.va) if not notes and walk.outcome == "not-present" else None
+    return notes if hint is None else [("hint", json.dumps(hint), hint)]
 
 
 def _around(space: AddressSpace) -> ExplainedSpace:

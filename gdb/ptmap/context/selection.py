@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Mapping
@@ -21,13 +22,40 @@ from ..spaces.registers import Registers
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from . import last_maps, selected_task
 
+
+def _live_tasks() -> list[tasks.Task]:
+    """For completion: the processes, if they are quickly known. It never fails: TAB is no
+    question."""
+    try:
+        with question.of_command():
+            target.require_stopped()
+            if target.memory().source.keeps:
+                return []  # a slow line
+            space = resolve({})
+            if space.reader.symbols.link_address("init_task") is None:
+                return []
+            return list(tasks.tasks(tasks.linux(space)))
+    except (Exception, KeyboardInterrupt):
+        return []
+
+
+def _pids() -> tuple[str, ...]:
+    return tuple(str(task.pid) for task in _live_tasks())
+
+
+def _comms() -> tuple[str, ...]:
+    """Those that need no quotes."""
+    names = (task.comm for task in _live_tasks())
+    return tuple(dict.fromkeys(name for name in names if re.fullmatch(r"[\w./:+-]+", name)))
+
+
 OPTIONS = (
     Option("root", "PA", "the tables below this root (physical, or a kernel pointer)"),
     Option("mode", "MODE", "read them in this paging mode", choices=MODES),
     Option("half", "HALF", "KPTI's user or kernel root", choices=("user", "kernel")),
     Option("cpu", "CPU", "of this CPU, counted from 0"),
-    Option("pid", "PID", "of this Linux process (needs vmlinux)"),
-    Option("comm", "NAME", "of the Linux process with this name (needs vmlinux)"),
+    Option("pid", "PID", "of this Linux process (needs vmlinux)", words=_pids),
+    Option("comm", "NAME", "of the Linux process with this name (needs vmlinux)", words=_comms),
 )
 
 _CONTROL = ("cr0", "cr3", "cr4", "efer")

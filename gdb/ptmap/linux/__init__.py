@@ -1,5 +1,6 @@
 """What ptmap knows of Linux. A map does not need it; it explains one.
 
+    covering.py       which mapping of a process covers an address, and why
     entries.py        what it means by an entry of a process
     entry_bits.py     bits of an entry that the processor ignores
     kernel.py         a kernel: its banner, its version, where KASLR put it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Iterator
 
 from ..base.interval import Interval
@@ -12,6 +13,11 @@ from .kernel import Kernel
 from .structures import NoType, Structures
 
 _PARTS = {"[stack]": Part.STACK, "[heap]": Part.HEAP, "[vdso]": Part.VDSO}  # Linux's names
+
+_PAGE = 1 << 12
+
+# vm_flags, include/linux/mm.h
+VM_READ, VM_WRITE, VM_EXEC, VM_MAYSHARE, VM_GROWSDOWN = 0x1, 0x2, 0x4, 0x80, 0x100
 
 _MAX_VMAS = 1 << 16
 _MAX_DEPTH = 16  # levels of a maple tree; 4 hold more than _MAX_VMAS
@@ -46,6 +52,56 @@ def labels(kernel: Kernel, mm_address: int) -> list[Label]:
     return sorted(found, key=lambda label: label.start)
 
 
+@dataclass(frozen=True)
+class Vma:
+    """A mapping of a process, as a line of /proc/PID/maps has it."""
+
+    start: int
+    end: int  # exclusive
+    flags: int  # vm_flags
+    name: str  # "" if it has none
+    is_file: bool
+    offset: int  # of `start` in the file
+
+    @property
+    def rights(self) -> str:
+        """For example "rw-p"."""
+        letters = (
+            letter if self.flags & bit else "-"
+            for bit, letter in ((VM_READ, "r"), (VM_WRITE, "w"), (VM_EXEC, "x"))
+        )
+        return "".join(letters) + ("s" if self.flags & VM_MAYSHARE else "p")
+
+
+@dataclass(frozen=True)
+class Around:
+    """The mappings around an address."""
+
+    covering: Vma | None
+    above: Vma | None  # the next one, if none covers it
+    below: Vma | None  # the one before `above`; only if that grows down
+
+
+def around(kernel: Kernel, mm_address: int, va: int) -> Around | None:
+    """None if the mm_struct is damaged, so that its mappings are not known. Error: NoType,
+    Unreadable."""
+    vmas = _Vmas(kernel, mm_address)
+    found = next(
+        (vma for address in vmas.ending_above(va) if va < (vma := vmas.vma(address)).end), None
+    )
+    if found is None and next(iter(_Vmas(kernel, mm_address)), None) is None:
+        return None  # every process has mappings
+    if vmas.is_damaged or found is not None and found.start >= found.end:
+        return None
+    if found is None or found.start <= va:
+        return Around(found, None, None)
+    if not found.flags & VM_GROWSDOWN:
+        return Around(None, found, None)
+    lower = [vmas.vma(address) for address in _Vmas(kernel, mm_address)]
+    below = max((vma for vma in lower if vma.end <= va), key=lambda vma: vma.end, default=None)
+    return Around(None, found, below)
+
+
 class _Vmas:
     """The vm_area_structs of an mm_struct, by address."""
 
@@ -54,6 +110,25 @@ class _Vmas:
         self._structures = Structures(kernel)
         self._paths: dict[int, str] = {}  # of struct file
         self._nodes: set[int] = set()  # nodes of the maple tree that were seen, to notice loops
+        self._first = 0  # mappings that end below it are left out, if that saves reads
+        self.is_damaged = False  # there may be others than were found
+
+    def ending_above(self, va: int) -> Iterator[int]:
+        """The mapping that covers an address, or the next one above, and those that follow. It may
+        begin with some below."""
+        self._first = va
+        return iter(self)
+
+    def vma(self, address: int) -> Vma:
+        part = self.interval(address)
+        return Vma(
+            part.first,
+            part.end,
+            flags=self._of(address, "vm_flags"),
+            name=self.name(address),
+            is_file=bool(self._of(address, "vm_file")),
+            offset=self._of(address, "vm_pgoff") * _PAGE,
+        )
 
     def __iter__(self) -> Iterator[int]:
         """Each once, at most _MAX_VMAS."""
@@ -61,6 +136,7 @@ class _Vmas:
         seen: set[int] = set()
         for vma in walk():
             if vma in seen or len(seen) >= _MAX_VMAS:
+                self.is_damaged = True
                 return
             seen.add(vma)
             yield vma
@@ -92,9 +168,12 @@ class _Vmas:
         """The VMAs below an encoded node; LAST is the last index that the node covers."""
         kind = node >> _MAPLE_TYPE_SHIFT & _MAPLE_TYPE_MASK
         if kind not in _MAPLE_NODES or depth == 0 or node in self._nodes:
+            self.is_damaged = True
             return
         self._nodes.add(node)
         for slot, pivot in self._slots(node & ~_MAPLE_NODE_MASK, _MAPLE_NODES[kind], last):
+            if pivot < self._first:
+                continue
             if kind == _MAPLE_LEAF:
                 # An internal entry (XA_ZERO_ENTRY) only reserves its range.
                 if slot and slot & _XA_INTERNAL_MASK != _XA_INTERNAL:
