@@ -3,6 +3,7 @@
 
 #include "bind.h"
 #include "elf/auxv.h"
+#include "elf/build_id.h"
 #include "elf/image.h"
 #include "elf/kernel_file.h"
 #include "elf/linear_image.h"
@@ -116,6 +117,16 @@ void bind_kernel_file(py::module_& m) {
     m.def("read_kernel_file", &elf::read_kernel_file, py::arg("file"),
           "Reads the file that is open as this descriptor. ValueError if it is no Linux kernel "
           "with symbols.");
+    m.def(
+        "elf_build_id",
+        [](int file) -> std::optional<std::pair<std::uint64_t, py::bytes>> {
+            const auto found = elf::build_id(file);
+            if (!found) return std::nullopt;
+            return std::pair(found->va, py::bytes(found->bytes));
+        },
+        py::arg("file"),
+        "The link address and the bytes of the build id of the ELF file that is open as this "
+        "descriptor; None if it has none. ValueError if it is no ELF file.");
 }
 
 }  // namespace

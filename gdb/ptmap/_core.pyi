@@ -1279,6 +1279,10 @@ def read_kernel_file(file: int) -> KernelFile:
     """Reads the file that is open as this descriptor. Error: ValueError if it is no Linux kernel
     with symbols."""
 
+def elf_build_id(file: int) -> tuple[int, bytes] | None:
+    """The link address and the bytes of the build id of the file that is open as this descriptor;
+    None if it has none. Error: ValueError if it is no ELF file."""
+
 def read_elf(image: bytes) -> Elf:
     """Reads a vDSO's image, which may be damaged or cut off. ValueError if it is not an image."""
 

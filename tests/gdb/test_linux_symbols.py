@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator
@@ -129,8 +130,6 @@ def test_modules_are_there(started: Started) -> None:
 @pytest.mark.linux("4-level-6.12-dbg")
 def test_without_debug_information(tmp_path: Path) -> None:
     """Symbols alone: link address and offset are known all the same."""
-    import subprocess
-
     stripped = tmp_path / "vmlinux"
     whole = vmlinux("4-level-6.12-dbg")
     subprocess.run(["objcopy", "--strip-debug", whole, stripped], check=True)
@@ -142,3 +141,74 @@ def test_without_debug_information(tmp_path: Path) -> None:
         assert (found["offset"], found["linked_source"]) == (without["offset"], "read")
         assert found["symbols"] == "placed"
         refused(gdb, "ptmap -pid 1", "vmlinux with debug information")
+
+
+DEBIAN = ["4-level-6.12-dbg", "4-level-sid-dbg"]
+
+
+def _release(gdb: GdbSession) -> str:
+    """Without symbols; GDB finds no file."""
+    gdb.run("set debug-file-directory /nonexistent")
+    version: str = json.loads(gdb.run("ptmap kaslr -json -"))["version"]
+    return version.split()[2]
+
+
+@pytest.mark.parametrize("name", DEBIAN)
+@pytest.mark.parametrize("place", ["boot/vmlinux-{}", "lib/modules/{}/vmlinux", ".build-id/{}"])
+def test_finds_vmlinux(name: str, place: str, tmp_path: Path) -> None:
+    """In a folder of `debug-file-directory`; the one before it has another kernel's."""
+    notes = subprocess.run(["readelf", "-n", vmlinux(name)], capture_output=True, text=True).stdout
+    [build_id] = re.findall(r"Build ID: (\w+)", notes)
+    with boot(name, append="symbols=1") as guest, GdbSession(script=ptmap_script()) as gdb:
+        gdb.attach(guest.gdb_target)
+        release = _release(gdb)
+        missing = gdb.run("ptmap kaslr")
+        words = " ".join(missing.split())
+        assert f"none: no vmlinux of {release} is in /nonexistent, /boot or /lib/modules" in words
+        assert f"linux-image-{release}-dbg" in words
+        assert max(map(len, missing.splitlines())) <= 80
+        [other] = set(DEBIAN) - {name}
+        wrong = tmp_path / "wrong" / "boot" / f"vmlinux-{release}"
+        wrong.parent.mkdir(parents=True)
+        wrong.symlink_to(vmlinux(other))
+        gdb.run(f"set debug-file-directory {tmp_path}/wrong")
+        assert f"boot/vmlinux-{release} is another kernel's" in " ".join(
+            gdb.run("ptmap kaslr").split()
+        )
+        assert json.loads(gdb.run("ptmap kaslr -json -"))["symbols"] == "none"
+
+        by_id = f"{build_id[:2]}/{build_id[2:]}.debug"
+        right = tmp_path / "right" / place.format(by_id if "build-id" in place else release)
+        right.parent.mkdir(parents=True)
+        right.symlink_to(vmlinux(name))
+        gdb.run(f"set debug-file-directory {tmp_path}/wrong:{tmp_path}/right")
+        found = json.loads(gdb.run("ptmap kaslr -json -"))
+        assert (found["symbols"], found["file"]) == ("placed", str(right.resolve()))
+        assert found["build_id"] == build_id
+        for symbol, address in proc_files.parse_symbols(guest.console()).items():
+            assert gdb.eval(f"(unsigned long)&{symbol}") == address, symbol
+        assert "at the right place" in gdb.run("ptmap kaslr")
+
+
+@pytest.mark.linux("4-level-6.12-dbg")
+def test_another_build_is_refused(tmp_path: Path) -> None:
+    """Same banner, same place, another build id: refused, named or found."""
+    name = "4-level-6.12-dbg"
+    with boot(name) as guest, GdbSession(script=ptmap_script()) as gdb:
+        gdb.attach(guest.gdb_target)
+        release = _release(gdb)
+        other = tmp_path / "boot" / f"vmlinux-{release}"
+        other.parent.mkdir()
+        notes = subprocess.run(["readelf", "-n", vmlinux(name)], capture_output=True, text=True)
+        [build_id] = re.findall(r"Build ID: (\w+)", notes.stdout)
+        content = vmlinux(name).read_bytes()
+        changed = bytes.fromhex(build_id)[:-1] + b"\0"
+        other.write_bytes(content.replace(bytes.fromhex(build_id), changed))
+        refused(gdb, f"ptmap kaslr {other}", f"{changed.hex()}, the kernel's is {build_id}")
+        gdb.run(f"set debug-file-directory {tmp_path}")
+        assert "another build of this kernel" in " ".join(gdb.run("ptmap kaslr").split())
+        # A file without a build id is taken by its name only.
+        bare = content.replace(b"\3\0\0\0GNU\0" + bytes.fromhex(build_id), bytes(28))
+        other.write_bytes(bare)
+        assert "no build id" in " ".join(gdb.run("ptmap kaslr").split())
+        assert f"loaded from {other.name}" in gdb.run(f"ptmap kaslr {other}")

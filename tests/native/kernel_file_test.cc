@@ -10,11 +10,13 @@
 #include <stdexcept>
 
 #include "dump_samples.h"
+#include "elf/build_id.h"
 
 namespace ptmap::elf {
 namespace {
 
-constexpr std::uint64_t text_at = 0xffffffff81000000, rodata_at = 0xffffffff82000000;
+constexpr std::uint64_t text_at = 0xffffffff81000000, rodata_at = 0xffffffff82000000,
+                        notes_at = 0xffffffff82800000;
 constexpr std::string_view banner = "Linux version 7.2.13 (somebody@host) (gcc) #1 SMP";
 
 struct SampleKernel {
@@ -22,6 +24,7 @@ struct SampleKernel {
     std::vector<std::string> symbols{"other",        "_text",      "linux_banner",
                                      "__init_begin", "__init_end", "_end"};
     std::string_view banner = elf::banner;
+    std::string_view notes = {};
 };
 
 void append(Bytes& to, const void* from, std::size_t size) {
@@ -54,6 +57,8 @@ Bytes kernel_file(const SampleKernel& kernel = {}) {
     std::string rodata = std::string(16, '\0') + std::string(kernel.banner) + "\n";
     add(".rodata", SHT_PROGBITS, SHF_ALLOC, rodata_at, rodata.c_str(), rodata.size() + 1);
     add(".data..percpu", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, kernel.per_cpu_at, "data", 4);
+    if (!kernel.notes.empty())
+        add(".notes", SHT_NOTE, SHF_ALLOC, notes_at, kernel.notes.data(), kernel.notes.size());
     std::vector<Elf64_Sym> symbols(1);
     for (std::size_t n = 0; n < kernel.symbols.size(); ++n) {
         const bool is_banner = kernel.symbols[n] == "linux_banner";
@@ -137,6 +142,37 @@ TEST(ElfKernelFile, ANameFoundTwiceHidesNoOther) {
     EXPECT_EQ(kernel.text, text_at + 0x1000);
     EXPECT_EQ(kernel.init_end, text_at + 0x6000);
     EXPECT_EQ(kernel.init_begin, 0u);
+}
+
+std::string note(std::string_view name, std::uint32_t type, std::string_view content) {
+    std::string bytes;
+    for (const std::size_t word : {name.size(), content.size(), std::size_t{type}})
+        for (int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>(word >> shift);
+    return bytes.append(name).append(content);
+}
+
+std::optional<BuildId> build_id_of(std::string_view notes) {
+    const TemporaryFile file(kernel_file({.notes = notes}));
+    const int descriptor = ::open(file.path().c_str(), O_RDONLY | O_CLOEXEC);
+    auto found = build_id(descriptor);
+    ::close(descriptor);
+    return found;
+}
+
+TEST(ElfKernelFile, BuildId) {
+    using namespace std::string_view_literals;
+    const std::string other = note("Xen\0"sv, 3, "no build id!") + note("GNU\0"sv, 1, "abcd");
+    const std::string id = note("GNU\0"sv, NT_GNU_BUILD_ID, "twenty bytes of SHA1");
+    const auto found = build_id_of(other + id);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->bytes, "twenty bytes of SHA1");
+    EXPECT_EQ(found->va, notes_at + other.size() + 16);
+    EXPECT_FALSE(build_id_of(other));
+    EXPECT_FALSE(build_id_of(""));
+    EXPECT_FALSE(build_id_of(note("GNU\0"sv, NT_GNU_BUILD_ID, std::string(68, 'x'))));
+    EXPECT_FALSE(build_id_of(note("GNU\0"sv, NT_GNU_BUILD_ID, "")));
+    for (std::size_t size = 1; size < id.size(); ++size)
+        EXPECT_FALSE(build_id_of(id.substr(0, size))) << size;
 }
 
 TEST(ElfKernelFile, RefusesOthers) {

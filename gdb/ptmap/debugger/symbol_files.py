@@ -137,6 +137,12 @@ def paths() -> list[str]:
     return [name for name in names if name and not is_ours(name) and os.path.isfile(name)]
 
 
+def debug_folders() -> list[str]:
+    """Where GDB looks for debug information: `set debug-file-directory`."""
+    folders = gdb.parameter("debug-file-directory") or ""
+    return [folder for folder in str(folders).split(os.pathsep) if folder]
+
+
 def is_ours(path: str) -> bool:
     """Whether load() gave it."""
     return path == _given().path

@@ -16,4 +16,5 @@
     tasks.py          processes
     user_stack.py     where a process's stack is
     vmas.py           what a process has mapped
+    vmlinux.py        where a kernel's file with its symbols may be
 """

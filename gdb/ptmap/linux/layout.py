@@ -112,6 +112,8 @@ def _image(kernel: Kernel) -> list[_Part]:
         ("rodata", image.rodata, "__start_rodata", "__end_rodata"),
         ("data", image.data, "_sdata", "_end"),
     )
+    if image.is_one and kernel.offset is None:
+        parts = (("image", image.text, "_text", "_end"),)
     found = []
     for name, part, first, last in parts:
         start, end = kernel.symbol(first), kernel.symbol(last)
@@ -200,6 +202,8 @@ def _labels_32(kernel: Kernel) -> list[Label]:
     remap and pkmap each begin one page directory entry below the next (pgtable_32_areas.h)."""
     span = kernel.space.paging.levels[-2].entry_span
     lowmem = lowmem_32(kernel.ranges)
+    if not lowmem:  # early in boot
+        return _image_32(kernel)
     start, end = lowmem[0].va, lowmem[-1].va + lowmem[-1].size
     found = []
     image = [label for label in _image_32(kernel) if start <= label.start < end]

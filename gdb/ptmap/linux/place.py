@@ -17,10 +17,12 @@ from ..base.errors import Refusal
 from ..base.interval import Interval
 from ..base.symbols import Symbols
 from ..spaces.reader import Progress
+from ..spaces.virtual_memory import Unreadable, VirtualMemory
 from .shape import IMAGE_64, MIB
 
 if TYPE_CHECKING:
     from .._core import Paging
+    from ..spaces.address_space import AddressSpace
 
 Read = Callable[[int, int], bytes | None]  # linear address and length; None if it is not there
 
@@ -49,11 +51,24 @@ _LOW = [Interval(0, 0x9FFFF), Interval(0xC0000, 0xFFFFF)]
 
 @dataclass(frozen=True)
 class Stub:
-    """A target that reads linear addresses only, and what the debugger knows of its kernel."""
+    """Something that reads linear addresses, and what the debugger knows of the kernel there."""
 
     read: Read
     symbols: Symbols
     progress: Progress
+
+
+def through_tables(space: AddressSpace) -> Stub:
+    """Reads by a space's own tables."""
+    memory = VirtualMemory(space)
+
+    def read(va: int, size: int) -> bytes | None:
+        try:
+            return memory.read(va, size)
+        except Unreadable:
+            return None
+
+    return Stub(read, space.reader.symbols, space.reader.progress)
 
 
 class Disproof(Refusal):

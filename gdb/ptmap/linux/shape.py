@@ -26,6 +26,9 @@ IMAGE_64 = 0xFFFFFFFF80000000
 IMAGE_64_END = 0xFFFFFFFFC0000000  # where the largest image, 1 GiB, ends
 CPU_ENTRY_AREA_64 = 0xFFFFFE0000000000
 
+# The kernel frees parts of its data after boot: holes of a few MiB. Modules begin far behind.
+_FREED = 32 * MIB
+
 # Limits for looking at the kernel's part: a space that has more is not a Linux's.
 _MAX_TABLES, _MAX_RANGES = 1 << 16, 1 << 18
 
@@ -37,6 +40,7 @@ class Image:
     text: Interval
     rodata: Interval | None
     data: Interval | None
+    is_one: bool = False  # `text` is all of it: mark_rodata_ro() has not told the parts apart yet
 
 
 class UpperPart(NamedTuple):
@@ -96,15 +100,17 @@ def _ranges(scanned: Scanned, first: int, last: int) -> UpperPart:
 def _image_64(ranges: Sequence[Range]) -> Image | None:
     idt = [r for r in ranges if r.va == CPU_ENTRY_AREA_64 and not r.write and r.page_sizes == 1]
     image = [r for r in ranges if IMAGE_64 <= r.va < IMAGE_64_END]
-    text = _first_run([r for r in image if r.exec])
+    executable = [r for r in image if r.exec]
+    text = _first_run(executable)
     if not idt or text is None:
         return None
+    if executable[0].write:
+        return Image(_first_run(executable, hole=_FREED) or text, None, None, is_one=True)
     # Text, rodata and data each begin a page directory entry (arch/x86/kernel/vmlinux.lds.S). What
     # is between them was freed after boot: a module may have it, read-only too.
     rodata = _run_at(_next_entry(text.end), [r for r in image if not r.exec and not r.write])
     after = _next_entry(rodata.end if rodata else text.end)
-    # The kernel frees parts of its data after boot: holes of a few MiB. Modules begin far behind.
-    data = _first_run([r for r in image if r.va + r.size > after], hole=32 * MIB)
+    data = _first_run([r for r in image if r.va + r.size > after], hole=_FREED)
     return Image(text, rodata, Interval(max(data.first, after), data.last) if data else None)
 
 
