@@ -30,7 +30,7 @@ def release(linux: Kernel) -> str:
     if found is None:
         raise Refusal("the kernel's memory does not tell its release")
     if not _RELEASE.fullmatch(found[1]):
-        raise Refusal(f"a file is not looked for by the kernel's release, {found[1]}")
+        raise Refusal(f"the kernel's release cannot be a file's name: {found[1]}")
     return found[1]
 
 
