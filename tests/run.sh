@@ -76,8 +76,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ ${#wanted[@]} -gt 0 ] || wanted=(default)
-for name in "${!wanted[@]}"; do
-    [[ " ${unwanted[*]} " != *" ${wanted[$name]} "* ]] || unset "wanted[$name]"
+for index in "${!wanted[@]}"; do
+    [[ " ${unwanted[*]} " != *" ${wanted[$index]} "* ]] || unset "wanted[$index]"
 done
 [ ${#wanted[@]} -gt 0 ] || { echo "run.sh: no group is left" >&2; exit 2; }
 is_wanted() { [[ " ${wanted[*]} " == *" $1 "* ]]; }

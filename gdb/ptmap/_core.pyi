@@ -1018,8 +1018,8 @@ def explain(
     expect_json: str = "",
 ) -> ExplainedAddress:
     """Explains an address under these registers. `notes` are what is known of the operating
-    system there: (the JSON's member, its JSON, a line of text) each. Given JSON must be indented by one space a level.
-    """
+    system there, each as (the JSON's member, its JSON, a line of text). Given JSON must be indented
+    by one space a level."""
 
 def explain_without_paging(va: int) -> ExplainedAddress: ...
 def explanations_text(space: ExplainedSpace, addresses: Sequence[ExplainedAddress]) -> Text: ...

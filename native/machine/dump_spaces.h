@@ -36,7 +36,7 @@ std::optional<CrashedKernel> crashed_kernel(Dump& dump);
 
 /// The space that a CPU uses. Its root is paging.root().
 struct DumpSpace {
-    std::size_t cpu;  ///< QEMU's index; 0 of a crashed kernel
+    std::size_t cpu;  ///< QEMU's index; 0 for a crashed kernel
     X86Paging paging;
     AccessState state;                 ///< PKRU is in no dump
     std::vector<std::string> assumed;  ///< assumed bits: "EFER.NXE=1"

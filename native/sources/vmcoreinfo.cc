@@ -27,7 +27,7 @@ public:
             if (!line.starts_with(key) || line.substr(key.size(), 1) != "=") continue;
             const std::string_view here = line.substr(key.size() + 1);
             if (found && *found != here) {
-                is_wrong(key, "has two values");
+                add_problem(key, "has two values");
                 return std::nullopt;
             }
             found = here;
@@ -44,11 +44,11 @@ public:
         const char* const end = text->data() + text->size();
         const auto read = std::from_chars(text->data() + negative, end, number, base);
         if (read.ec == std::errc{} && read.ptr == end) return negative ? 0 - number : number;
-        is_wrong(key, "is not a number of 64 bits");
+        add_problem(key, "is not a number of 64 bits");
         return std::nullopt;
     }
 
-    void is_wrong(std::string_view key, std::string_view why) {
+    void add_problem(std::string_view key, std::string_view why) {
         if (problem.empty())
             problem.append("its VMCOREINFO tells no root: ").append(key).append(" ").append(why);
     }
@@ -85,15 +85,15 @@ Vmcoreinfo read_vmcoreinfo(std::span<const std::byte> text) {
     const std::uint64_t level5 = lines.number("NUMBER(pgtable_l5_enabled)", 10).value_or(0);
     const std::uint64_t encryption = lines.number("NUMBER(sme_mask)", 10).value_or(0);
 
-    if (!linear) lines.is_wrong(symbol, "is missing");
-    if (linear && *linear >> 32 == 0) lines.is_wrong(symbol, "is a 32-bit kernel's");
-    if (linear && *linear < image_map) lines.is_wrong(symbol, "is not in the kernel's image");
-    if (!base) lines.is_wrong("NUMBER(phys_base)", "is missing");
-    if (level5 > 1) lines.is_wrong("NUMBER(pgtable_l5_enabled)", "is neither 0 nor 1");
-    if (encryption) lines.is_wrong("NUMBER(sme_mask)", "is not 0: the tables are encrypted");
+    if (!linear) lines.add_problem(symbol, "is missing");
+    if (linear && *linear >> 32 == 0) lines.add_problem(symbol, "is a 32-bit kernel's");
+    if (linear && *linear < image_map) lines.add_problem(symbol, "is not in the kernel's image");
+    if (!base) lines.add_problem("NUMBER(phys_base)", "is missing");
+    if (level5 > 1) lines.add_problem("NUMBER(pgtable_l5_enabled)", "is neither 0 nor 1");
+    if (encryption) lines.add_problem("NUMBER(sme_mask)", "is not 0: the tables are encrypted");
     info.root = linear.value_or(0) - image_map + base.value_or(0);
     if (info.root % page || info.root >= max_physical)
-        lines.is_wrong("NUMBER(phys_base)", "puts it where no root can be");
+        lines.add_problem("NUMBER(phys_base)", "puts it where no root can be");
     info.five_level = level5 == 1;
     info.problem = lines.problem;
     return info;

@@ -25,7 +25,7 @@ struct ExplainedSpace {
     std::string pkru_hint;  ///< how the user can give PKRU
 };
 
-/// What an operating system means by the entry at which a walk ends. The core only passes it on.
+/// What is known of the operating system at an address. The core only passes it on.
 struct SystemNote {
     std::string key;   ///< of the JSON's member
     std::string json;  ///< its value, indented by one space a level

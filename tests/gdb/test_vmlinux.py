@@ -37,4 +37,4 @@ def test_release(release: str, is_good: bool) -> None:
     if is_good:
         assert said == release
     else:
-        assert said == f"Refusal a file is not looked for by the kernel's release, {release}"
+        assert said == f"Refusal the kernel's release cannot be a file's name: {release}"

@@ -7,12 +7,12 @@
     tests/mutants/run.py --note     writes into the patches which test noticed them
 
 Each patch is one mistake that tools of this kind have made. It is applied to a copy of the tree.
-One of native/ is compiled: the native tests run first, then, where they are content, the tests in
-GDB. One of gdb/ needs no compiler: it gets the module of build/release. A mutant that survives all
-of it is a failure. The first lines of a patch say what the mistake is, after `tests:` which tests
-in GDB to ask, as pytest's arguments (without that, TESTS_IN_GDB), and after `noticed by:` which
-test did last: it is asked before all others. In the end every test that noticed one is asked again,
-without any mutant, and has to pass.
+One of native/ is compiled: the native tests run first and, if they pass, the tests in GDB. One of
+gdb/ needs no compiler: it gets the module of build/release. A mutant that survives all of it is a
+failure. The first lines of a patch say what the mistake is. `tests:` has pytest's
+arguments for the tests in GDB; without it these are TESTS_IN_GDB. `noticed by:` names the test that
+failed last time: it runs first. In the end every test that noticed a mutant runs again, without any
+mutant, and has to pass.
 If all tests that could notice a mutant are skipped, as without a kernel, so is the mutant.
 The last line is "N passed, N failed, N skipped".
 """
@@ -66,7 +66,7 @@ class Tree:
             shutil.copy2(module, self.python / "gdb/ptmap")
 
     def run(self, *command: str | Path, loaded: Path | None = None) -> str:
-        """A command's output; CalledProcessError where it fails. `loaded`: what GDB loads."""
+        """A command's output; CalledProcessError if it fails. `loaded`: what GDB loads."""
         environment = os.environ | {
             "PTMAP_BUILD": str(loaded or self.python),
             "CCACHE_BASEDIR": str(self.source.parent),

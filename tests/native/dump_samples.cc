@@ -9,7 +9,7 @@
 #include <cstring>
 #include <fstream>
 
-// libkdumpfile 0.5.1 leaks where it does not open a file, and its contexts are not freed. For every
+// libkdumpfile 0.5.1 leaks if it does not open a file, and its contexts are not freed. For every
 // program with these dumps in it.
 extern "C" const char* __lsan_default_suppressions();
 extern "C" const char* __lsan_default_suppressions() { return "leak:libkdumpfile"; }

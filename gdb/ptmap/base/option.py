@@ -27,8 +27,8 @@ class Option:
         return self.value in ("FILE", "FILE|-", "DIR")
 
 
-# What was given, by the option's name: its word, which is the number after it is evaluated; True of
-# an option that takes none.
+# What was given, by the option's name: its word, or its number if it is evaluated; True for an
+# option that takes no value.
 Options = dict[str, Any]
 
 JSON = Option("json", "FILE|-", "write JSON to a file, or - for GDB's own output")

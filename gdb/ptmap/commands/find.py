@@ -95,10 +95,10 @@ class FindCommand(Command):
             space = _space(options)
             view: _Aliases | _Found | InAll = _Aliases(space, wanted)
         elif "all" in options:
-            view = InAll.of(_space({}), *_stretch(words))
+            view = InAll.of(_space({}), _stretch(words))
         else:
-            first, last = _stretch(words)
-            view = _Found(_space(options), first, last)
+            stretch = _stretch(words)
+            view = _Found(_space(options), stretch)
         if "json" in options:
             write_json(options["json"], view.json())
         else:
@@ -121,7 +121,7 @@ def _space(options: Options) -> AddressSpace:
 
 
 def _stretch(words: Sequence[str]) -> Interval:
-    """First and last byte of PA LEN. Error: Refusal."""
+    """The bytes of PA LEN. Error: Refusal."""
     if not words:
         raise Refusal("which physical address? For example: ptmap find 0xb8000")
     if len(words) > 2:
@@ -138,21 +138,21 @@ def _stretch(words: Sequence[str]) -> Interval:
 class _Found:
     """What maps a stretch of physical memory."""
 
-    def __init__(self, space: AddressSpace, first: int, last: int) -> None:
-        self.space, self.first, self.last = space, first, last
+    def __init__(self, space: AddressSpace, stretch: Interval) -> None:
+        self.space, self.stretch = space, stretch
         self.tables = scanned.of(space).whole.tables
-        self.made = maps.find(space, self.tables, first, last)
+        self.made = maps.find(space, self.tables, *stretch)
         self.known = space_labels.of(space)
         self.aliases: Aliases = native.core.aliases(self.made, pulse=progress.flattening)
 
     def json(self) -> Text:
-        return document(self.made, self.known, self.first, self.last)
+        return document(self.made, self.known, self.stretch)
 
     def text(self) -> Text:
-        space, made, size = self.space, self.made, self.last - self.first + 1
+        space, made, size = self.space, self.made, self.stretch.size
         lines: list[Part] = [*_head(space, self.known)]
         lines.append(
-            f"physical {self.first:#x}"
+            f"physical {self.stretch.first:#x}"
             + (f", {size_text(size)}" if size > 1 else "")
             + ("" if len(made) else ": no address maps it")
             + "\n"
@@ -273,8 +273,8 @@ class _Aliases:
             f"{_amount(group.bytes, group.stretches)}, {where}: {', '.join(group.conflicts)}\n"
         ]
         for one in group.mappings[:_MAPPINGS_SHOWN]:
-            whole = group.stretches > 1
-            part = Interval(*one.run) if whole else Interval.of_size(one.va, group.bytes)
+            has_more = group.stretches > 1
+            part = Interval(*one.run) if has_more else Interval.of_size(one.va, group.bytes)
             r = made[one.range]
             sizes = ",".join(native.core.page_size_names(r.page_sizes))
             end = part.end & ((1 << 4 * space.digits) - 1)

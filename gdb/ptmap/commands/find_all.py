@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .._core import Map
 
 
-def document(made: Map, known: space_labels.Known, first: int, last: int, more: str = "") -> Text:
+def document(made: Map, known: space_labels.Known, stretch: Interval, more: str = "") -> Text:
     """JSON of what maps a stretch; MORE are further members."""
     names = known.core()
     shared = native.core.aliases_json(made, labels=names, pulse=progress.writing)
-    members = f', "pa": "{first:#x}", "size": "{last - first + 1:#x}"{more}'
+    members = f', "pa": "{stretch.first:#x}", "size": "{stretch.size:#x}"{more}'
     members += f', "aliases": [{"".join(shared)}]'
     return made.json(names, members, progress.writing, kind="find")
 
@@ -35,17 +35,17 @@ class _Part:
     """A process's part of a space, or the kernel's part, and what of it maps the stretch."""
 
     space: AddressSpace
-    owners: list[Task]  # whose space it is; none of the kernel's
+    owners: list[Task]  # whose space it is; empty for the kernel's part
     window: Interval  # offsets
     made: Map
     cut: bool
 
     @classmethod
     def of(
-        cls, space: AddressSpace, owners: list[Task], window: Interval, pa: tuple[int, int]
+        cls, space: AddressSpace, owners: list[Task], window: Interval, stretch: Interval
     ) -> _Part:
         tables = walks.scan(space, *window)
-        return cls(space, owners, window, maps.find(space, tables, *pa), tables.cut)
+        return cls(space, owners, window, maps.find(space, tables, *stretch), tables.cut)
 
     @property
     def known(self) -> space_labels.Known:
@@ -63,28 +63,23 @@ class InAll:
     """What maps a stretch of physical memory in the spaces of all processes."""
 
     space: AddressSpace
-    first: int
-    last: int
+    stretch: Interval  # of physical memory
     parts: list[_Part]  # the kernel's is the last
     why_more: list[str]
 
     @classmethod
-    def of(cls, space: AddressSpace, first: int, last: int) -> InAll:
+    def of(cls, space: AddressSpace, stretch: Interval) -> InAll:
         """Error: Refusal without a Linux and its symbols."""
         kernel = tasks.linux(space)
         end, top = processes.user_end(kernel), space.paging.last_offset
+        lower = Interval.until(0, end)
         roots = processes.roots(space, kernel)
         parts = [
-            _Part.of(
-                space.below(root, pair=kernel.pair(root)),
-                who,
-                Interval.until(0, end),
-                (first, last),
-            )
+            _Part.of(space.below(root, pair=kernel.pair(root)), who, lower, stretch)
             for root, who in roots.tasks.items()
         ]
-        parts.append(_Part.of(kernel.space, [], Interval(end, top), (first, last)))
-        return cls(space, first, last, parts, roots.why_more)
+        parts.append(_Part.of(kernel.space, [], Interval(end, top), stretch))
+        return cls(space, stretch, parts, roots.why_more)
 
     @property
     def complete(self) -> bool:
@@ -105,8 +100,8 @@ class InAll:
             "malformed": [],
             "tables": self.tables,
             "aliases": [],
-            "pa": hex(self.first),
-            "size": hex(self.last - self.first + 1),
+            "pa": hex(self.stretch.first),
+            "size": hex(self.stretch.size),
             **({"why": self.why_more} if self.why_more else {}),
         }
         text: list[Part] = ['{"schema": "ptmap/1"', json_members(members), ', "spaces": [\n']
@@ -114,14 +109,14 @@ class InAll:
             who = [{"pid": one.pid, "comm": one.comm} for one in part.owners]
             more = "".join(json_members({"processes": who})) if who else ""
             text.append(",\n" if index else "")
-            text += flat(document(part.made, part.known, self.first, self.last, more))
+            text += flat(document(part.made, part.known, self.stretch, more))
         return [*text, "]}\n"]
 
     def text(self) -> Text:
-        size = self.last - self.first + 1
+        size = self.stretch.size
         hits = [part for part in self.parts if len(part.made)]
         lines: list[Part] = [
-            f"physical {self.first:#x}"
+            f"physical {self.stretch.first:#x}"
             + (f", {size_text(size)}" if size > 1 else "")
             + ("" if hits else ": no process maps it, nor does the kernel")
             + "\n"

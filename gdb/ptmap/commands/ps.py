@@ -23,12 +23,16 @@ class PsCommand(Command):
 
     ptmap ps [-all] [-json FILE|-]
 
-    A line for each process (thread group): its pid and name, what its first
-    thread does and on which CPU it ran last ("*": a thread of it runs now, on
-    these CPUs; "?": that is not known), how many pages of 4 KiB its part of the address space maps
-    (larger pages count as many; "+": there may be more), and the physical
-    address of its page tables, under KPTI those of the kernel root. -root PA
-    and -pid N of other commands select this space.
+    A line for each process (thread group):
+
+      pid, name
+      state      of its first thread
+      cpu        on which that thread ran last; "*": the CPUs that run its
+                 threads now; "?": whether any does is not known
+      pages      of 4 KiB, that its part of the address space maps; a larger
+                 page counts as many; "+": there may be more
+      root       the physical address of its page tables, under KPTI the
+                 kernel root; -root PA and -pid N of other commands select it
 
     The list and its names are the guest's: what is not printable ASCII is
     shown as \\xNN. It needs the kernel's symbols with types (`ptmap kaslr

@@ -132,17 +132,17 @@ def _explained(
 ) -> tuple[list[ExplainedAddress], list[Finding]]:
     """The explanations; the findings of -expect, empty without it."""
     try:
-        walks = _walks(space, addresses)
+        found = _walks(space, addresses)
     except NotHere:  # the quick way to memory cannot be used
         question.widen()
-        walks = _walks(space, addresses)
-    if any(_asks_linux(space, walk) for walk in walks):
+        found = _walks(space, addresses)
+    if any(_asks_linux(space, walk) for walk in found):
         question.widen()  # to look for a Linux
-    notes = [_notes(space, walk) for walk in walks]
+    notes = [_notes(space, walk) for walk in found]
     findings: list[Finding] = []
     if expected is not None:
-        findings = [expected.judge(Evidence(space), walk) for walk in walks]
-    results = [json.dumps(finding.json(), indent=1) for finding in findings] or [""] * len(walks)
+        findings = [expected.judge(Evidence(space), walk) for walk in found]
+    results = [json.dumps(finding.json(), indent=1) for finding in findings] or [""] * len(found)
     explained = [
         native.core.explain(
             walk,
@@ -153,7 +153,7 @@ def _explained(
             notes=note,
             expect_json=result,
         )
-        for walk, note, result in zip(walks, notes, results)
+        for walk, note, result in zip(found, notes, results)
     ]
     return explained, findings
 

@@ -26,7 +26,7 @@ def of(space: AddressSpace, va: int) -> str | None:
                 "KASLR has moved the kernel and GDB's symbols have not moved: what is linked for "
                 f"this address is at {there} (`ptmap kaslr VMLINUX` moves the symbols)"
             )
-    kernels = VirtualMemory(kpti.kernel_of(space))
-    if kpti.half(space) == "user" and kernels.translate(va) is not None:
+    through_kernel = VirtualMemory(kpti.kernel_of(space))
+    if kpti.half(space) == "user" and through_kernel.translate(va) is not None:
         return "this is KPTI's user root; the kernel root maps the address (-half kernel)"
     return None

@@ -89,9 +89,9 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
     Error: Refusal if a register that decides is missing.
     """
     registers = target.registers()
-    kernels = missing(registers)
-    if kernels is not None:
-        registers = _with(registers, kernels)
+    crashed = missing(registers)
+    if crashed is not None:
+        registers = _with(registers, crashed)
     assumed = [*chain(*registers.assumed.values()), *target.assumed_of_memory()]
     by_symbols = _kernel_by_symbols() if registers.cr3 is None else None
     if by_symbols is not None:
@@ -116,14 +116,14 @@ def resolve(options: Mapping[str, Any]) -> AddressSpace:
         space = tasks.space_of(space, options.get("pid"), options.get("comm"))
     elif by_symbols is not None and root is None:
         space = selected_task.space_of(by_symbols, space)
-    elif kernels is not None and root is None:
-        space = space.below(space.root, notes=kernels.notes)
+    elif crashed is not None and root is None:
+        space = space.below(space.root, notes=crashed.notes)
     return _half(space, options["half"]) if "half" in options else space
 
 
 def missing(known: Registers) -> Registers | None:
-    """Those of the control registers that are not known, as a crash dump's kernel needs them for
-    its own space; None if there are none, or if the memory is no crash dump."""
+    """Values for the control registers that are not known: those of a crashed kernel's own space.
+    None if all are known, or if the memory is no crash dump."""
     names = [name for name in _CONTROL if getattr(known, name) is None]
     kernel = target.kernel_registers() if names else None
     if kernel is None:

@@ -12,7 +12,7 @@ from .kernel import Kernel
 from .processes import user_end
 from .recognition import find
 from .structures import Structures
-from .vmas import VM_GROWSDOWN, VM_MAYSHARE, VM_WRITE, Vma
+from .vmas import VM_EXEC, VM_GROWSDOWN, VM_MAYSHARE, VM_READ, VM_WRITE, Vma
 
 if TYPE_CHECKING:
     from .._core import Walk
@@ -78,7 +78,7 @@ def _covered(vma: Vma, walk: Walk) -> dict[str, object]:
 
 def _says(vma: Vma, walk: Walk) -> str:
     """What an access does."""
-    if vma.rights.startswith("---"):
+    if not vma.flags & (VM_READ | VM_WRITE | VM_EXEC):
         return "no access is allowed (PROT_NONE)"
     if walk.outcome == "mapped":
         if not vma.flags & VM_WRITE:
@@ -89,7 +89,8 @@ def _says(vma: Vma, walk: Walk) -> str:
         return ""  # the entry itself tells
     if not vma.is_file:
         return "comes at first touch"
-    copies = "; a write copies" if vma.rights[1] + vma.rights[3] == "wp" else ""
+    is_private = vma.flags & VM_WRITE and not vma.flags & VM_MAYSHARE
+    copies = "; a write copies" if is_private else ""
     return f"comes from the file at first touch{copies}"
 
 

@@ -102,11 +102,11 @@ def _look(space: AddressSpace) -> _Known | None:
         return None
     canonical = space.paging.canonical
     user_end = space.paging.upper_part if canonical else kernel.page_offset
-    where = kernel.banner_at
-    banner = _banner(space, where) if where is not None else None
-    if where is None or banner is None or kernel.version is None or user_end is None:
+    banner_at = kernel.banner_at
+    banner = _banner(space, banner_at) if banner_at is not None else None
+    if banner_at is None or banner is None or kernel.version is None or user_end is None:
         return None
-    return _Known(where, banner, kernel.version, user_end)
+    return _Known(banner_at, banner, kernel.version, user_end)
 
 
 def _banner(space: AddressSpace, address: int) -> bytes | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator
 
-from ..base import native
 from ..base.errors import Refusal
-from ..spaces import walks
+from ..spaces import maps, walks
 from . import tasks
 from .kernel import Kernel
 from .structures import Structures
@@ -40,9 +39,7 @@ class Process:
     running_on: tuple[int, ...] | None  # CPUs that run one of its threads now; None if not known
     root: int | None  # physical, under KPTI the kernel root; None if it has no address space
     mapped: int | None  # bytes of its own part that are mapped; None without a root
-    why: str | None = (
-        None  # why there is no root though there should be, or why `mapped` may be more
-    )
+    why: str | None = None  # why a root is missing that should be there, or `mapped` may be more
 
     @property
     def pages(self) -> int | None:
@@ -105,11 +102,7 @@ class Processes:
         if root not in self._mapped:
             space = self._space.below(root, pair=self._kernel.pair(root))
             last = user_end(self._kernel) - 1
-            scanned = walks.scan(space, 0, last)
-            made = native.core.make_map(
-                scanned, 0, last, max_ranges=space.reader.max_ranges,
-                pulse=space.reader.progress.flattening,
-            )  # fmt: skip
+            made = maps.flatten(space, walks.scan(space, 0, last), 0, last)
             size = sum(one.size for one in made)
             why = None if made.complete else "not all of its tables could be read"
             self._mapped[root] = size, "a limit was reached" if made.truncated else why

@@ -78,8 +78,9 @@ def threads(kernel: Kernel, leader: Task) -> Iterator[Task]:
         yield _task(structures, address)
 
 
-def linked(structures: Structures, head: int, field: str, what: str) -> Iterator[int]:
-    """The structures on a list. A list_head (include/linux/list.h) is a ring with HEAD in it."""
+def linked(structures: Structures, head: int, member: str, what: str) -> Iterator[int]:
+    """The structures on a list; MEMBER of each is on it. A list_head (include/linux/list.h) is a
+    ring with HEAD in it."""
     seen = {head}
     at = head
     while True:
@@ -94,7 +95,7 @@ def linked(structures: Structures, head: int, field: str, what: str) -> Iterator
             raise Refusal(f"{what} is damaged: it has a loop at {following:#x}")
         seen.add(following)
         at = following
-        yield structures.container(at, field)
+        yield structures.container(at, member)
 
 
 def task_at(kernel: Kernel, address: int) -> Task:

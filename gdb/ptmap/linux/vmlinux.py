@@ -16,7 +16,7 @@ from .shape import MIB
 # The characters of Debian's releases, Fedora's and Ubuntu's; 64 is uname's limit.
 _RELEASE = re.compile(r"[0-9][A-Za-z0-9.+~_-]{0,63}")
 
-# An ELF note: bytes of its name, of the build id, NT_GNU_BUILD_ID, the name.
+# An ELF note: the sizes of its name and of the build id, NT_GNU_BUILD_ID, the name.
 _NOTE = re.compile(rb"\x04\0\0\0([\x10\x14\x20])\0\0\0\x03\0\0\0GNU\0")
 _NOTE_SIZE = 16 + 0x20
 _SEARCHED = 64 * MIB  # of rodata
@@ -30,7 +30,7 @@ def release(linux: Kernel) -> str:
     if found is None:
         raise Refusal("the kernel's memory does not tell its release")
     if not _RELEASE.fullmatch(found[1]):
-        raise Refusal(f"a file is not looked for by the kernel's release, {found[1]}")
+        raise Refusal(f"the kernel's release cannot be a file's name: {found[1]}")
     return found[1]
 
 
