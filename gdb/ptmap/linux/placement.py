@@ -79,7 +79,7 @@ def _has_build_id(
     if note is None:
         return False
     there = note[_NOTE_HEAD:]
-    if len(there) == len(wanted.content):
+    if there == wanted.content:
         return True
     is_note = note[4:_NOTE_HEAD] == len(there).to_bytes(4, "little") + b"\3\0\0\0GNU\0"
     raise Refusal(
