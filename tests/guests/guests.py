@@ -22,8 +22,8 @@ from kernels import fetch
 from qemu import Qemu, QemuError
 
 # A panic reboots at once and -no-reboot turns that into QEMU's end, so nothing waits for it.
-# The self-tests of the kernel's ciphers are a third of a 32-bit kernel's start. On a busy host timer
-# interrupts come too late for the kernel's check of them. KASLR is left as people have it.
+# The self-tests of the kernel's ciphers are a third of a 32-bit kernel's start. On a busy host
+# timer interrupts come too late for the kernel's check of them. KASLR is left as people have it.
 _COMMAND_LINE = "console=ttyS0 panic=-1 cryptomgr.notests no_timer_check ask=1"
 _ASKS = "init: which words?"
 # These words are init's, who is asked for them when the kernel has booted (init.c); others are the
