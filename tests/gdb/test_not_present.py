@@ -281,7 +281,10 @@ result = []
 for mode, version, level, raw, _, max_swapfiles, symbols in json.loads({vectors!r}):
     version = tuple(version)
     known = n.Configuration(max_swapfiles, symbols)
-    result.append(n.decode(n.layout_of(mode, version), version, level, raw, known))
+    one = n.decode(n.layout_of(mode, version), version, level, raw, known)
+    found = one.json() if one else None
+    assert found is None or found.pop("version") == "{{}}.{{}}".format(*version)
+    result.append(found)
 """
 
 
@@ -321,7 +324,8 @@ from ptmap.linux import entries
 from ptmap.spaces import walks
 entries._linux = lambda space: entries._Known(0, b"", (6, 1), {user_end})
 space = selection.resolve({{}})
-result = [entries.explain(space, walks.walk(space, va)) for va in {addresses}]
+found = [entries.explain(space, walks.walk(space, va)) for va in {addresses}]
+result = [one.json() if one else None for one in found]
 """
 
 
@@ -534,7 +538,7 @@ from ptmap.context import selection
 from ptmap.linux import entries
 space = selection.resolve({{}})
 linux = entries._linux(space)
-result = [entries._not_present(space, linux, 1, raw) for raw in {raws}]
+result = [entries._not_present(space, linux, 1, raw).json() for raw in {raws}]
 """
 
 
@@ -542,7 +546,7 @@ result = [entries._not_present(space, linux, 1, raw) for raw in {raws}]
 def test_symbols_tell_special_types(with_symbols: Stopped) -> None:
     """These kernels have migration and no other group: MAX_SWAPFILES is 32 - 3 - 1."""
     raws = [swap_wide(number, 0x1FEC9) for number in range(27, 32)]
-    plain = {"offset": "0x1fec9"}
+    plain = {"offset": "0x1fec9", "version": "6.1"}
     moving = {"what": "migration", "pa": "0x1fec9000", **plain}
     assert with_symbols.gdb.python(SPECIAL.format(raws=raws)) == [
         {"what": "swap", "type": 27, **plain},

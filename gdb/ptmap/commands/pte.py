@@ -173,7 +173,7 @@ def _notes(space: AddressSpace, walk: Walk) -> list[tuple[str, str, str]]:
     notes = []
     linux = entries.explain(space, walk)
     if linux is not None:
-        notes.append(("linux", json.dumps(linux, indent=1), entries.text(linux, space.mode)))
+        notes.append(("linux", json.dumps(linux.json(), indent=1), linux.text(space.mode)))
     vma = covering.explain(space, walk)
     if vma is not None:
         notes.append(("vma", json.dumps(vma, indent=1), covering.text(vma)))

@@ -5,6 +5,7 @@
     entry_bits.py     bits of an entry that the processor ignores
     kernel.py         a kernel: its banner, its version, where KASLR put it
     layout.py         the documented areas of its address space
+    meaning.py        what Linux means by an entry, as a value
     modules.py        the modules that it has loaded, and where their sections are
     not_present.py    entries that are not present: swap, migration, PROT_NONE
     place.py          where a kernel is, by its symbols; for targets without control registers

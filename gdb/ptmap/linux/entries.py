@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Mapping, cast
+from typing import TYPE_CHECKING
 
 from ..spaces import kpti
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
-from . import entry_bits, not_present
+from . import entry_bits
 from .entry_bits import Version
 from .kernel import Kernel
+from .meaning import Meaning, What
 from .not_present import SPECIALS, Configuration, decode, layout_of
 from .recognition import find
 
@@ -43,38 +44,27 @@ def has_more(walk: Walk) -> bool:
     return walk.outcome == "not-present" and walk.steps[-1].raw != 0
 
 
-def explain(space: AddressSpace, walk: Walk) -> dict[str, object] | None:
-    """What Linux means by the entry at which a walk ends, as the JSON has it; None if it adds
-    nothing, or if there is no Linux."""
+def explain(space: AddressSpace, walk: Walk) -> Meaning | None:
+    """What Linux means by the entry at which a walk ends; None if it adds nothing, or if there is
+    no Linux."""
     if not has_more(walk):
         return None
     linux = _linux(space)
     if linux is None or walk.va >= linux.user_end:
         return None
     last = walk.steps[-1]
-    if walk.outcome == "mapped":
-        bits = entry_bits.names(entry_bits.OF_PAGES, space.mode, linux.version, last.raw)
-        one: dict[str, object] | None = {"what": "page", "bits": bits} if bits else None
-    else:
-        one = _not_present(space, linux, last.level, last.raw)
-    return None if one is None else {**one, "version": "{}.{}".format(*linux.version)}
+    if walk.outcome == "not-present":
+        return _not_present(space, linux, last.level, last.raw)
+    bits = entry_bits.names(entry_bits.OF_PAGES, space.mode, linux.version, last.raw)
+    return Meaning(What.PAGE, linux.version, bits=bits) if bits else None
 
 
-def text(one: Mapping[str, object], mode: str) -> str:
-    """What explain() gives in words."""
-    if one["what"] == "page":
-        return f"Linux {one['version']}: {', '.join(cast(list[str], one['bits']))}"
-    return not_present.text(one, mode)
-
-
-def _not_present(
-    space: AddressSpace, linux: _Known, level: int, raw: int
-) -> dict[str, object] | None:
+def _not_present(space: AddressSpace, linux: _Known, level: int, raw: int) -> Meaning | None:
     layout = layout_of(space.mode, linux.version)
     if layout is None:
-        return {"what": "unknown-layout"}
+        return Meaning(What.UNKNOWN_LAYOUT, linux.version)
     one = decode(layout, linux.version, level, raw)
-    if one is not None and one["what"] in ("special", "swap-or-special"):
+    if one is not None and one.what in (What.SPECIAL, What.SWAP_OR_SPECIAL):
         # Only these depend on the configuration, and looking up symbols is slow.
         kernel = find(space)
         known = _configuration(kernel) if kernel else Configuration()

@@ -38,10 +38,10 @@ OF_PAGES = (
 )
 
 
-def names(bits: Sequence[Bit], mode: str, version: Version, value: int) -> list[str]:
+def names(bits: Sequence[Bit], mode: str, version: Version, value: int) -> tuple[str, ...]:
     """Of those of the bits that are set in a value and mean something in this mode and version."""
-    return [
+    return tuple(
         bit.name
         for bit in bits
         if value & bit.mask and mode in bit.modes and bit.first <= version <= bit.last
-    ]
+    )

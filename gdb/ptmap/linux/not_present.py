@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Iterator, Mapping, NamedTuple, Sequence, cast
+from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from .entry_bits import FIRST, LAST, NARROW, WIDE, Bit, Version, names
+from .meaning import Meaning, What
 
 _PSE, _PROTNONE = 1 << 7, 1 << 8  # _PAGE_PROTNONE is the bit of G, asm/pgtable_types.h
 
@@ -54,8 +55,8 @@ LAYOUTS = (
 class Kind(NamedTuple):
     """What a swap type is."""
 
-    what: str
-    access: str = ""  # "read" or "write", if each has a type of its own
+    what: What
+    access: str = ""  # of Meaning
 
 
 class Group(NamedTuple):
@@ -66,29 +67,31 @@ class Group(NamedTuple):
     symbol: str = ""  # a function that a kernel has if and only if it has the group
 
 
-def _kinds(what: str, *accesses: str) -> tuple[Kind, ...]:
+def _kinds(what: What, *accesses: str) -> tuple[Kind, ...]:
     return tuple(Kind(what, access) for access in accesses)
 
 
-_HWPOISON = Group((Kind("hwpoison"),), symbol="memory_failure")  # CONFIG_MEMORY_FAILURE
-_MIGRATION_2 = Group(_kinds("migration", "read", "write"), symbol="migrate_pages")
-_MIGRATION_3 = Group(_kinds("migration", "read", "read-exclusive", "write"), symbol="migrate_pages")
-_DEVICE_2 = Group(_kinds("device-private", "write", "read"))  # CONFIG_DEVICE_PRIVATE
-_DEVICE_3 = Group((*_DEVICE_2.kinds, Kind("device-exclusive")))
-_DEVICE_4 = Group((*_DEVICE_2.kinds, *_kinds("device-exclusive", "write", "read")))
-_MARKER = Group((Kind("pte-marker"),))
+_HWPOISON = Group((Kind(What.HWPOISON),), symbol="memory_failure")  # CONFIG_MEMORY_FAILURE
+_MIGRATION_2 = Group(_kinds(What.MIGRATION, "read", "write"), symbol="migrate_pages")
+_MIGRATION_3 = Group(
+    _kinds(What.MIGRATION, "read", "read-exclusive", "write"), symbol="migrate_pages"
+)
+_DEVICE_2 = Group(_kinds(What.DEVICE_PRIVATE, "write", "read"))  # CONFIG_DEVICE_PRIVATE
+_DEVICE_3 = Group((*_DEVICE_2.kinds, Kind(What.DEVICE_EXCLUSIVE)))
+_DEVICE_4 = Group((*_DEVICE_2.kinds, *_kinds(What.DEVICE_EXCLUSIVE, "write", "read")))
+_MARKER = Group((Kind(What.MARKER),))
 
 # First and last version, and the groups from MAX_SWAPFILES up to type 31.
 SPECIALS: tuple[tuple[Version, Version, tuple[Group, ...]], ...] = (
     ((4, 19), (5, 13), (_HWPOISON, _MIGRATION_2, _DEVICE_2)),
     ((5, 14), (5, 18), (_HWPOISON, _MIGRATION_2, _DEVICE_4)),
     ((5, 19), (6, 1),
-     (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER, Group((Kind("swapin-error"),), always=True))),
+     (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER, Group((Kind(What.SWAPIN_ERROR),), always=True))),
     ((6, 2), (6, 14), (_HWPOISON, _MIGRATION_3, _DEVICE_4, _MARKER._replace(always=True))),
     ((6, 15), LAST, (_HWPOISON, _MIGRATION_3, _DEVICE_3, _MARKER._replace(always=True))),
 )  # fmt: skip
 _TYPES = 1 << 5  # 1 << MAX_SWAPFILES_SHIFT
-_WITH_FRAME = ("hwpoison", "migration", "device-private", "device-exclusive")
+_WITH_FRAME = (What.HWPOISON, What.MIGRATION, What.DEVICE_PRIVATE, What.DEVICE_EXCLUSIVE)
 
 
 # Of a marker's offset: PTE_MARKER_*, swapops.h.
@@ -122,16 +125,16 @@ def layout_of(mode: str, version: Version) -> Layout | None:
     return None
 
 
-_AREA = Kind("swap")  # where pages are swapped out to
+_AREA = Kind(What.SWAP)  # where pages are swapped out to
 
 
 def special(version: Version, number: int, known: Configuration = Configuration()) -> Kind:
-    """What a swap type is: "swap" (an area) or a special kind; if that is not certain, "special"
-    or "swap-or-special"."""
+    """What a swap type is: SWAP (an area) or a special kind; if that is not known, SPECIAL or
+    SWAP_OR_SPECIAL."""
     meanings = {types.get(number, _AREA) for types in _possible(version, known)}
     if len(meanings) == 1:
         return meanings.pop()
-    return Kind("swap-or-special" if _AREA in meanings or not meanings else "special")
+    return Kind(What.SWAP_OR_SPECIAL if _AREA in meanings or not meanings else What.SPECIAL)
 
 
 def _possible(version: Version, known: Configuration) -> Iterator[dict[int, Kind]]:
@@ -156,63 +159,33 @@ def _choices(group: Group, known: Configuration) -> Sequence[bool]:
 
 def decode(
     layout: Layout, version: Version, level: int, raw: int, known: Configuration = Configuration()
-) -> dict[str, object] | None:
-    """A non-present entry, as the JSON has it; None for zero, and for a level without leaves."""
+) -> Meaning | None:
+    """A non-present entry; None for zero, and for a level without leaves."""
     size = layout.leaves.get(level)
     if raw == 0 or raw & 1 or size is None:
         return None
     frame = (raw ^ (_ENTRY_ADDRESS if layout.inverted else 0)) & _ENTRY_ADDRESS & -size
     if raw & _PROTNONE:
-        return {"what": "prot-none", "pa": hex(frame)}
+        return Meaning(What.PROT_NONE, version, pa=frame)
     if level > 1 and raw & _PSE:
-        # pmd_mkinvalid(), asm/pgtable.h
-        return {"what": "invalidated", "pa": hex(frame)}
+        return Meaning(What.INVALIDATED, version, pa=frame)  # pmd_mkinvalid(), asm/pgtable.h
     if layout.inverted and level == 1 and raw & _PSE and version < (6, 3):
-        return {"what": "unknown"}  # bit 7 is 0 in all that these versions store
+        return Meaning(What.UNKNOWN, version)  # bit 7 is 0 in all that these versions store
     number = raw >> layout.type_shift & _TYPE_MASK
     offset = raw >> layout.offset_shift & (1 << layout.offset_bits) - 1
     if layout.inverted:
         offset ^= (1 << layout.offset_bits) - 1
     what, access = special(version, number, known)
-    if level > 1 and what == "swap":
-        return {"what": "unknown"}  # large pages are not swapped out whole
-    one: dict[str, object] = {"what": what, "type": number, "offset": hex(offset)}
-    if access:
-        one["access"] = access
-    if what == "pte-marker" and (markers := names(MARKERS, layout.mode, version, offset)):
-        one["markers"] = markers
-    elif what != "pte-marker" and (flags := names(SWAP_FLAGS, layout.mode, version, raw)):
-        one["flags"] = flags
-    if what in _WITH_FRAME:
-        one["pa"] = hex((offset & (1 << layout.pfn_bits) - 1) << 12)
-    return one
-
-
-def text(one: Mapping[str, object], mode: str) -> str:
-    """A decoded entry in words."""
-    what = one["what"]
-    head = f"Linux {one['version']}: "
-    if what == "prot-none":
-        # Both look the same: change_pte_range(), mm/mprotect.c. Only x86_64 has NUMA hints.
-        hint = " or a NUMA hint" if mode in ("4-level", "5-level") else ""
-        return f"{head}PROT_NONE{hint}, frame {one['pa']}"
-    if what == "invalidated":
-        return f"{head}a large page being split or changed, frame {one['pa']}"
-    if what == "unknown-layout":
-        return f"ptmap does not know the layout of Linux {one['version']}'s non-present entries"
-    if what == "unknown":
-        return f"{head}not an entry that this version writes"
-    place = f"type {one['type']}, offset {one['offset']}"
-    if flags := one.get("flags"):
-        place += f" ({', '.join(cast(list[str], flags))})"
-    if what == "swap":
-        return f"{head}swapped out: {place}"
-    if what == "special":
-        return f"{head}swap {place} (special)"
-    if what == "swap-or-special":
-        return f"{head}swap {place} (an area, or special)"
-    if markers := one.get("markers"):
-        return f"{head}{what} ({', '.join(cast(list[str], markers))}): swap {place}"
-    access = f" ({one['access']})" if "access" in one else ""
-    frame = f", frame {one['pa']}" if "pa" in one else ""
-    return f"{head}{what}{access}{frame}: swap {place}"
+    if level > 1 and what is What.SWAP:
+        return Meaning(What.UNKNOWN, version)  # large pages are not swapped out whole
+    is_marker = what is What.MARKER
+    return Meaning(
+        what,
+        version,
+        pa=(offset & (1 << layout.pfn_bits) - 1) << 12 if what in _WITH_FRAME else None,
+        type=number,
+        offset=offset,
+        access=access,
+        markers=names(MARKERS, layout.mode, version, offset) if is_marker else (),
+        flags=names(SWAP_FLAGS, layout.mode, version, raw) if not is_marker else (),
+    )
