@@ -93,7 +93,7 @@ def test_against_maps(asked: Asked) -> None:
         assert (vma["va"], vma["size"]) == (hex(line.start), hex(line.end - line.start))
         assert vma["rights"] == line.rights
         if line.is_file:
-            assert vma["name"] == f"file {line.name}"
+            assert vma["name"] == line.name
             assert vma["offset"] == hex(line.offset + va - line.start)
         else:
             assert vma["name"] == (line.name or "[anon]") and "offset" not in vma

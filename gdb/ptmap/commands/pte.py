@@ -176,7 +176,7 @@ def _notes(space: AddressSpace, walk: Walk) -> list[tuple[str, str, str]]:
         notes.append(("linux", json.dumps(linux.json(), indent=1), linux.text(space.mode)))
     vma = covering.explain(space, walk)
     if vma is not None:
-        notes.append(("vma", json.dumps(vma, indent=1), covering.text(vma)))
+        notes.append(("vma", json.dumps(vma.json(), indent=1), vma.text()))
     hint = hints.of(space, walk.va) if not notes and walk.outcome == "not-present" else None
     return notes if hint is None else [("hint", json.dumps(hint), hint)]
 

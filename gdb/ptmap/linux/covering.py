@@ -3,6 +3,7 @@ is not present, or is read-only. Needs a vmlinux with types."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.errors import Refusal
@@ -29,9 +30,46 @@ def asks(space: AddressSpace, walk: Walk) -> bool:
     return space.reader.symbols.link_address("init_task") is not None
 
 
-def explain(space: AddressSpace, walk: Walk) -> dict[str, object] | None:
-    """The mapping, as the JSON has it; None for the kernel's addresses, if no process has this
-    space, or if the symbols or its memory do not tell."""
+@dataclass(frozen=True)
+class Covering:
+    """The mapping that covers an address, or that none does."""
+
+    vma: Vma | None
+    va: int  # the address
+    says: str  # what an access does, or why there is none; "" if there is nothing to say
+
+    @property
+    def offset(self) -> int:
+        """Of the address's page in the mapping's file."""
+        assert self.vma is not None
+        return self.vma.offset + (self.va & ~0xFFF) - self.vma.start
+
+    def json(self) -> dict[str, object]:
+        vma = self.vma
+        if vma is None:
+            return {"covered": False, "says": self.says}
+        return {
+            "covered": True,
+            "va": hex(vma.start),
+            "size": hex(vma.end - vma.start),
+            "rights": vma.rights,
+            "name": vma.name or "[anon]",
+            **({"offset": hex(self.offset)} if vma.is_file else {}),
+            "says": self.says,
+        }
+
+    def text(self) -> str:
+        vma = self.vma
+        if vma is None:
+            return f"no VMA covers it: {self.says}"
+        name = f"file {vma.name} +{self.offset:#x}" if vma.is_file else vma.name or "[anon]"
+        says = f": {self.says}" if self.says else ""
+        return f"VMA {vma.start:#x}, {vma.end - vma.start:#x} bytes: {name} {vma.rights}{says}"
+
+
+def explain(space: AddressSpace, walk: Walk) -> Covering | None:
+    """None for the kernel's addresses, if no process has this space, or if the symbols or its
+    memory do not tell."""
     if not asks(space, walk):
         return None
     kernel = find(space)
@@ -44,36 +82,11 @@ def explain(space: AddressSpace, walk: Walk) -> dict[str, object] | None:
         around = vmas.around(kernel, task.mm, walk.va)
         if around is None:
             return None
-        if around.covering is not None:
-            return _covered(around.covering, walk)
-        return {"covered": False, "says": _uncovered(kernel, task, around, walk.va)}
+        vma = around.covering
+        says = _says(vma, walk) if vma else _uncovered(kernel, task, around, walk.va)
+        return Covering(vma, walk.va, says)
     except Refusal:
         return None
-
-
-def text(one: dict[str, object]) -> str:
-    """What explain() gives in words."""
-    if not one["covered"]:
-        return f"no VMA covers it: {one['says']}"
-    where = f" +{one['offset']}" if "offset" in one else ""
-    says = f": {one['says']}" if one["says"] else ""
-    return f"VMA {one['va']}, {one['size']} bytes: {one['name']}{where} {one['rights']}{says}"
-
-
-def _covered(vma: Vma, walk: Walk) -> dict[str, object]:
-    one: dict[str, object] = {
-        "covered": True,
-        "va": hex(vma.start),
-        "size": hex(vma.end - vma.start),
-        "rights": vma.rights,
-        "name": vma.name or "[anon]",
-    }
-    if vma.is_file:
-        page = walk.va & ~0xFFF
-        one["name"] = f"file {vma.name}"
-        one["offset"] = hex(vma.offset + page - vma.start)
-    one["says"] = _says(vma, walk)
-    return one
 
 
 def _says(vma: Vma, walk: Walk) -> str:
