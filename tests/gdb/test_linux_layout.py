@@ -52,6 +52,33 @@ def direct(pa: int, size: int, base: int = BASE) -> Row:
     return (base + pa, pa, size, 1)
 
 
+IN_RANGES = """
+from types import SimpleNamespace
+from ptmap.base.interval import Interval
+from ptmap.spaces import maps
+found = [SimpleNamespace(va=va, size=size) for va, size in {rows}]
+result = [
+    [[r.va for r in maps.overlapping(found, Interval.until(start, end))],
+     [r.va for r in maps.beginning_in(found, start, end)]]
+    for start, end in {asked}
+]
+"""
+
+
+def test_ranges_by_address(gdb: GdbSession) -> None:
+    rows = [(10, 5), (15, 5), (30, 10), (50, 1)]
+    asked = [(start, end) for start in range(8, 54) for end in range(start + 1, 55)]
+    expected = [
+        [
+            [va for va, size in rows if va < end and start < va + size],
+            [va for va, _ in rows if start <= va < end],
+        ]
+        for start, end in asked
+    ]
+    assert gdb.python(IN_RANGES.format(rows=rows, asked=asked)) == expected
+    assert gdb.python(IN_RANGES.format(rows=[], asked=[(1, 2)])) == [[[], []]]
+
+
 def test_direct_map(gdb: GdbSession) -> None:
     """From where physical 0 would be, though Linux leaves page 0 out, over holes in RAM."""
     low, high = direct(0x1000, 0x9E000), direct(MIB, 63 * MIB)

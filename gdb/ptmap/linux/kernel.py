@@ -17,7 +17,7 @@ from ..spaces import kpti, scanned
 from ..spaces.address_space import AddressSpace
 from ..spaces.registers import Roots
 from ..spaces.virtual_memory import Unreadable, VirtualMemory
-from ..spaces.maps import pa
+from ..spaces.maps import overlapping, pa
 from .place import Place
 from .shape import MIB, Image, UpperPart, page_offset_32, upper_part
 
@@ -116,9 +116,9 @@ class Kernel:
         """(pa, size, va), sorted by frame."""
         found = []
         for part in filter(None, (self.image.text, self.image.rodata)):
-            for r in self.ranges:
+            for r in overlapping(self.ranges, part):
                 first, end = max(r.va, part.first), min(r.va + r.size, part.end)
-                if first < end and not r.write:
+                if not r.write:
                     found.append((pa(r) + first - r.va, end - first, first))
         return sorted(found)
 

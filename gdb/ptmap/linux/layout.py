@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Sequence
 from ..base.interval import Interval
 from ..spaces import walks
 from ..spaces.labels import Label, Part
-from ..spaces.maps import pa
+from ..spaces.maps import beginning_in, pa
 from .kernel import Kernel
 from .shape import CPU_ENTRY_AREA_64, GIB, IMAGE_64, IMAGE_64_END, MIB, cpu_entry_area_32, lowmem_32
 
@@ -70,17 +70,17 @@ def _labels_64(kernel: Kernel) -> list[Label]:
     image_end = -(-image_end // (2 * MIB)) * 2 * MIB  # its last large page is mapped whole
     # MODULES_VADDR is the end of the largest image, 512 MiB or, with KASLR, 1 GiB.
     modules = IMAGE_64_END
-    between = [r.va for r in kernel.ranges if image_end <= r.va < modules]
+    between = beginning_in(kernel.ranges, image_end, modules)
     if between:
-        modules = IMAGE_64 + GIB // 2 if between[0] >= IMAGE_64 + GIB // 2 else between[0]
+        modules = min(between[0].va, IMAGE_64 + GIB // 2)
     found.append(Label(modules, _MODULES_END, "modules", "deduced" if between else "documented"))
     return found + _big_areas(kernel)
 
 
 def _fixmap(kernel: Kernel, lowest: int, end: int) -> list[Label]:
     """Its beginning depends on the configuration. The label begins at the first mapped page."""
-    pages = [r.va for r in kernel.ranges if lowest <= r.va < end]
-    return [Label(pages[0], end, "fixmap", "documented")] if pages else []
+    pages = beginning_in(kernel.ranges, lowest, end)
+    return [Label(pages[0].va, end, "fixmap", "documented")] if pages else []
 
 
 class _Part(NamedTuple):
@@ -148,28 +148,29 @@ def _big_areas(kernel: Kernel) -> list[Label]:
         return [Label(memory.first, memory.end, "direct map", "deduced", Part.DIRECT_MAP)]
     else:
         direct, source = memory.first, "deduced"
-        others = [r for r in kernel.ranges if memory.end <= r.va < CPU_ENTRY_AREA_64]
+        others = beginning_in(kernel.ranges, memory.end, CPU_ENTRY_AREA_64)
         found_there = _vmemmap(others, struct_pages)
         vmemmap, vmemmap_end = found_there.first, found_there.end
         # The kernel allocates from vmalloc early in boot, and the first fit is its beginning.
         vmalloc = others[0].va // GIB * GIB if others else vmemmap
         vmalloc_end = min(vmemmap, vmalloc + _VMALLOC_SIZE[mode])
-        if any(vmalloc_end <= r.va < vmemmap for r in others):
+        if beginning_in(others, vmalloc_end, vmemmap):
             vmalloc_end = vmalloc  # a range that Linux does not have there: then nothing is certain
     found += [
         Label(direct, memory.end, "direct map", source, Part.DIRECT_MAP),
         Label(vmalloc, vmalloc_end, "vmalloc", source),
         Label(vmemmap, vmemmap_end, "vmemmap", source),
     ]
-    if any(ldt <= r.va < memory.first and r.va < ldt + _TIB // 2 for r in kernel.ranges):
-        found.append(Label(ldt, min(ldt + _TIB // 2, memory.first), "LDT remap", "documented"))
+    ldt_end = min(ldt + _TIB // 2, memory.first)
+    if beginning_in(kernel.ranges, ldt, ldt_end):
+        found.append(Label(ldt, ldt_end, "LDT remap", "documented"))
     return [label for label in found if label.start < label.end]
 
 
 def _direct_map(kernel: Kernel, lowest: int) -> Interval | None:
     """Physical memory mapped at one distance, a multiple of 1 GiB. It begins where physical 0 would
     be and ends with the last such range."""
-    rows = [r for r in kernel.ranges if lowest <= r.va < CPU_ENTRY_AREA_64]
+    rows = beginning_in(kernel.ranges, lowest, CPU_ENTRY_AREA_64)
     if not rows:
         return None
     base = rows[0].va - pa(rows[0])
@@ -213,9 +214,8 @@ def _labels_32(kernel: Kernel) -> list[Label]:
         at = label.end
     found.append(Label(at, end, "lowmem", "deduced", Part.LOWMEM))
     area = cpu_entry_area_32(kernel.ranges, span)
-    above = [r for r in kernel.ranges if area is not None and r.va >= area]
     if area is not None:
-        area_end = _end_of_run(above)
+        area_end = _end_of_run(beginning_in(kernel.ranges, area, 1 << 32))
         ldt, pkmap = area - span, area - 2 * span
         found += [
             Label(area, area_end, "cpu_entry_area", "deduced"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from operator import attrgetter
 from typing import TYPE_CHECKING, Sequence
 
 from ..base import native
@@ -11,6 +13,8 @@ from .address_space import AddressSpace
 
 if TYPE_CHECKING:
     from .._core import Condition, Map, Range, Tables
+
+_VA = attrgetter("va")
 
 
 def scan(space: AddressSpace, first: int, last: int) -> Tables:
@@ -61,6 +65,20 @@ def pa(one: Range) -> int:
     """Physical address of a range. The map must be one with split_physical."""
     assert one.pa is not None
     return one.pa
+
+
+def overlapping(ranges: Sequence[Range], interval: Interval) -> Sequence[Range]:
+    """Those of sorted ranges that have an address of the interval."""
+    first = bisect_left(ranges, interval.first, key=_VA)
+    if first and ranges[first - 1].va + ranges[first - 1].size > interval.first:
+        first -= 1
+    return ranges[first : bisect_left(ranges, interval.end, lo=first, key=_VA)]
+
+
+def beginning_in(ranges: Sequence[Range], start: int, end: int) -> Sequence[Range]:
+    """Those of sorted ranges that begin between START and END, which is exclusive."""
+    first = bisect_left(ranges, start, key=_VA)
+    return ranges[first : bisect_left(ranges, end, lo=first, key=_VA)]
 
 
 def find(space: AddressSpace, tables: Tables, first: int, last: int) -> Map:

@@ -11,10 +11,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..base import native
-from ..base.interval import Interval
 from ..linux.kernel import Kernel
 from ..spaces.virtual_memory import Unreadable
-from ..spaces.maps import pa
+from ..spaces.maps import overlapping, pa
 from .elf_images import PAGE
 
 if TYPE_CHECKING:
@@ -104,11 +103,7 @@ class Copies:
 
     def _searched(self) -> list[Copy]:
         """Those that begin a page with an ELF header."""
-        parts = [
-            (r.va, r.size, pa(r))
-            for r in self._linux.ranges
-            if self._section.overlaps(Interval.of_size(r.va, r.size))
-        ]
+        parts = [(r.va, r.size, pa(r)) for r in overlapping(self._linux.ranges, self._section)]
         pulse = self._linux.space.reader.progress.searching
         with self._linux.memory.reading() as memory:
             found = native.core.linear_images(memory, parts, pulse)
