@@ -302,15 +302,15 @@ def test_a_cpu_that_changes_in_the_middle(tmp_path: Path) -> None:
         assert one["changed"] == ["global"]
         gdb.python(
             """
-from ptmap.spaces.address_space import AddressSpace
-kept = AddressSpace.scan
+from ptmap.spaces import walks
+kept = walks.scan
 def scan(*arguments):
-    AddressSpace.scan = kept
+    walks.scan = kept
     gdb.execute("thread 3", False, True)
     gdb.selected_inferior().connection.send_packet(PACKET)
     gdb.execute("thread 1", False, True)
     return kept(*arguments)
-AddressSpace.scan = scan
+walks.scan = scan
 """.replace(
                 "PACKET", repr(f"P1e={cr4.to_bytes(8, 'little').hex()}")
             )

@@ -387,10 +387,11 @@ def test_what_is_near_over_a_device(machine: ProxiedMachine) -> None:
     document(machine.session)
     hole = machine.session.python(
         """
+from ptmap.base.interval import Interval
 from ptmap.machine.sources import choose
 source = choose.memory().source
 hole = 0x100000 + 20 * 4096
-source._ram = [(0, hole - 1), (hole + 4096, 0x3ffffff)]
+source._ram = [Interval(0, hole - 1), Interval(hole + 4096, 0x3ffffff)]
 result = hole
 """
     )

@@ -174,7 +174,8 @@ progress = SimpleNamespace(placing=lambda done, places: None)
 file = SimpleNamespace(text={text}, end={end}, banner_at={banner_at}, banner={banner!r},
                        per_cpu_from_zero={from_zero})
 try:
-    result = list(placement.by_reading(place.Stub(read, None, progress), None, file, "vmlinux"))
+    stub = place.Stub(read, None, progress)
+    result = list(placement.by_reading(stub, None, file, None, "vmlinux"))
 except Refusal as refusal:
     result = str(refusal)
 """
@@ -197,6 +198,6 @@ def test_a_file_is_placed_by_its_banner(gdb: GdbSession, from_zero: bool, unmove
             )
         )
 
-    assert placed(BANNER) == [0x1C000000, unmoved]
+    assert placed(BANNER) == [0x1C000000, unmoved, False]
     other = "vmlinux is not this kernel's: its linux_banner is not in memory"
     assert placed(BANNER.replace(b"6", b"7")) == other

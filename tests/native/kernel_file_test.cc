@@ -47,7 +47,7 @@ Bytes kernel_file(const SampleKernel& kernel = {}) {
                             .sh_size = size,
                             .sh_link = 0,
                             .sh_info = 0,
-                            .sh_addralign = 8,
+                            .sh_addralign = type == SHT_NOTE ? 4u : 8u,
                             .sh_entsize = 0});
         names += name + std::string(1, '\0');
         append(file, from, size);
