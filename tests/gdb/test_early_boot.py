@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Iterator
 
@@ -25,7 +26,7 @@ BOOTS = ["4-level-6.12-dbg", "4-level-sid-dbg"]
 def starting(name: str) -> Qemu:
     """A machine that has not begun yet."""
     guest = GUESTS[name]
-    archive = initramfs(guest.width, vmlinux(name).with_name("modules"))
+    archive = initramfs(guest.width)
     return Qemu(
         [
             *("-cpu", guest.cpu),
@@ -66,8 +67,10 @@ def labels(gdb: GdbSession, *words: str) -> dict[str, tuple[int, int, str]]:
 
 
 @pytest.mark.linux
-@pytest.mark.parametrize("name", BOOTS)
-@pytest.mark.parametrize("function", ["start_kernel", "setup_arch", "mark_rodata_ro"])
+@pytest.mark.parametrize(
+    "name, function",
+    [(BOOTS[0], "trap_init"), *product(BOOTS, ("start_kernel", "mark_rodata_ro"))],
+)
 def test_until_rodata_is_read_only(name: str, function: str) -> None:
     file = vmlinux(name)
     with starting(name) as qemu, at(qemu, file, function) as gdb:
