@@ -129,7 +129,7 @@ TEST_P(DumpTest, CutAnywhereItGivesWhatItHas) {
     const Bytes whole = make(sample);
     const TemporaryFile file(whole);
     std::size_t readable = 0, refused = 0;
-    for (std::size_t size = 0; size < whole.size(); size += size < 1200 ? 1 : 61) {
+    for (std::size_t size = 0; size < whole.size(); size += size < 1200 ? 1 : 211) {
         file.write(std::span(whole).first(size));
         try {
             const auto dump = open_dump(file.path());

@@ -234,7 +234,7 @@ TEST(Find, InAWindow) {
 TEST(Find, AsTheWholeMap) {
     std::mt19937_64 random(1);
     std::size_t compared = 0;
-    for (int round = 0; round < 200; ++round) {
+    for (int round = 0; round < 80; ++round) {
         Machine m(all_modes[round % 4]);
         const bool wide = m.paging().format().entry_bytes == 8;
         const unsigned entries = wide ? 512 : 1024, levels = unsigned(m.paging().levels().size());
