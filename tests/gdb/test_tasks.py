@@ -480,7 +480,7 @@ class Pointers:
     def read(self, address, field):
         return 0x1000 | 3 << 3 | 2
 one = vmas._Vmas.__new__(vmas._Vmas)
-one._mm, one._structures, one._nodes = 1, Pointers(), set()
+one._mm, one._structures, one._nodes, one._first = 1, Pointers(), set(), 0
 one._words = lambda node, field: [0x1000 | 3 << 3, 0x2000 | 3 << 3] * 8
 result = list(one._tree())
 """

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from functools import cached_property
 from typing import TYPE_CHECKING, Iterator, Sequence
 
+from ..base.lifetimes import Lifetime
 from ..base.text import printable
 from ..base.symbols import Symbols
 from ..spaces import kpti, scanned
@@ -46,6 +47,11 @@ class Kernel:
     def space(self) -> AddressSpace:
         """The kernel root's space."""
         return kpti.kernel_of(self._given)
+
+    @property
+    def found(self) -> Lifetime:
+        """What else was recognised in this memory. Reads no table, as `space` may."""
+        return self._given.memory.found
 
     @cached_property
     def upper(self) -> UpperPart:

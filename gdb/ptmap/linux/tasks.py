@@ -184,7 +184,7 @@ def space_of_task(space: AddressSpace, kernel: Kernel, task: Task, role: str = "
     else:
         note = f"{task}{role}"
     root = _valid_root(space, kernel, task, mm)
-    kernel.space.memory.found.of(_Hints).task_by_root[root] = task.address
+    kernel.found.of(_Hints).task_by_root[root] = task.address
     return space.below(root, notes=(note,), pair=kernel.pair(root))
 
 
@@ -228,7 +228,7 @@ class _Hints:
 
 def _likely(kernel: Kernel, root: int) -> Iterator[Task]:
     """The tasks to try before the whole list, which is slow to read."""
-    hint = kernel.space.memory.found.of(_Hints).task_by_root.get(root)
+    hint = kernel.found.of(_Hints).task_by_root.get(root)
     if kernel.place is not None and hint is not None:
         try:
             yield task_at(kernel, hint)
