@@ -68,8 +68,7 @@ def labels(gdb: GdbSession, *words: str) -> dict[str, tuple[int, int, str]]:
 
 @pytest.mark.linux
 @pytest.mark.parametrize(
-    "name, function",
-    [(BOOTS[0], "trap_init"), *product(BOOTS, ("start_kernel", "mark_rodata_ro"))],
+    "name, function", [(BOOTS[0], "trap_init"), *product(BOOTS, ("start_kernel", "mark_rodata_ro"))]
 )
 def test_until_rodata_is_read_only(name: str, function: str) -> None:
     file = vmlinux(name)
