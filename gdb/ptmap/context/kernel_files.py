@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
 
 from ..base import native
 from ..base.errors import Refusal
@@ -18,6 +18,8 @@ from ..linux.place import Stub
 if TYPE_CHECKING:
     from .._core import KernelFile
 
+_T = TypeVar("_T")
+
 
 class Loaded(NamedTuple):
     """A kernel's file whose symbols GDB has."""
@@ -29,25 +31,24 @@ class Loaded(NamedTuple):
 
 def inspect(path: str) -> KernelFile:
     """Reads a kernel's ELF file. Error: Refusal if it is not a Linux kernel with symbols."""
-    try:
-        with files.open_regular(path) as file:
-            return native.core.read_kernel_file(file.fileno())
-    except OSError as error:
-        raise Refusal(f"{printable(path)}: {error.strerror}") from None
-    except ValueError as error:
-        raise Refusal(f"{printable(path)} is {error}") from None
+    return _read(path, native.core.read_kernel_file)
 
 
 def build_id(path: str) -> placement.BuildId | None:
     """An ELF file's build id. Error: Refusal if it is no ELF file."""
+    found = _read(path, native.core.elf_build_id)
+    return placement.BuildId(*found) if found is not None else None
+
+
+def _read(path: str, reader: Callable[[int], _T]) -> _T:
+    """What READER makes of the open file. Error: Refusal."""
     try:
         with files.open_regular(path) as file:
-            found = native.core.elf_build_id(file.fileno())
+            return reader(file.fileno())
     except OSError as error:
         raise Refusal(f"{printable(path)}: {error.strerror}") from None
     except ValueError as error:
         raise Refusal(f"{printable(path)} is {error}") from None
-    return placement.BuildId(*found) if found is not None else None
 
 
 def load(linux: Kernel, path: str) -> None:
